@@ -1,0 +1,50 @@
+import { z } from "zod";
+
+/** Content blocks of events (contract §7.2). */
+export const textBlockSchema = z.object({ type: z.literal("text"), text: z.string() });
+
+const base64Source = z.object({ type: z.literal("base64"), media_type: z.string().min(1), data: z.base64() });
+const urlSource = z.object({ type: z.literal("url"), url: z.url() });
+const fileSource = z.object({ type: z.literal("file"), file_id: z.string().min(1) });
+const plainTextSource = z.object({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
+
+export const imageBlockSchema = z.object({
+  type: z.literal("image"),
+  source: z.discriminatedUnion("type", [base64Source, urlSource, fileSource]),
+});
+
+export const documentBlockSchema = z.object({
+  type: z.literal("document"),
+  source: z.discriminatedUnion("type", [base64Source, plainTextSource, urlSource, fileSource]),
+  title: z.string().nullish(),
+  context: z.string().nullish(),
+});
+
+export const searchResultBlockSchema = z.object({
+  type: z.literal("search_result"),
+  source: z.string(),
+  title: z.string(),
+  content: z.array(textBlockSchema),
+  citations: z.object({ enabled: z.boolean() }),
+});
+
+export const redactedBlockSchema = z.object({ type: z.literal("redacted") });
+
+/** What a client may put into a `user.message`: `redacted` comes from the platform only (semantics §5.9). */
+export const userContentSchema = z.discriminatedUnion("type", [textBlockSchema, imageBlockSchema, documentBlockSchema]);
+export const messageContentSchema = z.discriminatedUnion("type", [textBlockSchema, imageBlockSchema, documentBlockSchema, redactedBlockSchema]);
+export const agentContentSchema = z.discriminatedUnion("type", [textBlockSchema, redactedBlockSchema]);
+export const resultContentSchema = z.discriminatedUnion("type", [
+  textBlockSchema,
+  imageBlockSchema,
+  documentBlockSchema,
+  searchResultBlockSchema,
+]);
+
+export type TextBlock = z.infer<typeof textBlockSchema>;
+export type ImageBlock = z.infer<typeof imageBlockSchema>;
+export type DocumentBlock = z.infer<typeof documentBlockSchema>;
+export type SearchResultBlock = z.infer<typeof searchResultBlockSchema>;
+export type MessageContent = z.infer<typeof messageContentSchema>;
+export type AgentContent = z.infer<typeof agentContentSchema>;
+export type ResultContent = z.infer<typeof resultContentSchema>;

@@ -1,0 +1,113 @@
+/**
+ * The sandbox port (design §6). A driver makes sandboxes; a sandbox runs commands over a volume. Nothing here opens a
+ * port: whatever talks to a process in a sandbox does so over that process's stdio.
+ */
+
+/** Hard limits of one sandbox; a driver that cannot enforce one says so in `capabilities.enforces`. */
+export interface SandboxLimits {
+  memoryBytesMax: number;
+  processesMax: number;
+  diskBytesMax: number;
+  openFilesMax: number;
+  /** Share of the machine's processors, in cores. */
+  cpuCoresMax: number;
+}
+
+/** The session's files on the host: they outlive every sandbox that mounts them. Made by `createVolume`. */
+export interface Volume {
+  id: string;
+  /** Absolute host path; holds `workspace/`, `home/`, `outputs/` and `uploads/`. */
+  path: string;
+}
+
+export interface SandboxSpec {
+  volume: Volume;
+  limits: SandboxLimits;
+  /** Extra environment of every process. Never a secret: placeholders only (design §2.7). */
+  env: Readonly<Record<string, string>>;
+  /** Unix socket of the egress gateway that is this sandbox's identity; `null`: no way out at all. */
+  egressSocketPath: string | null;
+}
+
+export interface ExecOptions {
+  env?: Readonly<Record<string, string>>;
+  cwd?: string;
+  signal?: AbortSignal;
+}
+
+export interface ExecExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** Set when the sandbox's own limits ended the process. */
+  killedBy?: "memory" | "disk";
+}
+
+/** A process in the sandbox. Streams are plain Node streams: their backpressure is the bound on memory. */
+export interface SandboxProcess {
+  readonly stdin: NodeJS.WritableStream;
+  readonly stdout: NodeJS.ReadableStream;
+  readonly stderr: NodeJS.ReadableStream;
+  /** Signals the process and all its descendants. */
+  kill(signal?: NodeJS.Signals): void;
+  /** Resolves once, never rejects. */
+  readonly exited: Promise<ExecExit>;
+}
+
+export interface FileEntry {
+  path: string;
+  type: "file" | "directory" | "symlink" | "other";
+  sizeBytes: number;
+  modifiedAt: Date;
+}
+
+/** Why the sandbox could not do it. A value of the port, not a bug: callers decide what the agent is told. */
+export class SandboxError extends Error {
+  readonly code: "unavailable" | "destroyed" | "not_found" | "path_refused" | "limit" | "io";
+  constructor(code: SandboxError["code"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "SandboxError";
+    this.code = code;
+  }
+}
+
+export interface Sandbox {
+  readonly id: string;
+  /** @throws SandboxError `destroyed` */
+  exec(command: readonly string[], options?: ExecOptions): Promise<SandboxProcess>;
+  /** Paths are the sandbox's own (`/workspace/a`). @throws SandboxError `not_found`, `path_refused`, `io` */
+  readFile(path: string): Promise<Uint8Array>;
+  writeFile(path: string, data: Uint8Array): Promise<void>;
+  list(path: string): Promise<FileEntry[]>;
+  /** Freezes every process; idempotent. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends every process and removes all but the volume; idempotent. */
+  destroy(): Promise<void>;
+  /** Resolves when the sandbox is gone for whatever reason. */
+  readonly gone: Promise<void>;
+}
+
+export interface SandboxCapabilities {
+  isolation: "none" | "namespaces" | "gvisor" | "vm";
+  pause: boolean;
+  /** Which of the limits this driver enforces on this host. */
+  enforces: readonly (keyof SandboxLimits)[];
+}
+
+/** One line of `sandbox0 doctor`. */
+export interface Finding {
+  name: string;
+  ok: boolean;
+  detail: string;
+  /** What to do, when not ok. */
+  fix?: string;
+}
+
+export interface SandboxDriver {
+  readonly name: string;
+  capabilities(): Promise<SandboxCapabilities>;
+  /** What this machine lacks to run the driver; all `ok` means `create` works. */
+  check(): Promise<Finding[]>;
+  /** @throws SandboxError `unavailable` with a sentence that says what to install */
+  create(spec: SandboxSpec): Promise<Sandbox>;
+}

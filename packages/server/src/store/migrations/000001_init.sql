@@ -83,10 +83,12 @@ create table session_heads (
   -- as the log says; `shown_status` adds what is admitted and not yet taken up
   status           text not null default 'idle' check (status in ('idle', 'running', 'rescheduling', 'terminated')),
   stop_reason      jsonb,
-  -- admitted inputs, and those among them that start a turn
+  -- admitted inputs so far, and how many of them wait
   inbox_position   bigint not null default 0,
-  queued_work      int not null default 0,
-  shown_status     text not null generated always as (case when status = 'idle' and queued_work > 0 then 'running' else status end) stored,
+  inbox_count      int not null default 0,
+  -- something admitted shall start a turn: work in the inbox, or the last answer that the session waited for
+  turn_pending     boolean not null default false,
+  shown_status     text not null generated always as (case when status = 'idle' and turn_pending then 'running' else status end) stored,
   interrupted      boolean not null default false,
   -- consecutive failed attempts at the current turn
   attempts         int not null default 0,

@@ -1,0 +1,107 @@
+const pkg = (names, rest = "") => `^(?:packages|apps)/(?:${names})/src/${rest}`;
+const server = (folders) => pkg("server", `(?:${folders})/`);
+const door = "index[.]ts$";
+const TEST = ["[.]test[.]ts$", "[.]fixture[.]ts$", "^test/", "^bench/", "/testing/"];
+const TESTKIT = "^packages/testkit/";
+const DRIVERS = "(bubblewrap|process|docker|kubernetes)";
+const ADAPTERS = "(sandpi|claude|codex)";
+const rule = (name, from, to, comment) => ({ name, severity: "error", comment, from, to });
+
+/** The architecture, bottom up: who may import whom. An edge that is not here is an error. */
+const edges = [
+  [pkg("sandbox|harness|server|cli|console|testkit"), pkg("protocol", door)],
+  [pkg("harness"), pkg("sandbox", door)],
+  [server("store|log|resources|sessions|orchestrator|http"), server("domain")],
+  [server("log|resources|sessions|orchestrator"), server("store")],
+  [server("sessions|orchestrator|http"), server("log")],
+  [server("sessions|http"), server("resources")],
+  [server("orchestrator|http"), server("sessions")],
+  [server("orchestrator"), pkg("harness|sandbox", door)],
+  [server("main"), pkg("server")],
+  [server("main"), pkg("harness|sandbox", door)],
+  [pkg("cli"), pkg("server", "main/index[.]ts$")],
+  // `sandbox0 doctor` asks the drivers what this machine can do; `sandbox0 demo` plays the scripted provider.
+  [pkg("cli", "doctor"), pkg("sandbox", door)],
+  [pkg("cli", "demo"), pkg("testkit", door)],
+  [pkg("testkit"), pkg("server|harness|sandbox|egress")],
+];
+
+/** What tests may reach besides: every package's door, the conformance suites, the testkit. */
+const testEdges = [
+  [TEST, pkg("[^/]+", door)],
+  [TEST, pkg("[^/]+", "testing/")],
+  [TEST, pkg("server", "main/index[.]ts$")],
+  // A test of one layer sets its stage with the layers below it, through the same files production uses.
+  [pkg("server", ".+[.]test[.]ts$"), pkg("server", "(?!http/|orchestrator/|main/)")],
+  ["^test/", "^test/"],
+  ["^bench/", "^(?:bench|test)/"],
+];
+
+export default {
+  allowedSeverity: "error",
+  allowed: [
+    ...[...edges, ...testEdges].map(([from, to]) => ({ from: { path: from }, to: { path: to } })),
+    { from: { path: "^(packages/server/src/[^/]+|packages/[^/]+/src|apps/[^/]+/src)/" }, to: { path: "^$1/" } },
+    { from: { path: "^scripts/" }, to: { path: "^scripts/" } },
+    { from: {}, to: { pathNot: "^(?:packages|apps|test|bench|scripts)/" } },
+  ],
+  forbidden: [
+    rule("no-circular", {}, { circular: true }, "A cycle has no bottom to understand or test first."),
+    rule("not-to-unresolvable", {}, { couldNotResolve: true }, "The import leads nowhere."),
+    rule(
+      "protocol-needs-zod-only",
+      { path: "^packages/protocol/src/", pathNot: TEST },
+      { pathNot: ["^packages/protocol/src/", "^node_modules/zod/"] },
+      "The wire runs in a browser: nothing heavy may enter it.",
+    ),
+    rule(
+      "domain-is-pure",
+      { path: "^packages/server/src/domain/", pathNot: TEST },
+      { pathNot: ["^packages/server/src/domain/", "^packages/protocol/src/", "^node_modules/zod/"] },
+      "No I/O in the domain: not Node, not a library.",
+    ),
+    rule(
+      "egress-knows-nothing-of-ours",
+      { path: "^packages/egress/src/", pathNot: TEST },
+      { path: "^(?:packages|apps)/", pathNot: "^packages/egress/" },
+      "The process that holds secrets has the smallest dependency tree.",
+    ),
+    rule(
+      "cross-border-by-package-name",
+      { path: "^(packages|apps)/([^/]+)/" },
+      { path: "^(?:packages|apps)/", pathNot: "^$1/$2/", dependencyTypes: ["local"] },
+      "Another package is imported by its name, never by a relative path.",
+    ),
+    rule(
+      "drivers-are-siblings",
+      { path: `^packages/sandbox/src/${DRIVERS}/` },
+      { path: `^packages/sandbox/src/${DRIVERS}/`, pathNot: "^packages/sandbox/src/$1/" },
+      "A sandbox driver never imports another.",
+    ),
+    rule(
+      "harnesses-are-siblings",
+      { path: `^packages/harness/src/${ADAPTERS}/` },
+      { path: `^packages/harness/src/${ADAPTERS}/`, pathNot: "^packages/harness/src/$1/" },
+      "A harness never imports another.",
+    ),
+    rule(
+      "postgres-only-in-store",
+      { pathNot: ["^packages/server/src/store/", TESTKIT, "^test/", "^bench/"] },
+      { path: "node_modules/(?:pg|postgres)/" },
+      "SQL has one home.",
+    ),
+    rule(
+      "no-production-to-test",
+      { pathNot: [...TEST, TESTKIT, "^apps/cli/src/demo", "^packages/[^/]+/vitest[.]config"] },
+      { path: [...TEST, TESTKIT] },
+      "Production code does not import tests; the CLI's demo alone plays the testkit's scripted provider.",
+    ),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "/dist/" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["types", "import", "node", "default"] },
+  },
+};

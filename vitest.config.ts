@@ -1,0 +1,53 @@
+import { defineConfig } from "vitest/config";
+
+/** One slow, loaded machine must still pass: a test waits on conditions, and these only stop one that never comes. */
+const TEST_TIMEOUT_MS = 120_000;
+const HOOK_TIMEOUT_MS = 180_000;
+
+/** Files at once. Sized for two cores: what starts servers, sandboxes or databases gets less. */
+const WORKERS = { light: 2, heavy: 2, alone: 1 };
+
+interface Suite {
+  name: string;
+  include: string[];
+  exclude?: string[];
+  maxWorkers: number;
+}
+
+/** Source folders whose tests need no database, sandbox or server. */
+const PURE = ["packages/protocol/src/**", "packages/server/src/domain/**", "packages/testkit/src/**", "scripts/**"];
+const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
+const API = ["apps/*/src/**", "test/conformance/**"];
+const CRASH = ["test/crash/**", "test/attack/**"];
+/** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
+const EXTRA = "**/*.extra.test.ts";
+
+const tests = (folders: readonly string[]): string[] => folders.map((folder) => `${folder}/*.test.ts`);
+
+const suites: Suite[] = [
+  { name: "unit", include: tests(PURE), maxWorkers: WORKERS.light },
+  { name: "store", include: tests(["packages/server/src/**"]), exclude: tests(PURE), maxWorkers: WORKERS.heavy },
+  { name: "ports", include: tests(PORTS), maxWorkers: WORKERS.heavy },
+  { name: "api", include: tests(API), maxWorkers: WORKERS.heavy },
+  { name: "crash", include: tests(CRASH), maxWorkers: WORKERS.alone },
+];
+
+export default defineConfig({
+  test: {
+    reporters: ["default", "./scripts/count-reporter.ts"],
+    projects: suites.map(({ name, include, exclude = [], maxWorkers }, index) => ({
+      test: {
+        name,
+        include,
+        exclude: ["**/node_modules/**", EXTRA, ...exclude],
+        environment: "node",
+        pool: "forks",
+        maxWorkers,
+        testTimeout: TEST_TIMEOUT_MS,
+        hookTimeout: HOOK_TIMEOUT_MS,
+        // Suites run one after the other: two heavy ones at once would only measure the machine.
+        sequence: { groupOrder: index },
+      },
+    })),
+  },
+});

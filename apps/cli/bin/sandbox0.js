@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// The door of the CLI, in JavaScript that an old Node still reads: the project runs on Node 24, which npm has put beside
+// its dependencies. Started by an older Node, this starts itself again under that one and passes signals on.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const NODE_MAJOR_MIN = 24;
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** The nearest `node_modules/.bin/node` above this file: where npm links the packaged Node. */
+function findPackagedNode() {
+  for (let folder = here; ; folder = dirname(folder)) {
+    const candidate = join(folder, "node_modules", ".bin", "node");
+    if (existsSync(candidate)) return candidate;
+    if (dirname(folder) === folder) return undefined;
+  }
+}
+
+function relaunch(node) {
+  // The channel lets the child see this process die by any signal, SIGKILL too, and stop as well.
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.on(signal, () => {
+      // A terminal's Ctrl-C has reached the child already: the whole process group gets it.
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on("error", (error) => {
+    console.error(`sandbox0: cannot start ${node}: ${error.message}. Run 'make setup' again.`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+async function start() {
+  if (process.connected) {
+    process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+    process.channel.unref();
+  }
+  const { main } = await import(pathToFileURL(join(here, "..", "src", "main.ts")).href);
+  process.exitCode = await main(process.argv.slice(2), { stdout: process.stdout, stderr: process.stderr });
+}
+
+if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+  start().catch((error) => {
+    console.error(error);
+    process.exit(1);
+  });
+} else {
+  const node = findPackagedNode();
+  if (node === undefined) {
+    console.error(
+      `sandbox0: needs Node ${NODE_MAJOR_MIN}, this is ${process.version}. Run 'make setup', which installs it from npm.`,
+    );
+    process.exit(1);
+  }
+  relaunch(node);
+}

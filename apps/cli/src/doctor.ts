@@ -1,0 +1,71 @@
+import type { Finding, SandboxDriver } from "@sandbox0/sandbox";
+import { type Command, EXIT, JSON_OPTION, type Output } from "./command.ts";
+import {
+  checkCgroups,
+  checkDataDir,
+  checkMachine,
+  checkNode,
+  checkPort,
+  checkPostgres,
+  checkProviders,
+} from "./doctor-machine.ts";
+import { printJson, printLine } from "./print.ts";
+import { loadSettings, type Settings } from "./settings.ts";
+
+interface Diagnosis extends Finding {
+  /** `false`: the server works without it, with less. */
+  required: boolean;
+}
+
+export const doctor: Command = {
+  name: "doctor",
+  summary: "Say what this machine can and cannot do, and how to fix it.",
+  positionals: [],
+  options: { ...JSON_OPTION },
+  details: "Exit code 0: 'sandbox0 serve' works here. 1: something it needs is missing.",
+  async run(args, output) {
+    const settings = loadSettings();
+    const diagnoses = await diagnose(settings);
+    const healthy = diagnoses.every((finding) => finding.ok || !finding.required);
+    if (args.flag("json")) printJson(output, { ok: healthy, findings: diagnoses });
+    else printDiagnoses(output, diagnoses, healthy);
+    return healthy ? EXIT.ok : EXIT.failed;
+  },
+};
+
+async function diagnose(settings: Settings): Promise<Diagnosis[]> {
+  const required = (finding: Finding): Diagnosis => ({ ...finding, required: true });
+  const advice = (finding: Finding): Diagnosis => ({ ...finding, required: false });
+  return [
+    required(checkNode()),
+    advice(checkMachine()),
+    required(await checkDataDir(settings.dataDir)),
+    required(await checkPostgres(settings)),
+    required(await checkPort(settings)),
+    ...(await checkSandbox()).map(required),
+    advice(await checkCgroups()),
+    advice(checkProviders(settings)),
+  ];
+}
+
+/** What the default driver finds, and what it can enforce here. */
+async function checkSandbox(): Promise<Finding[]> {
+  const { createBubblewrapDriver } = await import("@sandbox0/sandbox");
+  const driver: SandboxDriver = createBubblewrapDriver();
+  const findings = (await driver.check()).map((finding) => ({ ...finding, name: `${driver.name}: ${finding.name}` }));
+  if (!findings.every((finding) => finding.ok)) return findings;
+  const { isolation, pause, enforces } = await driver.capabilities();
+  const detail = `isolation by ${isolation}; limits ${enforces.join(", ") || "nothing"}${pause ? "; can pause" : ""}`;
+  return [...findings, { name: driver.name, ok: true, detail }];
+}
+
+function printDiagnoses(output: Output, diagnoses: readonly Diagnosis[], healthy: boolean): void {
+  const width = Math.max(...diagnoses.map((finding) => finding.name.length));
+  for (const { name, ok, required, detail, fix } of diagnoses) {
+    const mark = ok ? "ok  " : required ? "FAIL" : "note";
+    printLine(output, `${mark}  ${name.padEnd(width)}  ${detail}`);
+    if (!ok && fix !== undefined) printLine(output, `${" ".repeat(width + 8)}→ ${fix}`);
+  }
+  printLine(output);
+  printLine(output, healthy ? "This machine can run sandbox0." : "Something sandbox0 needs is missing: see FAIL above.");
+}

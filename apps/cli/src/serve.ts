@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import { type Command, EXIT, type Output } from "./command.ts";
+import { printLine } from "./print.ts";
+import { type RunningServer, startServer } from "./server.ts";
+import { loadSettings } from "./settings.ts";
+
+export const serve: Command = {
+  name: "serve",
+  summary: "Start the server and stay in the foreground.",
+  positionals: [],
+  options: {
+    host: { type: "string", help: "address to listen on (SANDBOX0_HOST, default 127.0.0.1)", value: "host" },
+    port: { type: "string", help: "port, 0 picks one (SANDBOX0_PORT, default 8787)", value: "port" },
+    "data-dir": { type: "string", help: "where data lives (SANDBOX0_DATA_DIR, default .sandbox0)", value: "path" },
+  },
+  details: `
+Prints 'sandbox0 listening on http://HOST:PORT' when it is ready. SIGTERM or Ctrl-C lets what is under way reach a safe
+point and stops; a second one stops at once, which loses nothing either. README.md lists the environment variables.`,
+  async run(args, output) {
+    const stop = listenForStop();
+    const server = await startServer({
+      ...loadSettings().environment,
+      ...defined({
+        SANDBOX0_HOST: args.text("host"),
+        SANDBOX0_PORT: args.text("port"),
+        SANDBOX0_DATA_DIR: args.text("data-dir"),
+      }),
+    });
+    announce(server, output);
+    await stop;
+    output.stderr.write("sandbox0 draining; once more stops at once\n");
+    await server.close();
+    return EXIT.ok;
+  },
+};
+
+function announce(server: RunningServer, output: Output): void {
+  if (server.createdApiKey !== null) {
+    printLine(output, `sandbox0 API key, shown once: ${server.createdApiKey}`);
+    printLine(output, "  export it as SANDBOX0_API_KEY for 'sandbox0 sessions', as ANTHROPIC_API_KEY for programs of the SDK");
+  }
+  printLine(output, `sandbox0 listening on ${server.url}`);
+}
+
+/** Resolves at the first SIGTERM or SIGINT, also one that comes while the server still starts. The second one ends it. */
+async function listenForStop(): Promise<void> {
+  const signal = await Promise.race([
+    once(process, "SIGTERM").then(() => "SIGTERM"),
+    once(process, "SIGINT").then(() => "SIGINT"),
+  ]);
+  const exitNow = (): never => process.exit(signal === "SIGINT" ? 130 : 143);
+  process.once("SIGTERM", exitNow).once("SIGINT", exitNow);
+}
+
+function defined(values: Record<string, string | undefined>): Record<string, string> {
+  const entries = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,28 @@
+import { UserError } from "./command.ts";
+
+/** A server in this process. */
+export interface RunningServer {
+  /** `http://HOST:PORT`, without a trailing slash. */
+  readonly url: string;
+  /** The first start's API key, which is stored as a hash only; `null` when there is a key already. */
+  readonly createdApiKey: string | null;
+  /** Drains: stops taking requests and turns, lets what runs reach a safe point, closes the database. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the server from these environment variables. Loaded on demand: the client commands need none of it.
+ *
+ * @throws UserError for a configuration or a machine that cannot work
+ */
+export async function startServer(environment: Readonly<Record<string, string | undefined>>): Promise<RunningServer> {
+  const { loadConfig, serve } = await import("@sandbox0/server/main");
+  try {
+    return await serve(loadConfig(environment));
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new UserError(`The server cannot start: ${error.message}\nRun 'sandbox0 doctor' to see what this machine lacks.`, {
+      cause: error,
+    });
+  }
+}

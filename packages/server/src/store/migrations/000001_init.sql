@@ -138,6 +138,8 @@ create table inbox (
 create table tool_calls (
   session_id  text not null references sessions on delete cascade,
   id          text not null,
+  -- order of emission
+  position    bigint not null,
   kind        text not null check (kind in ('builtin', 'mcp', 'custom')),
   name        text not null,
   input       json not null,

@@ -1,0 +1,52 @@
+import type { ToolEvaluation } from "@sandbox0/protocol";
+
+/** The resolved tools of an agent, as its snapshot has them (contract §3.2). */
+export interface ToolPolicy {
+  enabled: boolean;
+  permission_policy: { type: "always_allow" | "always_ask" | "auto" };
+}
+export type AgentTool =
+  | { type: "agent_toolset_20260401"; default_config: ToolPolicy; configs: readonly (ToolPolicy & { name: string })[] }
+  | { type: "mcp_toolset"; mcp_server_name: string; default_config: ToolPolicy; configs: readonly (ToolPolicy & { name: string })[] }
+  | { type: "custom"; name: string; description: string; input_schema: Record<string, unknown> };
+
+/** How a call of the model is met. `unknown`: the agent has no such tool, or it is switched off. */
+export type CallRuling =
+  | { kind: "custom" }
+  | { kind: "builtin"; permission: "allow" | "ask" | "deny"; evaluation: ToolEvaluation }
+  | { kind: "unknown" };
+
+/** The sandbox-routed tools of `agent_toolset_20260401`; the two web tools run in the server (design §5). */
+export const SANDBOX_TOOLS = ["bash", "read", "write", "edit", "glob", "grep"] as const;
+
+/** Which built-in tools the model is told of. */
+export function enabledBuiltins(tools: readonly AgentTool[]): string[] {
+  return SANDBOX_TOOLS.filter((name) => policyOf(tools, name)?.enabled);
+}
+
+function policyOf(tools: readonly AgentTool[], name: string): ToolPolicy | undefined {
+  const toolset = tools.find((tool) => tool.type === "agent_toolset_20260401");
+  if (!toolset) return undefined;
+  return toolset.configs.find((config) => config.name === name) ?? toolset.default_config;
+}
+
+/** Policy is the server's, never the harness's (design §1). Custom tools have none (contract §3.2). */
+export function rule(tools: readonly AgentTool[], name: string): CallRuling {
+  if (tools.some((tool) => tool.type === "custom" && tool.name === name)) return { kind: "custom" };
+  if (!SANDBOX_TOOLS.some((builtin) => builtin === name)) return { kind: "unknown" };
+  const policy = policyOf(tools, name);
+  if (!policy?.enabled) return { kind: "unknown" };
+  switch (policy.permission_policy.type) {
+    case "always_allow":
+      return { kind: "builtin", permission: "allow", evaluation: { type: "always_allow" } };
+    case "always_ask":
+      return { kind: "builtin", permission: "ask", evaluation: { type: "always_ask" } };
+    case "auto":
+      // Without a judge there is no judgement: ask (semantics §8).
+      return {
+        kind: "builtin",
+        permission: "ask",
+        evaluation: { type: "auto", evaluated_permission: { type: "ask", reason_code: "indeterminate" } },
+      };
+  }
+}

@@ -1,0 +1,70 @@
+import type { Head } from "../domain/head.ts";
+import type { Queryable } from "./query.ts";
+import { type HeadRow, toHead } from "./session-state.ts";
+
+/** Sessions that some node should claim now: new work, a due retry, a lease that ran out. */
+export async function readDue(db: Queryable, limit: number): Promise<string[]> {
+  const { rows } = await db.query<{ session_id: string }>(
+    "select session_id from session_heads where wake_at <= clock_timestamp() order by wake_at limit $1",
+    [limit],
+    "read_due",
+  );
+  return rows.map((row) => row.session_id);
+}
+
+/** Takes the lease if the session is due; the head comes back locked. `null`: nothing to do, or another node was first. */
+export async function claimLease(tx: Queryable, sessionId: string, nodeId: number, ttlMs: number): Promise<Head | null> {
+  const { rows } = await tx.query<HeadRow>(
+    `update session_heads set lease_owner = $2, lease_generation = lease_generation + 1,
+            wake_at = clock_timestamp() + $3::int * interval '1 ms'
+     where session_id = $1 and wake_at <= clock_timestamp() returning *`,
+    [sessionId, nodeId, ttlMs],
+    "claim_lease",
+  );
+  return rows[0] ? toHead(rows[0]) : null;
+}
+
+/** Extends what this node holds; answers with the sessions still held and whether an interrupt waits. */
+export async function renewLeases(
+  db: Queryable,
+  nodeId: number,
+  sessionIds: readonly string[],
+  ttlMs: number,
+): Promise<{ sessionId: string; generation: number; interrupted: boolean }[]> {
+  const { rows } = await db.query<{ session_id: string; lease_generation: number; interrupted: boolean }>(
+    `update session_heads set wake_at = clock_timestamp() + $3::int * interval '1 ms'
+     where lease_owner = $1 and session_id = any($2) returning session_id, lease_generation, interrupted`,
+    [nodeId, sessionIds, ttlMs],
+    "renew_leases",
+  );
+  return rows.map((row) => ({ sessionId: row.session_id, generation: row.lease_generation, interrupted: row.interrupted }));
+}
+
+/** Leases of nodes that are no longer alive are due at once (design §2.1: no session hangs in `running`). */
+export async function expireLeasesOfDead(db: Queryable, aliveNodeIds: readonly number[]): Promise<number> {
+  const { rowCount } = await db.query(
+    `update session_heads set wake_at = clock_timestamp(), lease_owner = null
+     where lease_owner is not null and not (lease_owner = any($1))`,
+    [aliveNodeIds],
+    "expire_leases",
+  );
+  return rowCount;
+}
+
+/** Stops holding a session whose turn this node abandons, for the next node to go on with. */
+export async function abandonLease(db: Queryable, sessionId: string, generation: number): Promise<void> {
+  await db.query(
+    "update session_heads set wake_at = clock_timestamp(), lease_owner = null where session_id = $1 and lease_generation = $2 and lease_owner is not null",
+    [sessionId, generation],
+    "abandon_lease",
+  );
+}
+
+export async function setVolume(db: Queryable, sessionId: string, generation: number, volumeId: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    "update session_heads set volume_id = $3 where session_id = $1 and lease_generation = $2",
+    [sessionId, generation, volumeId],
+    "set_volume",
+  );
+  return rowCount === 1;
+}

@@ -1,0 +1,178 @@
+import type { Queryable } from "./query.ts";
+import type { HeadRow } from "./session-state.ts";
+
+/** A session with its head, as the API shows it. */
+export interface SessionRow extends HeadRow {
+  id: string;
+  workspace_id: string;
+  thread_id: string;
+  agent_id: string;
+  agent_version: number;
+  agent: Record<string, unknown>;
+  environment_id: string;
+  harness: string;
+  title: string | null;
+  metadata: Record<string, string>;
+  vault_ids: string[];
+  resources: Record<string, unknown>[];
+  budget: Record<string, unknown> | null;
+  deployment_id: string | null;
+  created_at: Date;
+  updated_at: Date;
+  archived_at: Date | null;
+}
+
+export interface NewSession {
+  id: string;
+  workspaceId: string;
+  threadId: string;
+  agentId: string;
+  agentVersion: number;
+  agent: unknown;
+  environmentId: string;
+  harness: string;
+  title: string | null;
+  metadata: Record<string, string>;
+  vaultIds: readonly string[];
+  createdAt: Date;
+}
+
+const SELECT = "select s.*, h.* from sessions s join session_heads h on h.session_id = s.id";
+
+export async function insertSession(tx: Queryable, session: NewSession): Promise<void> {
+  await tx.query(
+    `with s as (
+       insert into sessions (id, workspace_id, thread_id, agent_id, agent_version, agent, environment_id, harness, title,
+                             metadata, vault_ids, created_at, updated_at)
+       values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $12) returning id)
+     insert into session_heads (session_id, last_event_at) select id, $12 from s`,
+    [
+      session.id,
+      session.workspaceId,
+      session.threadId,
+      session.agentId,
+      session.agentVersion,
+      JSON.stringify(session.agent),
+      session.environmentId,
+      session.harness,
+      session.title,
+      JSON.stringify(session.metadata),
+      JSON.stringify(session.vaultIds),
+      session.createdAt,
+    ],
+    "insert_session",
+  );
+}
+
+export async function readSession(db: Queryable, workspaceId: string, sessionId: string): Promise<SessionRow | null> {
+  const { rows } = await db.query<SessionRow>(`${SELECT} where s.id = $1 and s.workspace_id = $2`, [sessionId, workspaceId], "read_session");
+  return rows[0] ?? null;
+}
+
+/** What a turn needs to know of its session; no workspace: the orchestrator serves all of them. */
+export async function readTurnSession(db: Queryable, sessionId: string): Promise<SessionRow | null> {
+  const { rows } = await db.query<SessionRow>(`${SELECT} where s.id = $1`, [sessionId], "read_turn_session");
+  return rows[0] ?? null;
+}
+
+export interface SessionIdentity {
+  threadId: string;
+  agentName: string;
+  archived: boolean;
+}
+
+/** The cheap look that every event send makes. */
+export async function readIdentity(db: Queryable, workspaceId: string, sessionId: string): Promise<SessionIdentity | null> {
+  const { rows } = await db.query<{ thread_id: string; agent_name: string; archived: boolean }>(
+    `select thread_id, agent->>'name' as agent_name, archived_at is not null as archived
+     from sessions where id = $1 and workspace_id = $2`,
+    [sessionId, workspaceId],
+    "read_identity",
+  );
+  const row = rows[0];
+  return row ? { threadId: row.thread_id, agentName: row.agent_name, archived: row.archived } : null;
+}
+
+export interface SessionFilter {
+  agentId?: string | undefined;
+  agentVersion?: number | undefined;
+  deploymentId?: string | undefined;
+  memoryStoreId?: string | undefined;
+  statuses?: readonly string[] | undefined;
+  includeArchived?: boolean | undefined;
+  gt?: Date | undefined;
+  gte?: Date | undefined;
+  lt?: Date | undefined;
+  lte?: Date | undefined;
+}
+
+/** Rows after `from` (exclusive) in the given order of creation. */
+export async function listSessions(
+  db: Queryable,
+  workspaceId: string,
+  page: { order: "asc" | "desc"; from: { createdAt: Date; id: string } | null; limit: number },
+  filter: SessionFilter,
+): Promise<SessionRow[]> {
+  const values: unknown[] = [workspaceId, page.limit];
+  const where = ["s.workspace_id = $1"];
+  const add = (sql: string, value: unknown) => {
+    if (value === undefined) return;
+    values.push(value);
+    where.push(sql.replace("?", `$${values.length}`));
+  };
+  if (!filter.includeArchived) where.push("s.archived_at is null");
+  add("s.agent_id = ?", filter.agentId);
+  add("s.agent_version = ?", filter.agentVersion);
+  add("s.deployment_id = ?", filter.deploymentId);
+  add("s.resources @> ?::jsonb", filter.memoryStoreId && JSON.stringify([{ type: "memory_store", memory_store_id: filter.memoryStoreId }]));
+  add("h.shown_status = any(?)", filter.statuses?.length ? filter.statuses : undefined);
+  add("s.created_at > ?", filter.gt);
+  add("s.created_at >= ?", filter.gte);
+  add("s.created_at < ?", filter.lt);
+  add("s.created_at <= ?", filter.lte);
+  if (page.from) {
+    values.push(page.from.createdAt, page.from.id);
+    where.push(`(s.created_at, s.id) ${page.order === "asc" ? ">" : "<"} ($${values.length - 1}, $${values.length})`);
+  }
+  const { rows } = await db.query<SessionRow>(
+    `${SELECT} where ${where.join(" and ")} order by s.created_at ${page.order}, s.id ${page.order} limit $2`,
+    values,
+  );
+  return rows;
+}
+
+export async function updateSessionRow(
+  tx: Queryable,
+  sessionId: string,
+  change: { title: string | null; metadata: Record<string, string>; agent: unknown },
+): Promise<void> {
+  await tx.query(
+    `update sessions set title = $2, metadata = $3::jsonb, agent = $4::jsonb,
+            updated_at = greatest(updated_at, date_trunc('milliseconds', clock_timestamp())) where id = $1`,
+    [sessionId, change.title, JSON.stringify(change.metadata), JSON.stringify(change.agent)],
+    "update_session",
+  );
+}
+
+export async function archiveSessionRow(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query(
+    "update sessions set archived_at = date_trunc('milliseconds', clock_timestamp()), updated_at = date_trunc('milliseconds', clock_timestamp()) where id = $1",
+    [sessionId],
+    "archive_session",
+  );
+}
+
+/** All of the session; its volume is left to a node that holds the files. */
+export async function deleteSessionRow(tx: Queryable, sessionId: string, volumeId: string | null): Promise<void> {
+  if (volumeId !== null) await tx.query("insert into volume_trash (volume_id) values ($1) on conflict do nothing", [volumeId], "trash_volume");
+  await tx.query("delete from sessions where id = $1", [sessionId], "delete_session");
+}
+
+export async function readTrash(db: Queryable, limit: number): Promise<string[]> {
+  const { rows } = await db.query<{ volume_id: string }>("select volume_id from volume_trash order by deleted_at limit $1", [limit], "read_trash");
+  return rows.map((row) => row.volume_id);
+}
+
+export async function emptyTrash(db: Queryable, volumeId: string): Promise<void> {
+  await db.query("delete from volume_trash where volume_id = $1", [volumeId], "empty_trash");
+}

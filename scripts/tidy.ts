@@ -17,7 +17,7 @@ const DOCUMENT_LINES_MAX: Record<string, number> = { "ARCHITECTURE.md": 200, "AG
 const DOCUMENTS_WITH_PATHS = ["ARCHITECTURE.md", "AGENTS.md", "README.md"];
 /** Each program reads `process.env` in one file; scripts and tests may too. */
 const ENVIRONMENT_READERS = /^(packages\/server\/src\/main\/config\.ts|apps\/cli\/src\/settings\.ts|apps\/cli\/bin\/.*)$/;
-const TEST_OR_TOOL = /(^|\/)(scripts|test|bench|testing)\/|\.test\.tsx?$|^packages\/testkit\/|\.config\.ts$/;
+const TEST_OR_TOOL = /(^|\/)(scripts|test|bench|testing)\/|\.(test|fixture)\.tsx?$|^packages\/testkit\/|\.config\.ts$/;
 const SOURCE = /\.(ts|tsx|mjs|js)$/;
 
 /** Files git knows or would add, relative to `root`. */

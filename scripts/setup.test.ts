@@ -1,0 +1,106 @@
+import { spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+/** What a bare Debian has and setup.sh uses; everything else comes from the fakes below. */
+const SYSTEM_COMMANDS = ["sh", "cat", "cksum", "dirname", "uname", "ln", "mkdir", "touch", "env"];
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "sandbox0-setup-"));
+  mkdirSync(join(root, "scripts"));
+  mkdirSync(join(root, "bin"));
+  cpSync("scripts/setup.sh", join(root, "scripts/setup.sh"));
+  writeFileSync(join(root, "package-lock.json"), "{}");
+  for (const name of SYSTEM_COMMANDS) {
+    const path = ["/usr/bin", "/bin"].map((folder) => join(folder, name)).find((candidate) => existsSync(candidate));
+    symlinkSync(path ?? "", join(root, "bin", name));
+  }
+  fake("npm", `mkdir -p node_modules/.bin && ln -sf ${process.execPath} node_modules/.bin/node`);
+  fake("id", "echo 1000");
+  fake("apt-get", `case "$*" in *install*) ln -sf ${root}/bin/sh ${root}/bin/bwrap;; esac`);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** A command that writes down how it was called, then runs `script`. */
+function fake(name: string, script: string): void {
+  const path = join(root, "bin", name);
+  writeFileSync(path, `#!/bin/sh\necho "${name} $*" >>${root}/calls\n${script}\n`);
+  chmodSync(path, 0o755);
+}
+
+function setup(): { status: number | null; output: string; calls: string[] } {
+  rmSync(join(root, "calls"), { force: true });
+  const { status, stdout, stderr } = spawnSync("/bin/sh", ["scripts/setup.sh"], {
+    cwd: root,
+    encoding: "utf8",
+    env: { PATH: join(root, "bin") },
+  });
+  const calls = existsSync(join(root, "calls")) ? readFileSync(join(root, "calls"), "utf8").trim().split("\n") : [];
+  return { status, output: stdout + stderr, calls: calls.filter((call) => !call.startsWith("id ")) };
+}
+
+test("as root: installs dependencies and bubblewrap, then nothing more until the lockfile changes", () => {
+  fake("id", "echo 0");
+  const first = setup();
+  expect(first.output).toContain("setup: ready");
+  expect(first.calls).toEqual([
+    "npm ci --include=dev --include=optional --no-audit --no-fund --loglevel=error",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends bubblewrap",
+  ]);
+
+  expect(setup()).toEqual({ status: 0, output: "setup: ready\n", calls: [] });
+
+  appendFileSync(join(root, "package-lock.json"), "\n");
+  expect(setup().calls).toEqual([expect.stringMatching(/^npm ci /)]);
+});
+
+test("as a user with sudo: installs by sudo", () => {
+  fake("sudo", '[ "$2" = true ] || { shift; exec "$@"; }');
+  const { status, calls } = setup();
+  expect(status).toBe(0);
+  expect(calls).toContain("sudo -n apt-get update -qq");
+  expect(calls).toContain("sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap");
+});
+
+test("as a user without sudo: one sentence that names the package", () => {
+  const { status, output, calls } = setup();
+  expect(status).toBe(1);
+  expect(output).toContain(
+    "setup: The sandbox needs the Debian package 'bubblewrap': run 'sudo apt-get install bubblewrap', then try again",
+  );
+  expect(calls.filter((call) => call.startsWith("apt-get"))).toEqual([]);
+  // The dependencies stay: the next run only asks for the package again.
+  expect(setup().calls).toEqual([]);
+});
+
+test("an install that fails is not taken for done", () => {
+  fake("npm", "exit 7");
+  expect(setup().status).toBe(7);
+  fake("npm", `mkdir -p node_modules/.bin && ln -sf ${process.execPath} node_modules/.bin/node`);
+  expect(setup().calls[0]).toMatch(/^npm ci /);
+});
+
+test("without a packaged Node, a new one of the machine does; an old one is named as the problem", () => {
+  fake("npm", "mkdir -p node_modules/.bin");
+  fake("bwrap", "");
+  fake("node", "echo 20");
+  expect(setup()).toMatchObject({ status: 1, output: expect.stringContaining("install Node 24 or newer") });
+  fake("node", "echo 24");
+  expect(setup().status).toBe(0);
+  expect(existsSync(join(root, "node_modules/.bin/node"))).toBe(true);
+});

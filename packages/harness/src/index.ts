@@ -1,2 +1,3 @@
 export type * from "./port.ts";
 export { TurnStopped } from "./port.ts";
+export { createSandpi, type Sandpi, type SandpiOptions } from "./sandpi/sandpi.ts";

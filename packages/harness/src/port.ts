@@ -114,7 +114,7 @@ export interface Effects {
   /**
    * The safe boundary before a model request: takes up queued inputs, writes `span.model_request_start`, and returns
    * what was promoted since the harness last looked.
-   * @throws TurnStopped when the turn must end now (interrupt, lease lost, shutdown)
+   * @throws TurnStopped when the turn must end now (interrupt, lease lost, shutdown, too many steps)
    */
   startStep(): Promise<{ spanId: string; promoted: readonly HistoryEntry[] }>;
   /** Writes a finished response with its `span.model_request_end`. @throws TurnStopped */
@@ -135,7 +135,7 @@ export interface Effects {
 
 /** The turn was ended from outside: let it pass through, write nothing more. */
 export class TurnStopped extends Error {
-  readonly reason: "interrupted" | "lease_lost" | "shutdown";
+  readonly reason: "interrupted" | "lease_lost" | "shutdown" | "step_limit";
   constructor(reason: TurnStopped["reason"]) {
     super(`turn stopped: ${reason}`);
     this.name = "TurnStopped";

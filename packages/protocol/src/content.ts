@@ -32,7 +32,12 @@ export const redactedBlockSchema = z.object({ type: z.literal("redacted") });
 
 /** What a client may put into a `user.message`: `redacted` comes from the platform only (semantics §5.9). */
 export const userContentSchema = z.discriminatedUnion("type", [textBlockSchema, imageBlockSchema, documentBlockSchema]);
-export const messageContentSchema = z.discriminatedUnion("type", [textBlockSchema, imageBlockSchema, documentBlockSchema, redactedBlockSchema]);
+export const messageContentSchema = z.discriminatedUnion("type", [
+  textBlockSchema,
+  imageBlockSchema,
+  documentBlockSchema,
+  redactedBlockSchema,
+]);
 export const agentContentSchema = z.discriminatedUnion("type", [textBlockSchema, redactedBlockSchema]);
 export const resultContentSchema = z.discriminatedUnion("type", [
   textBlockSchema,

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { sessionAgentSchema } from "./agents.ts";
 import { agentContentSchema, messageContentSchema, resultContentSchema, textBlockSchema, userContentSchema } from "./content.ts";
+import { budgetLimitSchema, modelUsageSchema, usageSnapshotSchema } from "./usage.ts";
 
 /**
  * The session's events (contract §7): the 7 a client may send, the 42 that are stored and the 2 that exist on streams
  * only. Event names are exactly those of the wire; nothing here ever carries a field the official API does not have.
  */
-export const TEXT_MAX_CHARS = 1_000_000;
 export const RUBRIC_MAX_CHARS = 262_144;
 
 const id = z.string();
@@ -128,25 +129,6 @@ export const toolEvaluationSchema = z.discriminatedUnion("type", [
   }),
 ]);
 
-export const moneySchema = z.object({ amount: z.string(), currency: z.literal("USD") });
-export const budgetLimitSchema = z.object({ type: z.literal("limit"), max_list_cost: moneySchema });
-export const sessionUsageSchema = z.object({
-  input_tokens: z.int().optional(),
-  output_tokens: z.int().optional(),
-  cache_read_input_tokens: z.int().optional(),
-  cache_creation: z.object({ ephemeral_5m_input_tokens: z.int().optional(), ephemeral_1h_input_tokens: z.int().optional() }).optional(),
-  active_seconds: z.number().optional(),
-  list_cost: moneySchema.optional(),
-  server_tool_use: z.object({ web_search_requests: z.int().optional(), web_fetch_requests: z.int().optional() }).nullish(),
-});
-export const modelUsageSchema = z.object({
-  input_tokens: z.int(),
-  output_tokens: z.int(),
-  cache_creation_input_tokens: z.int(),
-  cache_read_input_tokens: z.int(),
-  speed: z.enum(["standard", "fast"]).nullish(),
-});
-
 const toolInput = z.record(z.string(), z.unknown());
 const permissionFields = { evaluated_permission: evaluatedPermission.optional(), evaluation: toolEvaluationSchema.optional() };
 const resultFields = { content: z.array(resultContentSchema).optional(), is_error: z.boolean().nullish() };
@@ -154,7 +136,7 @@ const threadStatus = { session_thread_id: z.string(), agent_name: z.string() };
 const idleFields = { stop_reason: stopReasonSchema, stop_details: refusalDetailsSchema.nullable() };
 
 export const userEventSchemas = [
-  sent("user.message", { content: z.array(messageContentSchema), session_thread_id: threadRef }),
+  sent("user.message", { content: z.array(messageContentSchema) }),
   sent("user.interrupt", { session_thread_id: threadRef }),
   sent("user.tool_confirmation", {
     tool_use_id: z.string(),
@@ -178,7 +160,13 @@ export const agentEventSchemas = [
   stored("agent.thinking", {}),
   stored("agent.tool_use", { name: z.string(), input: toolInput, ...permissionFields, session_thread_id: threadRef }),
   stored("agent.tool_result", { tool_use_id: z.string(), ...resultFields }),
-  stored("agent.mcp_tool_use", { mcp_server_name: z.string(), name: z.string(), input: toolInput, ...permissionFields, session_thread_id: threadRef }),
+  stored("agent.mcp_tool_use", {
+    mcp_server_name: z.string(),
+    name: z.string(),
+    input: toolInput,
+    ...permissionFields,
+    session_thread_id: threadRef,
+  }),
   stored("agent.mcp_tool_result", { mcp_tool_use_id: z.string(), ...resultFields }),
   stored("agent.custom_tool_use", { name: z.string(), input: toolInput, session_thread_id: threadRef }),
   stored("agent.thread_message_received", {
@@ -203,18 +191,26 @@ export const sessionEventSchemas = [
   stored("session.updated", {
     title: z.string().nullish(),
     metadata: z.record(z.string(), z.string()).optional(),
-    agent: z.record(z.string(), z.unknown()).nullish(),
+    agent: sessionAgentSchema.nullish(),
     budget: budgetLimitSchema.nullish(),
   }),
-  stored("session.usage", { usage: sessionUsageSchema, budget: budgetLimitSchema.nullish() }),
+  stored("session.usage", { usage: usageSnapshotSchema, budget: budgetLimitSchema.nullish() }),
   stored("session.deleted", {}),
-  stored("session.thread_created", { session_thread_id: z.string(), agent_name: z.string(), workflow_run_id: z.string().nullable() }),
+  stored("session.thread_created", {
+    session_thread_id: z.string(),
+    agent_name: z.string(),
+    workflow_run_id: z.string().nullable(),
+  }),
   stored("session.thread_status_running", threadStatus),
   stored("session.thread_status_idle", { ...threadStatus, ...idleFields }),
   stored("session.thread_status_rescheduled", threadStatus),
   stored("session.thread_status_terminated", threadStatus),
   stored("span.model_request_start", {}),
-  stored("span.model_request_end", { model_request_start_id: z.string(), is_error: z.boolean().nullable(), model_usage: modelUsageSchema }),
+  stored("span.model_request_end", {
+    model_request_start_id: z.string(),
+    is_error: z.boolean().nullable(),
+    model_usage: modelUsageSchema,
+  }),
   stored("span.outcome_evaluation_start", { outcome_id: z.string(), iteration: z.int() }),
   stored("span.outcome_evaluation_ongoing", { outcome_id: z.string(), iteration: z.int() }),
   stored("span.outcome_evaluation_end", {
@@ -227,7 +223,38 @@ export const sessionEventSchemas = [
   }),
 ] as const;
 
-export const sessionEventSchema = z.discriminatedUnion("type", [...userEventSchemas, ...agentEventSchemas, ...sessionEventSchemas]);
+const runId = { workflow_run_id: z.string() };
+const runErrorOf = <T extends string>(type: T) => z.object({ type: z.literal(type), message: z.string() });
+const runErrors = [
+  runErrorOf("timeout_error"),
+  runErrorOf("program_error"),
+  runErrorOf("unknown_error"),
+  runErrorOf("thread_limit_error"),
+] as const;
+const runErrorSchema = z.discriminatedUnion("type", [...runErrors, runErrorOf("max_workflow_runs_error")]);
+const runResultSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("completed") }),
+  z.object({ type: z.literal("error"), error: runErrorSchema }),
+  z.object({ type: z.literal("stopped") }),
+]);
+const runPhase = z.object({ id: z.string(), name: z.string(), description: z.string().nullable() });
+
+export const workflowEventSchemas = [
+  stored("workflow_run.created", { ...runId, name: z.string(), description: z.string().nullable(), phases: z.array(runPhase) }),
+  stored("workflow_run.status_running", runId),
+  stored("workflow_run.status_idle", runId),
+  stored("workflow_run.phase_started", { ...runId, workflow_run_phase_id: z.string() }),
+  stored("workflow_run.phase_ended", { ...runId, workflow_run_phase_id: z.string(), phase_started_id: z.string() }),
+  stored("workflow_run.error", { workflow_run_id: z.string().nullable(), error: runErrorSchema }),
+  stored("workflow_run.status_ended", { ...runId, result: runResultSchema }),
+] as const;
+
+export const sessionEventSchema = z.discriminatedUnion("type", [
+  ...userEventSchemas,
+  ...agentEventSchemas,
+  ...sessionEventSchemas,
+  ...workflowEventSchemas,
+]);
 export type SessionEvent = z.infer<typeof sessionEventSchema>;
 export type SessionEventType = SessionEvent["type"];
 export type EventOf<T extends SessionEventType> = Extract<SessionEvent, { type: T }>;
@@ -235,15 +262,62 @@ export type StopReason = z.infer<typeof stopReasonSchema>;
 export type RefusalDetails = z.infer<typeof refusalDetailsSchema>;
 export type SessionError = z.infer<typeof sessionErrorSchema>;
 export type ToolEvaluation = z.infer<typeof toolEvaluationSchema>;
-export type SessionUsage = z.infer<typeof sessionUsageSchema>;
-export type ModelUsage = z.infer<typeof modelUsageSchema>;
-export type BudgetLimit = z.infer<typeof budgetLimitSchema>;
+
+/** What `types[]` of the event list takes: every stored type but `session.deleted` (contract §7.1). */
+export const EVENT_FILTER_TYPES = [
+  "user.message",
+  "user.interrupt",
+  "user.tool_confirmation",
+  "user.tool_result",
+  "user.custom_tool_result",
+  "user.define_outcome",
+  "system.message",
+  "agent.message",
+  "agent.thinking",
+  "agent.tool_use",
+  "agent.tool_result",
+  "agent.mcp_tool_use",
+  "agent.mcp_tool_result",
+  "agent.custom_tool_use",
+  "agent.thread_message_received",
+  "agent.thread_message_sent",
+  "agent.thread_context_compacted",
+  "session.status_running",
+  "session.status_idle",
+  "session.status_rescheduled",
+  "session.status_terminated",
+  "session.error",
+  "session.updated",
+  "session.usage",
+  "session.thread_created",
+  "session.thread_status_running",
+  "session.thread_status_idle",
+  "session.thread_status_rescheduled",
+  "session.thread_status_terminated",
+  "span.model_request_start",
+  "span.model_request_end",
+  "span.outcome_evaluation_start",
+  "span.outcome_evaluation_ongoing",
+  "span.outcome_evaluation_end",
+  "workflow_run.created",
+  "workflow_run.status_running",
+  "workflow_run.status_idle",
+  "workflow_run.phase_started",
+  "workflow_run.phase_ended",
+  "workflow_run.error",
+  "workflow_run.status_ended",
+] as const satisfies readonly Exclude<SessionEventType, "session.deleted">[];
+export type EventFilterType = (typeof EVENT_FILTER_TYPES)[number];
 
 // --- stream-only previews (contract §7.9) ---------------------------------------------------------------------------
 
 export const PREVIEW_TYPES = ["agent.message", "agent.thinking"] as const;
 export type PreviewType = (typeof PREVIEW_TYPES)[number];
-export const eventStartSchema = z.object({ type: z.literal("event_start"), event: z.object({ type: z.enum(PREVIEW_TYPES), id }) });
+const previewOf = <T extends PreviewType>(type: T) => z.object({ type: z.literal(type), id });
+export const eventStartSchema = z.object({
+  type: z.literal("event_start"),
+  event: z.discriminatedUnion("type", [previewOf("agent.message"), previewOf("agent.thinking")]),
+});
 export const eventDeltaSchema = z.object({
   type: z.literal("event_delta"),
   event_id: z.string(),

@@ -1,4 +1,151 @@
-export * from "./content.ts";
-export * from "./errors.ts";
-export * from "./events.ts";
-export * from "./ids.ts";
+export {
+  AGENT_NAME_CHARS_MAX,
+  DESCRIPTION_CHARS_MAX,
+  MCP_SERVERS_MAX,
+  SKILLS_MAX,
+  SYSTEM_CHARS_MAX,
+  agentCreateParamsSchema,
+  agentSchema,
+  agentUpdateParamsSchema,
+  sessionAgentSchema,
+  type Agent,
+  type AgentConfig,
+  type AgentCreateParams,
+  type AgentUpdateParams,
+  type ExecutionIdentity,
+  type McpServer,
+  type SessionAgent,
+  type SessionMultiagent,
+  type SessionThreadAgent,
+  type Skill,
+  type SkillParams,
+} from "./agents.ts";
+export {
+  documentBlockSchema,
+  imageBlockSchema,
+  textBlockSchema,
+  type AgentContent,
+  type DocumentBlock,
+  type ImageBlock,
+  type MessageContent,
+  type ResultContent,
+  type SearchResultBlock,
+  type TextBlock,
+} from "./content.ts";
+export {
+  PACKAGE_MANAGERS,
+  environmentCreateParamsSchema,
+  environmentSchema,
+  environmentUpdateParamsSchema,
+  type CloudConfig,
+  type CloudConfigParams,
+  type Environment,
+  type EnvironmentConfig,
+  type EnvironmentConfigParams,
+  type EnvironmentCreateParams,
+  type EnvironmentUpdateParams,
+  type Networking,
+  type PackageManager,
+  type Packages,
+} from "./environments.ts";
+export { ApiError, ERROR_STATUS, invalidRequest, notFound, type ErrorBody, type ErrorDetails, type ErrorType } from "./errors.ts";
+export {
+  EVENT_FILTER_TYPES,
+  PREVIEW_TYPES,
+  RUBRIC_MAX_CHARS,
+  eventParamsSchema,
+  sessionEventSchema,
+  type EventFilterType,
+  type EventOf,
+  type EventParams,
+  type PreviewType,
+  type RefusalDetails,
+  type SessionError,
+  type SessionEvent,
+  type SessionEventType,
+  type StopReason,
+  type StreamPreview,
+  type ToolEvaluation,
+  type UserMessageParams,
+} from "./events.ts";
+export { ID_PREFIXES, createId, type IdKind } from "./ids.ts";
+export {
+  EVENTS_PAGE_SIZE_MAX,
+  MODELS_PAGE_SIZE_MAX,
+  PAGE_SIZE_DEFAULT,
+  PAGE_SIZE_MAX,
+  THREADS_PAGE_SIZE_MAX,
+  agentListQuerySchema,
+  agentRetrieveQuerySchema,
+  environmentListQuerySchema,
+  eventListQuerySchema,
+  eventStreamQuerySchema,
+  modelListQuerySchema,
+  pageQuerySchema,
+  sessionListQuerySchema,
+  threadEventListQuerySchema,
+  threadListQuerySchema,
+  type AgentListQuery,
+  type EnvironmentListQuery,
+  type EventListQuery,
+  type ModelListQuery,
+  type PageQuery,
+  type SessionListQuery,
+  type ThreadListQuery,
+} from "./lists.ts";
+export { mergeMetadata, type Metadata, type MetadataPatch } from "./metadata.ts";
+export { EFFORTS, SPEEDS, type Effort, type ModelConfig, type ModelParams, type Speed } from "./model-config.ts";
+export { modelInfoSchema, type ModelInfo } from "./models.ts";
+export {
+  ROSTER_MAX,
+  type AgentReference,
+  type Multiagent,
+  type Multiagent20261001,
+  type Multiagent20261001Params,
+  type MultiagentParams,
+  type PredefinedAgentParams,
+  type RosterEntryParams,
+  type Spawning,
+  type SpawningParams,
+} from "./multiagent.ts";
+export { OPERATIONS, OPERATION_NAMES, findOperation, type HttpMethod, type OperationName } from "./operations.ts";
+export { decodeCursor, encodeCursor, type Cursor, type Order, type Page } from "./pagination.ts";
+export { parseQuery, type Query } from "./query.ts";
+export { findProblems, parseEvent, parseStreamEvent, validateResponse } from "./responses.ts";
+export { sessionResourceSchema, type SessionResource, type SessionResourceParams } from "./session-resources.ts";
+export {
+  EVENTS_PER_SEND_MAX,
+  eventSendParamsSchema,
+  sessionCreateParamsSchema,
+  sessionSchema,
+  sessionUpdateParamsSchema,
+  threadSchema,
+  type AgentWithOverridesParams,
+  type Session,
+  type SessionAgentParams,
+  type SessionCreateParams,
+  type SessionStatus,
+  type SessionUpdateParams,
+  type Thread,
+} from "./sessions.ts";
+export { PING_FRAME, encodeFrame } from "./sse.ts";
+export {
+  AGENT_TOOLSET,
+  BUILTIN_TOOLS,
+  SANDBOX_TOOLS,
+  TOOLS_MAX,
+  type AgentToolset,
+  type BuiltinTool,
+  type CustomTool,
+  type McpToolset,
+  type PermissionPolicy,
+  type Tool,
+  type ToolConfig,
+  type ToolConfigParams,
+  type ToolDefaults,
+  type ToolParams,
+  type UrlSources,
+  type UrlSourcesParams,
+} from "./tools.ts";
+export type { BudgetLimit, ModelUsage, Money, SessionUsage, UsageSnapshot } from "./usage.ts";
+export { JSON_DEPTH_MAX, parseRequest, requireShallow, requireStorableText } from "./validation.ts";

@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { invalidRequest } from "./errors.ts";
+
+/** Opaque page cursors (contract §1.6): `page_` and base64url of where the page begins. */
+export const CURSOR_PREFIX = "page_";
+const CURSOR_CHARS_MAX = 2_048;
+
+export type Order = "asc" | "desc";
+
+/** Where a page begins. `list` ties a cursor to the list that made it; `order` is the one it was made under. */
+export interface Cursor {
+  list: string;
+  order: Order;
+  /** The sort key of the last entry of the page before (or the first of the page after, for `prev`). */
+  key: readonly (string | number)[];
+  direction: "next" | "prev";
+}
+
+const payloadSchema = z.tuple([
+  z.string(),
+  z.enum(["asc", "desc"]),
+  z.enum(["next", "prev"]),
+  z.array(z.union([z.string(), z.number()])),
+]);
+
+export function encodeCursor(cursor: {
+  list: string;
+  order: Order;
+  key: readonly (string | number)[];
+  direction?: "next" | "prev";
+}): string {
+  const text = JSON.stringify([cursor.list, cursor.order, cursor.direction ?? "next", cursor.key]);
+  // ASCII only: ids, times and numbers; btoa takes no more.
+  return CURSOR_PREFIX + btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+}
+
+/**
+ * Reads a cursor that a client gave back.
+ * @throws ApiError when it is not one of ours, belongs to another list, or was made under another order
+ */
+export function decodeCursor(page: string, expected: { list: string; order: Order }): Cursor {
+  const payload = payloadSchema.safeParse(readPayload(page));
+  if (!payload.success || payload.data[0] !== expected.list) throw invalidRequest("page: Invalid or expired cursor");
+  const [list, order, direction, key] = payload.data;
+  if (order !== expected.order)
+    throw invalidRequest(`page: This cursor was made with order "${order}"; it cannot be used with order "${expected.order}"`);
+  return { list, order, direction, key };
+}
+
+function readPayload(page: string): unknown {
+  if (!page.startsWith(CURSOR_PREFIX) || page.length > CURSOR_CHARS_MAX) return undefined;
+  try {
+    return JSON.parse(atob(page.slice(CURSOR_PREFIX.length).replaceAll("-", "+").replaceAll("_", "/")));
+  } catch (error) {
+    // Not base64 or not JSON: the caller says so with the error every bad cursor gets.
+    if (error instanceof SyntaxError || error instanceof DOMException) return undefined;
+    throw error;
+  }
+}
+
+const nextPage = { next_page: z.string().nullable() };
+export const pageOf = <S extends z.ZodType>(item: S) => z.object({ data: z.array(item), ...nextPage });
+export const bidirectionalPageOf = <S extends z.ZodType>(item: S) =>
+  z.object({ data: z.array(item), ...nextPage, prev_page: z.string().nullable() });
+export const idPageOf = <S extends z.ZodType>(item: S) =>
+  z.object({ data: z.array(item), has_more: z.boolean(), first_id: z.string().nullable(), last_id: z.string().nullable() });
+
+export interface Page<T> {
+  data: T[];
+  next_page: string | null;
+}

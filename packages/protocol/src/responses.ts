@@ -1,0 +1,112 @@
+import { z } from "zod";
+import { agentSchema } from "./agents.ts";
+import { environmentSchema } from "./environments.ts";
+import { ERROR_STATUS, type ErrorType } from "./errors.ts";
+import {
+  sessionEventSchema,
+  eventDeltaSchema,
+  eventStartSchema,
+  userEventSchemas,
+  type SessionEvent,
+  type StreamPreview,
+} from "./events.ts";
+import { modelInfoSchema } from "./models.ts";
+import { findOperation, type OperationName } from "./operations.ts";
+import { bidirectionalPageOf, idPageOf, pageOf } from "./pagination.ts";
+import { sessionSchema, threadSchema } from "./sessions.ts";
+import { describeProblems, formatPath } from "./validation.ts";
+
+/** Says whether an answer is what the official types promise: for tests and tools, never in the path of a request. */
+
+export const errorBodySchema = z.object({
+  type: z.literal("error"),
+  error: z.object({
+    type: z.enum(Object.keys(ERROR_STATUS) as [ErrorType, ...ErrorType[]]),
+    message: z.string().min(1),
+    details: z.looseObject({ error_code: z.string().optional() }).optional(),
+  }),
+  request_id: z.string().nullable(),
+});
+
+const deleted = <T extends string>(type: T) => z.object({ id: z.string(), type: z.literal(type) });
+const eventPage = pageOf(sessionEventSchema);
+
+/** The body of each operation's 200. Streams and operations that are not built have none. */
+export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
+  "agents.create": agentSchema,
+  "agents.retrieve": agentSchema,
+  "agents.update": agentSchema,
+  "agents.list": pageOf(agentSchema),
+  "agents.archive": agentSchema,
+  "agents.versions.list": pageOf(agentSchema),
+  "environments.create": environmentSchema,
+  "environments.retrieve": environmentSchema,
+  "environments.update": environmentSchema,
+  "environments.list": pageOf(environmentSchema),
+  "environments.delete": deleted("environment_deleted"),
+  "environments.archive": environmentSchema,
+  "sessions.create": sessionSchema,
+  "sessions.retrieve": sessionSchema,
+  "sessions.update": sessionSchema,
+  "sessions.list": bidirectionalPageOf(sessionSchema),
+  "sessions.delete": deleted("session_deleted"),
+  "sessions.archive": sessionSchema,
+  "sessions.events.list": eventPage,
+  "sessions.events.send": z.object({ data: z.array(z.discriminatedUnion("type", [...userEventSchemas])).optional() }),
+  "sessions.threads.retrieve": threadSchema,
+  "sessions.threads.list": pageOf(threadSchema),
+  "sessions.threads.events.list": eventPage,
+  "models.list": idPageOf(modelInfoSchema),
+  "models.retrieve": modelInfoSchema,
+};
+
+/** Keys of `value` that the schema does not know: parsing drops them, so they are what the parsed copy lacks. */
+function findUnknownKeys(value: unknown, parsed: unknown, path: readonly PropertyKey[]): string[] {
+  if (typeof value !== "object" || value === null || typeof parsed !== "object" || parsed === null) return [];
+  if (Array.isArray(value))
+    return value.flatMap((inner, index) => findUnknownKeys(inner, (parsed as unknown[])[index], [...path, index]));
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key in parsed
+      ? findUnknownKeys(inner, (parsed as Record<string, unknown>)[key], [...path, key])
+      : [`${formatPath([...path, key])}: not a field of the official type`],
+  );
+}
+
+/** What is wrong with `value`, unknown keys included; empty when nothing is. */
+export function findProblems(schema: z.ZodType, value: unknown): string[] {
+  const result = schema.safeParse(value, { reportInput: true });
+  return result.success ? findUnknownKeys(value, result.data, []) : describeProblems(result.error);
+}
+
+/**
+ * Checks an answer of the API against the official types.
+ * @returns what is wrong, one sentence a problem; empty when the answer is right or there is no schema for it
+ */
+export function validateResponse(answer: { method: string; pathname: string; status: number; body: unknown }): string[] {
+  if (answer.status >= 400) {
+    const problems = findProblems(errorBodySchema, answer.body);
+    return answer.pathname.startsWith("/v1/") || answer.pathname.startsWith("/sandbox0/") ? problems : [];
+  }
+  const operation = findOperation(answer.method === "PATCH" ? "POST" : answer.method, answer.pathname);
+  const schema = operation === undefined ? undefined : RESPONSES[operation];
+  return schema === undefined ? [] : findProblems(schema, answer.body);
+}
+
+/**
+ * Reads one event of a list or a stream.
+ * @throws Error that says what is wrong with it
+ */
+export function parseEvent(value: unknown): SessionEvent {
+  const problems = findProblems(sessionEventSchema, value);
+  if (problems.length > 0) throw new Error(`Not a session event: ${problems.join("; ")}: ${JSON.stringify(value)}`);
+  return value as SessionEvent;
+}
+
+const streamEventSchema = z.discriminatedUnion("type", [sessionEventSchema, eventStartSchema, eventDeltaSchema]);
+
+/** As `parseEvent`, for streams that asked for previews. @throws Error */
+export function parseStreamEvent(value: unknown): SessionEvent | StreamPreview {
+  const problems = findProblems(streamEventSchema, value);
+  if (problems.length > 0) throw new Error(`Not a stream event: ${problems.join("; ")}: ${JSON.stringify(value)}`);
+  return value as SessionEvent | StreamPreview;
+}

@@ -36,6 +36,8 @@ export interface TurnState {
   inbox: readonly InboxRow[];
   /** `span.model_request_start` events without an end. */
   openSpans: readonly string[];
+  /** Declared by the agent. */
+  mcpServers: readonly string[];
 }
 
 /** What to write in one transaction, and what then. */
@@ -119,9 +121,15 @@ function start(state: TurnState): TurnPlan {
     take(result, inbox);
     result.patch.steps = 0;
   }
-  result.events.push(...runningEvents(thread));
+  result.events.push(...runningEvents(thread), ...state.mcpServers.map(mcpUnavailable));
   closeDenied(result, calls);
   return result;
+}
+
+/** The session goes on without the server's tools (semantics §6); saying nothing would be worse. */
+function mcpUnavailable(name: string): NewEvent {
+  const message = `The MCP server "${name}" was not connected: this server has no MCP connector yet. The turn goes on without its tools.`;
+  return errorEvent({ type: "mcp_connection_failed_error", mcp_server_name: name, message, retry_status: { type: "retrying" } });
 }
 
 function closeDenied(target: TurnPlan, calls: readonly ToolCall[]): void {
@@ -177,8 +185,19 @@ function spanEnd(startId: string): NewEvent {
 /** What the turn's end does. Called under the row lock by the node that holds the lease. */
 export function settle(state: TurnState, end: TurnEnd, retry: RetryPolicy): TurnPlan {
   const { head, inbox, calls } = state;
-  if (head.interrupted || end.type === "interrupted") return interrupt(state);
+  if (head.interrupted) return interrupt(state);
   switch (end.type) {
+    case "interrupted": {
+      // The bell rang for an interrupt that an earlier decision has taken up: what it cut is closed, the turn goes on.
+      const onward = plan("run", {});
+      closeSpans(onward, state.openSpans);
+      closeCalls(
+        onward,
+        calls.filter((call) => call.started && !call.finished),
+        INTERRUPTED_TEXT,
+      );
+      return onward;
+    }
     case "failed":
       return fail(state, end.error, retry);
     case "requires_action": {

@@ -1,0 +1,136 @@
+import { type CallDisposition, type Effects, type Step, type StepTiming, type ToolResult, TurnStopped } from "@sandbox0/harness";
+import { createId, type ModelUsage } from "@sandbox0/protocol";
+import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
+import { planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
+import type { Bells } from "../log/bells.ts";
+import type { EventLog } from "../log/event-log.ts";
+import { LeaseLost, type SessionWrite, type SpanEnd, type Written } from "../store/append.ts";
+import { saveHarnessState } from "../store/harness-states.ts";
+import { DatabaseUnavailable } from "../store/database-error.ts";
+import type { Queryable } from "../store/query.ts";
+import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
+
+export interface EffectsDeps {
+  db: Queryable;
+  log: EventLog;
+  bells: Bells;
+  /** Runs one built-in tool in the session's sandbox; a sandbox that cannot be had is an error result, not a throw. */
+  runTool(turn: HeldTurn, call: { name: string; input: Record<string, unknown> }): Promise<ToolResult>;
+}
+
+const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+
+/** The one boundary that a harness acts through: everything here is fenced, and ends the turn when it must end. */
+export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
+  const offsets = new Map<string, number>();
+  const write = async (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">): Promise<Written> => {
+    stopIfStopped(turn);
+    try {
+      const written = await deps.log.append({ ...part, sessionId: turn.sessionId, threadId: turn.threadId, generation: turn.generation });
+      if (written.interrupted) stopTurn(turn, "interrupted");
+      return written;
+    } catch (error) {
+      // Whether it was written is not known, or it is no longer ours to write: the log tells the next holder.
+      if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) throw error;
+      stopTurn(turn, "lease_lost");
+      throw new TurnStopped("lease_lost");
+    }
+  };
+  return {
+    signal: turn.controller.signal,
+    now: () => new Date(),
+    newEventId: () => createId("event"),
+    startStep: () => startStep(turn, write),
+    finishStep: (spanId, step) => finishStep(turn, write, spanId, step),
+    async failStep(spanId, failure) {
+      await write({
+        events: [spanEndEvent(spanId, true, failure.usage ?? NO_USAGE)],
+        spanEnds: [spanEnd(spanId, true, failure.usage ?? NO_USAGE, failure.timing)],
+        patch: { addUsage: usageDelta(failure.usage ?? NO_USAGE) },
+      });
+      stopIfStopped(turn);
+    },
+    async executeTool(callId) {
+      const call = turn.calls.get(callId);
+      if (!call) throw new Error(`the harness ran ${callId}, which is not an open call of its turn`);
+      stopIfStopped(turn);
+      const result = await deps.runTool(turn, call);
+      await write({ events: [resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
+      turn.calls.delete(callId);
+      stopIfStopped(turn);
+      return result;
+    },
+    preview(preview) {
+      if (preview.type === "start") {
+        deps.bells.preview(turn.sessionId, preview);
+        return;
+      }
+      const key = `${preview.eventId} ${preview.index}`;
+      const offset = offsets.get(key) ?? 0;
+      offsets.set(key, offset + preview.text.length);
+      deps.bells.preview(turn.sessionId, { ...preview, offset });
+    },
+    saveState: (state) => saveHarnessState(deps.db, turn.sessionId, turn.generation, state),
+  };
+}
+
+function stopIfStopped(turn: HeldTurn): void {
+  if (turn.stopped) throw new TurnStopped(turn.stopped);
+}
+
+type Write = (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">) => Promise<Written>;
+
+async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["startStep"]> {
+  stopIfStopped(turn);
+  if (turn.openSpan) {
+    const spanId = turn.openSpan;
+    turn.openSpan = null;
+    return { spanId, promoted: [] };
+  }
+  if (turn.steps >= STEPS_PER_TURN_MAX) {
+    stopTurn(turn, "step_limit");
+    throw new TurnStopped("step_limit");
+  }
+  const start = newEvent("span.model_request_start", {});
+  await write({ events: [start], patch: { steps: turn.steps + 1 }, spanStart: { id: start.id, model: modelOf(turn) } });
+  turn.steps += 1;
+  stopIfStopped(turn);
+  return { spanId: start.id, promoted: [] };
+}
+
+async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: Step): Promise<CallDisposition[]> {
+  const plan = planStep(turn.tools, spanId, step);
+  await write({
+    events: plan.events,
+    calls: plan.calls,
+    spanEnds: [spanEnd(spanId, false, step.usage, step.timing)],
+    patch: { attempts: 0, addUsage: usageDelta(step.usage) },
+    ...(step.native === undefined ? {} : { native: { index: plan.spanEndIndex, value: step.native } }),
+  });
+  for (const call of plan.calls) {
+    if (!call.finished) turn.calls.set(call.id, { ...call, confirmed: null, answer: null, answerId: null, denyMessage: null });
+  }
+  stopIfStopped(turn);
+  return plan.fates.map((fate) =>
+    fate.action === "answered"
+      ? { id: fate.id, action: "answered", result: { content: [{ type: "text", text: fate.text }], isError: true } }
+      : fate,
+  );
+}
+
+function spanEndEvent(spanId: string, isError: boolean, usage: ModelUsage) {
+  return newEvent("span.model_request_end", { model_request_start_id: spanId, is_error: isError, model_usage: usage });
+}
+
+function usageDelta(usage: ModelUsage) {
+  return {
+    inputTokens: usage.input_tokens,
+    outputTokens: usage.output_tokens,
+    cacheReadTokens: usage.cache_read_input_tokens,
+    cacheWriteTokens: usage.cache_creation_input_tokens,
+  };
+}
+
+function spanEnd(id: string, failed: boolean, usage: ModelUsage, timing: StepTiming): SpanEnd {
+  return { id, failed, firstTokenMs: timing.firstTokenMs, totalMs: timing.totalMs, ...usageDelta(usage) };
+}

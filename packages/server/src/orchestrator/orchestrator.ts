@@ -1,0 +1,227 @@
+import type { TurnEnd, TurnPlan, TurnState, RetryPolicy } from "../domain/turn.ts";
+import { begin, settle } from "../domain/turn.ts";
+import type { Bells } from "../log/bells.ts";
+import { type EventLog, lockSession } from "../log/event-log.ts";
+import { LeaseLost, type SessionWrite, type Written } from "../store/append.ts";
+import { DatabaseUnavailable } from "../store/database-error.ts";
+import { abandonLease, claimLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
+import type { Database } from "../store/pool.ts";
+import { readTurnSession } from "../store/sessions.ts";
+import { type RunHarnessDeps, runHarness } from "./run-harness.ts";
+import { createHeldTurn, type HeldTurn, holdingLease, stopTurn, turnState, writePlan } from "./turn.ts";
+
+/** How long a lease lasts without renewal. A dead node's leases end at once (its advisory lock is gone). */
+export const LEASE_TTL_MS = 15_000;
+export const LEASE_RENEW_MS = 2_000;
+/** How often the rows are looked at for due sessions: the price of a lost hint. */
+export const SWEEP_MS = 500;
+const SWEEP_BATCH = 200;
+/** Turns one node runs at a time; more stay due in the table. */
+export const TURNS_MAX = 1_000;
+/** A SIGTERM lets running turns end by themselves for this long. */
+export const DRAIN_MS = 10_000;
+
+export interface OrchestratorDeps extends RunHarnessDeps {
+  db: Database;
+  log: EventLog;
+  bells: Bells;
+  /** This server among the others (store/node-registry). */
+  node: { id(): number; aliveNodes(): Promise<number[]> };
+  retry: RetryPolicy;
+  /** The turn has ended: the sandbox may rest. */
+  onRest(sessionId: string): void;
+  /** For the log: the database or another node got in the way; the rows say how it goes on. */
+  onTrouble(error: unknown, sessionId: string | null): void;
+}
+
+export interface Orchestrator {
+  start(): void;
+  /** Turns running on this node. */
+  active(): number;
+  /** Lets turns end, then hands the rest to the next node. */
+  stop(drainMs?: number): Promise<void>;
+}
+
+export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
+  return new Runner(deps);
+}
+
+class Runner implements Orchestrator {
+  private readonly deps: OrchestratorDeps;
+  private readonly turns = new Map<string, HeldTurn>();
+  /** Sessions this node is claiming or draining, and whether a bell rang meanwhile. */
+  private readonly draining = new Map<string, { rung: boolean; done: Promise<void> }>();
+  private timers: NodeJS.Timeout[] = [];
+  private off: (() => void)[] = [];
+  private sweeping = false;
+  private renewing = false;
+  private stopping = false;
+
+  constructor(deps: OrchestratorDeps) {
+    this.deps = deps;
+  }
+
+  start(): void {
+    const { bells } = this.deps;
+    this.off = [
+      bells.onWake((sessionId) => this.wake(sessionId)),
+      bells.onInterrupt((sessionId) => {
+        const turn = this.turns.get(sessionId);
+        if (turn) stopTurn(turn, "interrupted");
+      }),
+      bells.onReconnect(() => void this.sweep()),
+    ];
+    this.timers = [setInterval(() => void this.sweep(), SWEEP_MS), setInterval(() => void this.renew(), LEASE_RENEW_MS)];
+    void this.sweep();
+  }
+
+  active(): number {
+    return this.draining.size;
+  }
+
+  async stop(drainMs = DRAIN_MS): Promise<void> {
+    this.stopping = true;
+    for (const timer of this.timers.slice(0, 1)) clearInterval(timer);
+    for (const off of this.off.slice(0, 1)) off();
+    const ended = this.allDone();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, drainMs);
+    });
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
+    for (const turn of this.turns.values()) stopTurn(turn, "shutdown");
+    await this.allDone();
+    for (const each of this.timers) clearInterval(each);
+    for (const off of this.off) off();
+  }
+
+  private async allDone(): Promise<void> {
+    await Promise.all([...this.draining.values()].map((entry) => entry.done));
+  }
+
+  /** Starts or rings: one drain a session, and none forgotten. */
+  private wake(sessionId: string): void {
+    if (this.stopping) return;
+    const current = this.draining.get(sessionId);
+    if (current) {
+      current.rung = true;
+      return;
+    }
+    if (this.draining.size >= TURNS_MAX) return;
+    const entry = { rung: false, done: Promise.resolve() };
+    this.draining.set(sessionId, entry);
+    entry.done = this.drain(sessionId).finally(() => {
+      this.draining.delete(sessionId);
+      if (entry.rung) this.wake(sessionId);
+    });
+  }
+
+  private async sweep(): Promise<void> {
+    if (this.sweeping || this.stopping) return;
+    this.sweeping = true;
+    try {
+      const alive = await this.deps.node.aliveNodes();
+      await expireLeasesOfDead(this.deps.db, [...alive, this.deps.node.id()]);
+      const room = Math.min(SWEEP_BATCH, TURNS_MAX - this.draining.size);
+      if (room > 0) for (const sessionId of await readDue(this.deps.db, room)) this.wake(sessionId);
+    } catch (error) {
+      this.deps.onTrouble(error, null);
+    } finally {
+      this.sweeping = false;
+    }
+  }
+
+  private async renew(): Promise<void> {
+    if (this.renewing || this.turns.size === 0) return;
+    this.renewing = true;
+    try {
+      const asked = [...this.turns.values()];
+      const held = new Map(
+        (await renewLeases(this.deps.db, this.deps.node.id(), asked.map((turn) => turn.sessionId), LEASE_TTL_MS)).map((row) => [row.sessionId, row]),
+      );
+      for (const turn of asked) {
+        if (this.turns.get(turn.sessionId) !== turn) continue;
+        const row = held.get(turn.sessionId);
+        if (!row || row.generation !== turn.generation) stopTurn(turn, "lease_lost");
+        else if (row.interrupted) stopTurn(turn, "interrupted");
+      }
+    } catch (error) {
+      this.deps.onTrouble(error, null);
+    } finally {
+      this.renewing = false;
+    }
+  }
+
+  /** From the claim until the session rests: each pass is one decision under the lock and one run of the harness. */
+  private async drain(sessionId: string): Promise<void> {
+    let turn: HeldTurn | null = null;
+    try {
+      const claimed = await this.claim(sessionId);
+      if (!claimed) return;
+      turn = claimed.turn;
+      this.turns.set(sessionId, turn);
+      let next = claimed.next;
+      while (next !== "rest") next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
+      this.deps.onRest(sessionId);
+    } catch (error) {
+      this.deps.onTrouble(error, sessionId);
+      if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) this.deps.onBug(error, sessionId);
+      // The session goes on from the log, here or on another node, at once or when the lease runs out.
+      if (turn) await this.abandon(turn);
+    } finally {
+      if (turn && this.turns.get(sessionId) === turn) this.turns.delete(sessionId);
+    }
+  }
+
+  private async run(turn: HeldTurn): Promise<TurnPlan["next"]> {
+    const end: TurnEnd = turn.stopped ? { type: "interrupted" } : await runHarness(this.deps, turn);
+    if (turn.stopped === "lease_lost" || turn.stopped === "shutdown") throw new LeaseLost(turn.sessionId);
+    // Before the decision: a stop that comes while it is made is for what follows.
+    turn.stopped = null;
+    turn.controller = new AbortController();
+    return this.decide(turn, (state) => settle(state, end, this.deps.retry));
+  }
+
+  private async decide(turn: HeldTurn, choose: (state: TurnState) => TurnPlan): Promise<TurnPlan["next"]> {
+    const next = await this.deps.log.locked(turn.sessionId, [], (session) =>
+      holdingLease(turn, session, async () => {
+        const plan = choose(turnState(turn, session));
+        await writePlan(turn, session, plan);
+        return plan.next;
+      }),
+    );
+    if (next === null) throw new LeaseLost(turn.sessionId);
+    return next;
+  }
+
+  /** Lease, inputs and `session.status_running` in one transaction. */
+  private async claim(sessionId: string): Promise<{ turn: HeldTurn; next: TurnPlan["next"] } | null> {
+    const { db, log, node, retry } = this.deps;
+    let rings: [SessionWrite, Written][] = [];
+    const claimed = await db.transaction(async (tx) => {
+      rings = [];
+      const leased = claimLease(tx, sessionId, node.id(), LEASE_TTL_MS);
+      const [head, session, row] = await Promise.all([
+        leased,
+        lockSession(tx, sessionId, [], (write, written) => rings.push([write, written])),
+        readTurnSession(tx, sessionId),
+      ]);
+      if (!head || !session || !row) return null;
+      const turn = createHeldTurn(row, head);
+      const plan = begin(turnState(turn, session), retry);
+      await writePlan(turn, session, plan);
+      return { turn, next: plan.next };
+    });
+    for (const [write, written] of rings) log.ring(write, written);
+    return claimed;
+  }
+
+  private async abandon(turn: HeldTurn): Promise<void> {
+    try {
+      await abandonLease(this.deps.db, turn.sessionId, turn.generation);
+    } catch (error) {
+      this.deps.onTrouble(error, turn.sessionId);
+    }
+  }
+}

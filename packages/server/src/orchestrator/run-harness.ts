@@ -1,0 +1,89 @@
+import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
+import type { SessionEvent } from "@sandbox0/protocol";
+import { enabledBuiltins } from "../domain/permissions.ts";
+import type { TurnEnd } from "../domain/turn.ts";
+import { readTranscript } from "../store/events.ts";
+import { readHarnessState } from "../store/harness-states.ts";
+import type { Queryable } from "../store/query.ts";
+import { createEffects, type EffectsDeps } from "./effects.ts";
+import { systemPrompt } from "./system-prompt.ts";
+import { type HeldTurn, modelOf } from "./turn.ts";
+
+export interface RunHarnessDeps extends EffectsDeps {
+  db: Queryable;
+  harnesses: ReadonlyMap<string, Harness>;
+  /** Which provider serves a model. @throws Error with a sentence for the session's log */
+  resolveModel(modelId: string): ProviderConfig;
+  /** The built-in tools as the model is told of them, by name. */
+  builtinTools: ReadonlyMap<string, ToolDefinition>;
+  onBug(error: unknown, sessionId: string): void;
+}
+
+/** One call of the harness, from the log to the way it ended. `null`: stopped from outside, nothing to settle here. */
+export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<TurnEnd> {
+  let outcome: TurnOutcome;
+  try {
+    const harness = deps.harnesses.get(turn.session.harness);
+    if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
+    const [history, state] = await Promise.all([readHistory(deps.db, turn.sessionId), readHarnessState(deps.db, turn.sessionId)]);
+    outcome = await harness.runTurn(harnessTurn(deps, turn, history, state), createEffects(deps, turn));
+  } catch (error) {
+    if (turn.stopped) return stoppedEnd(turn);
+    deps.onBug(error, turn.sessionId);
+    return failed("The turn failed inside the server. The server's log has the details.");
+  }
+  if (turn.stopped || outcome.type === "stopped") return stoppedEnd(turn);
+  if (outcome.type === "failed") return { type: "failed", error: outcome.error };
+  if (outcome.stopReason === "refusal") return { type: "refusal", details: outcome.details };
+  return { type: outcome.stopReason };
+}
+
+function failed(message: string): TurnEnd {
+  return { type: "failed", error: { kind: "unknown_error", message, disposition: "exhausted" } };
+}
+
+function stoppedEnd(turn: HeldTurn): TurnEnd {
+  if (turn.stopped !== "step_limit") return { type: "interrupted" };
+  const message = `The agent made ${turn.steps} model requests in one turn without coming to an end.`;
+  return { type: "failed", error: { kind: "tool_use_limit_reached_error", message, disposition: "exhausted" } };
+}
+
+async function readHistory(db: Queryable, sessionId: string): Promise<HistoryEntry[]> {
+  const rows = await readTranscript(db, sessionId);
+  return rows.map((row) => {
+    // The log was written from typed events; reading it back is not a border of trust.
+    const event = { ...row.body, id: row.id, processed_at: row.processedAt.toISOString() } as SessionEvent;
+    return row.native === null ? { event } : { event, native: row.native };
+  });
+}
+
+function harnessTurn(deps: RunHarnessDeps, turn: HeldTurn, history: HistoryEntry[], state: unknown): Turn {
+  const agent = turn.session.agent;
+  const model = agent["model"] as { id: string; effort?: { type: NonNullable<Turn["agent"]["model"]["effort"]> }; speed?: "standard" | "fast" };
+  return {
+    sessionId: turn.sessionId,
+    threadId: turn.threadId,
+    agent: {
+      name: turn.agentName,
+      system: systemPrompt(agent["system"] as string | null, turn.tools),
+      model: {
+        id: model.id,
+        ...(model.effort ? { effort: model.effort.type } : {}),
+        ...(model.speed ? { speed: model.speed } : {}),
+      },
+      tools: toolDefinitions(deps, turn),
+    },
+    provider: deps.resolveModel(modelOf(turn)),
+    history,
+    runnable: turn.runnable,
+    state,
+  };
+}
+
+function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): ToolDefinition[] {
+  const builtins = enabledBuiltins(turn.tools).flatMap((name) => deps.builtinTools.get(name) ?? []);
+  const custom = turn.tools.flatMap((tool) =>
+    tool.type === "custom" ? [{ name: tool.name, description: tool.description, inputSchema: tool.input_schema }] : [],
+  );
+  return [...builtins, ...custom];
+}

@@ -1,0 +1,12 @@
+import { type AgentTool, enabledBuiltins } from "../domain/permissions.ts";
+
+/** What the agent must know of its sandbox, behind its own prompt. Nothing for an agent without sandbox tools. */
+export function systemPrompt(own: string | null, tools: readonly AgentTool[]): string | null {
+  if (enabledBuiltins(tools).length === 0) return own;
+  const note = [
+    "You have a private Linux sandbox. Your working directory is /workspace; it is kept between turns.",
+    "Files that the user gave you are under /mnt/session/uploads (read-only).",
+    "Write files that the user shall get to /mnt/session/outputs.",
+  ].join("\n");
+  return own ? `${own}\n\n${note}` : note;
+}

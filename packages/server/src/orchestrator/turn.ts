@@ -1,0 +1,126 @@
+import type { AgentTool } from "../domain/permissions.ts";
+import { newEvent } from "../domain/lifecycle-events.ts";
+import { type Head, isRunnable, type ToolCall } from "../domain/head.ts";
+import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
+import type { TurnPlan, TurnState } from "../domain/turn.ts";
+import type { LockedSession, LockedWrite } from "../log/event-log.ts";
+import type { SessionRow } from "../store/sessions.ts";
+import { LeaseLost } from "../store/append.ts";
+
+export type StopCause = "interrupted" | "lease_lost" | "shutdown" | "step_limit";
+
+/** What this node knows of a session whose lease it holds. Made by the claim, gone with the lease. */
+export interface HeldTurn {
+  sessionId: string;
+  threadId: string;
+  agentName: string;
+  generation: number;
+  session: SessionRow;
+  tools: readonly AgentTool[];
+  /** Calls without a result, by id: what `executeTool` may run. */
+  calls: Map<string, ToolCall>;
+  /** Calls that are marked as started and wait for the harness to run them. */
+  runnable: string[];
+  /** A `span.model_request_start` that was written ahead, with the turn's start, to save a commit. */
+  openSpan: string | null;
+  steps: number;
+  volumeId: string | null;
+  stopped: StopCause | null;
+  controller: AbortController;
+}
+
+export function createHeldTurn(session: SessionRow, head: Head): HeldTurn {
+  return {
+    sessionId: head.sessionId,
+    threadId: session.thread_id,
+    agentName: String(session.agent["name"]),
+    generation: head.leaseGeneration,
+    session,
+    tools: (session.agent["tools"] ?? []) as AgentTool[],
+    calls: new Map(),
+    runnable: [],
+    openSpan: null,
+    steps: head.steps,
+    volumeId: head.volumeId,
+    stopped: null,
+    controller: new AbortController(),
+  };
+}
+
+/** The first cause stands: an interrupt does not turn into a lost lease because both came. */
+export function stopTurn(turn: HeldTurn, cause: StopCause): void {
+  turn.stopped ??= cause;
+  turn.controller.abort();
+}
+
+export function turnState(turn: HeldTurn, session: LockedSession): TurnState {
+  const servers = (turn.session.agent["mcp_servers"] ?? []) as { name: string }[];
+  return {
+    head: session.head,
+    thread: { threadId: turn.threadId, agentName: turn.agentName },
+    now: new Date(Math.max(Date.now(), session.head.lastEventAt.getTime())),
+    calls: session.calls,
+    inbox: session.inbox,
+    openSpans: session.openSpans,
+    mcpServers: servers.map((server) => server.name),
+  };
+}
+
+/** Runs `decide` under the row lock, if the lease is still this node's. @throws LeaseLost */
+export async function holdingLease<T>(turn: HeldTurn, session: LockedSession, decide: () => Promise<T>): Promise<T> {
+  if (session.head.leaseGeneration !== turn.generation || session.head.leaseOwner === null) throw new LeaseLost(turn.sessionId);
+  return decide();
+}
+
+/** Writes a plan, and with it what is certain to come next: the calls that start now, or the first model request. */
+export async function writePlan(turn: HeldTurn, session: LockedSession, plan: TurnPlan): Promise<void> {
+  const open = session.calls.filter((call) => !plan.finished.includes(call.id));
+  for (const call of open) if (plan.restarted.includes(call.id)) call.started = false;
+  const runnable = plan.next === "run" ? open.filter(isRunnable).map((call) => call.id) : [];
+  const write: LockedWrite = {
+    threadId: turn.threadId,
+    generation: turn.generation,
+    events: plan.events,
+    patch: plan.patch,
+    takenInputs: plan.taken,
+    finishedCalls: plan.finished,
+    startedCalls: runnable,
+    spanEnds: failedSpans(plan),
+  };
+  const steps = plan.patch.steps ?? session.head.steps;
+  const spanId = plan.next === "run" && runnable.length === 0 && steps < STEPS_PER_TURN_MAX ? openSpan(turn, write, steps) : null;
+  const written = await session.write(write);
+  turn.calls = new Map(open.map((call) => [call.id, call]));
+  turn.runnable = runnable;
+  turn.openSpan = spanId;
+  turn.steps = spanId ? steps + 1 : steps;
+  if (written.interrupted && plan.next === "run") stopTurn(turn, "interrupted");
+}
+
+function openSpan(turn: HeldTurn, write: LockedWrite, steps: number): string {
+  const start = newEvent("span.model_request_start", {});
+  write.events = [...(write.events ?? []), start];
+  write.patch = { ...write.patch, steps: steps + 1 };
+  write.spanStart = { id: start.id, model: modelOf(turn) };
+  return start.id;
+}
+
+export function modelOf(turn: HeldTurn): string {
+  const model = turn.session.agent["model"] as { id: string };
+  return model.id;
+}
+
+function failedSpans(plan: TurnPlan): NonNullable<LockedWrite["spanEnds"]> {
+  return plan.events
+    .filter((event) => event.type === "span.model_request_end")
+    .map((event) => ({
+      id: String(event.fields["model_request_start_id"]),
+      failed: true,
+      firstTokenMs: null,
+      totalMs: null,
+      inputTokens: 0,
+      outputTokens: 0,
+      cacheReadTokens: 0,
+      cacheWriteTokens: 0,
+    }));
+}

@@ -34,6 +34,8 @@ const suites: Suite[] = [
 
 export default defineConfig({
   test: {
+    // Only listens: Postgres starts when the first file asks for a database.
+    globalSetup: ["./packages/testkit/src/postgres-setup.ts"],
     reporters: ["default", "./scripts/count-reporter.ts"],
     projects: suites.map(({ name, include, exclude = [], maxWorkers }, index) => ({
       test: {

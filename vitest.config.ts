@@ -17,7 +17,7 @@ interface Suite {
 /** Source folders whose tests need no database, sandbox or server. */
 const PURE = ["packages/protocol/src/**", "packages/server/src/domain/**", "packages/testkit/src/**", "scripts/**"];
 const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
-const API = ["apps/*/src/**", "test/conformance/**"];
+const API = ["apps/*/src/**", "test/conformance/**", "test/docs/**"];
 const CRASH = ["test/crash/**", "test/attack/**"];
 /** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
 const EXTRA = "**/*.extra.test.ts";

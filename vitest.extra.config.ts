@@ -7,6 +7,8 @@ const TIMEOUT_MS = 30 * 60_000;
 export default defineConfig({
   test: {
     reporters: ["default", "./scripts/count-reporter.ts"],
+    // One Postgres for the whole run, started when the first test file asks for a database.
+    globalSetup: ["./packages/testkit/src/postgres-setup.ts"],
     include: ["{packages,apps,test,bench}/**/*.extra.test.ts"],
     exclude: ["**/node_modules/**"],
     environment: "node",

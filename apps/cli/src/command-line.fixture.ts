@@ -8,7 +8,7 @@ interface Ended {
 }
 
 /** `sandbox0` as a child process, with nothing of the developer's environment but PATH and HOME. */
-interface CommandLine {
+export interface CommandLine {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
   /** Resolves with the first match on stdout; rejects when the process ends without one. */
@@ -17,9 +17,13 @@ interface CommandLine {
 
 const BIN = fileURLToPath(new URL("../bin/sandbox0.js", import.meta.url));
 
-export function startCommandLine(argv: readonly string[], environment: Readonly<Record<string, string>> = {}): CommandLine {
+export function startCommandLine(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  node = process.execPath,
+): CommandLine {
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(process.execPath, [BIN, ...argv], {
+  const child = spawn(node, [BIN, ...argv], {
     env: { PATH, HOME, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });

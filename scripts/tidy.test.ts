@@ -61,6 +61,15 @@ test("a workspace dependency must be declared", () => {
   ]);
 });
 
+test("versions are exact", () => {
+  const dependencies = { "@sandbox0/protocol": "*", pg: "8.23.1", old: "npm:pg@8.0.0", zod: "^4.0.0", typescript: "5.9" };
+  tree.write("packages/harness/package.json", JSON.stringify({ name: "@sandbox0/harness", dependencies }));
+  expect(tidy(tree.root)).toEqual([
+    "packages/harness/package.json: zod at '^4.0.0', not at an exact version",
+    "packages/harness/package.json: typescript at '5.9', not at an exact version",
+  ]);
+});
+
 test("the environment is read in config.ts only", () => {
   for (const path of ["main/config.ts", "main/compose.ts", "main/compose.test.ts"]) {
     tree.write(`packages/server/src/${path}`, "export const home = process.env.HOME;\n");

@@ -1,6 +1,6 @@
 /**
  * The rules no other tool checks: size limits, documents that name real paths, workspace dependencies that are declared,
- * one reader of the environment, no registry host in the lockfile. Prints one line a finding; exit code 1 if there is any.
+ * at exact versions, one reader of the environment, no registry host in the lockfile. Prints one line a finding; exit code 1 if there is any.
  *
  * Usage: node scripts/tidy.ts [root]
  */
@@ -75,6 +75,19 @@ function checkDeclared(root: string, files: readonly string[]): string[] {
   return [...findings];
 }
 
+/** Every dependency at an exact version: what is tested is what is installed, also by who ignores the lockfile. */
+function checkVersions(root: string, files: readonly string[]): string[] {
+  return files
+    .filter((path) => /(^|\/)package\.json$/.test(path))
+    .flatMap((path) => {
+      const manifest = JSON.parse(readFileSync(join(root, path), "utf8")) as Record<string, Record<string, string> | undefined>;
+      const versions = { ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies };
+      return Object.entries(versions)
+        .filter(([name, version]) => !name.startsWith("@sandbox0/") && !/^(npm:.*@)?\d+\.\d+\.\d+\S*$/.test(version))
+        .map(([name, version]) => `${path}: ${name} at '${version}', not at an exact version`);
+    });
+}
+
 /** Paths in backticks or links that look like files of this repository must exist. */
 function checkDocument(root: string, path: string, text: string): string[] {
   const findings: string[] = [];
@@ -103,7 +116,7 @@ function checkLockfile(root: string): string[] {
 /** @returns one line a finding, none for a tidy tree */
 export function tidy(root: string): string[] {
   const files = listFiles(root);
-  const findings = [...checkDeclared(root, files), ...checkLockfile(root)];
+  const findings = [...checkDeclared(root, files), ...checkVersions(root, files), ...checkLockfile(root)];
   for (const path of files) {
     if (SOURCE.test(path)) findings.push(...checkSource(path, readFileSync(join(root, path), "utf8")));
     if (path.endsWith(".md")) findings.push(...checkDocument(root, path, readFileSync(join(root, path), "utf8")));

@@ -1,0 +1,174 @@
+import { isIP } from "node:net";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { type Models, readModels } from "./models.ts";
+
+/** What a server is made of. The environment is read here and nowhere else in the server (design §9). */
+export interface Config {
+  host: string;
+  /** 0: any free port. */
+  port: number;
+  /** Absolute. */
+  dataDir: string;
+  /** A Postgres of the operator's; `undefined` runs the embedded one. */
+  databaseUrl: string | undefined;
+  /** Accepted as an API key besides those in the database. */
+  apiKey: string | undefined;
+  /** 32 bytes; wraps the data keys of vaults. */
+  masterKey: Buffer | undefined;
+  /** Of a session that asks for none. */
+  harness: "sandpi" | "claude" | "codex";
+  sandbox: "auto" | "bubblewrap" | "docker" | "process";
+  roles: ReadonlySet<Role>;
+  blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
+  /** Addresses and CIDRs that the gateways may reach although they are private. */
+  egressAllowPrivate: readonly string[];
+  telemetry: { endpoint: string | undefined; headers: Readonly<Record<string, string>> };
+  models: Models;
+}
+
+export type Role = "api" | "worker";
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment cannot be used; each problem names the variable and the rule, never a secret's value. */
+export class ConfigError extends Error {
+  readonly code = "bad_configuration";
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.name = "ConfigError";
+    this.problems = problems;
+  }
+}
+
+const PORT_MAX = 65_535;
+const MASTER_KEY_BYTES = 32;
+
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== ""),
+);
+const url = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+const key = z.string().regex(/^[\x21-\x7e]+$/, "must be printable ASCII without spaces");
+const oneOf = <const T extends readonly [string, ...string[]]>(...names: T) =>
+  z.enum(names, { error: `must be one of ${names.join(", ")}` });
+
+const environmentSchema = z.object({
+  SANDBOX0_HOST: z.string().default("127.0.0.1"),
+  SANDBOX0_PORT: z
+    .string()
+    .regex(/^\d+$/, `must be a whole number from 0 to ${PORT_MAX}`)
+    .transform(Number)
+    .refine((port) => port <= PORT_MAX, `must be a whole number from 0 to ${PORT_MAX}`)
+    .default(8787),
+  SANDBOX0_DATA_DIR: z.string().default(".sandbox0"),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "must begin with postgres:// or postgresql://")
+    .optional(),
+  SANDBOX0_API_KEY: key.optional(),
+  SANDBOX0_MASTER_KEY: z.string().transform(parseMasterKey).optional(),
+  SANDBOX0_HARNESS: oneOf("sandpi", "claude", "codex").default("sandpi"),
+  SANDBOX0_SANDBOX: oneOf("auto", "bubblewrap", "docker", "process").default("auto"),
+  SANDBOX0_ROLES: list.pipe(z.array(oneOf("api", "worker")).min(1, "must name at least one role")).default(["api", "worker"]),
+  SANDBOX0_BLOBS: z
+    .string()
+    .regex(/^(s3:\/\/.|(?![a-z0-9+.-]+:\/\/))/, "must be a directory or an s3:// URL")
+    .optional(),
+  SANDBOX0_EGRESS_ALLOW_PRIVATE: list
+    .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
+    .default([]),
+  SANDBOX0_MODELS: z.string().optional(),
+  ANTHROPIC_API_KEY: key.optional(),
+  ANTHROPIC_BASE_URL: url.optional(),
+  OPENAI_API_KEY: key.optional(),
+  OPENAI_BASE_URL: url.optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url.optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: z.string().transform(parseHeaders).optional(),
+});
+
+/**
+ * Reads the configuration of a server. An empty variable counts as unset. `overrides` replace what came out, for a server
+ * that is started by a program.
+ * @throws ConfigError with every problem at once
+ */
+export function loadConfig(environment: Environment = process.env, overrides: Partial<Config> = {}): Config {
+  const read = (name: string): string | undefined => environment[name] || undefined;
+  const parsed = environmentSchema.safeParse(
+    Object.fromEntries(Object.keys(environmentSchema.shape).map((name) => [name, read(name)])),
+  );
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`));
+  }
+  const env = parsed.data;
+  const providers = {
+    anthropicKey: env.ANTHROPIC_API_KEY,
+    anthropicUrl: env.ANTHROPIC_BASE_URL,
+    openaiKey: env.OPENAI_API_KEY,
+    openaiUrl: env.OPENAI_BASE_URL,
+  };
+  const models = readModels(env.SANDBOX0_MODELS, providers, read);
+  if ("problems" in models) throw new ConfigError(models.problems.map((problem) => `SANDBOX0_MODELS: ${problem}`));
+  const dataDir = resolve(env.SANDBOX0_DATA_DIR);
+  return {
+    host: env.SANDBOX0_HOST,
+    port: env.SANDBOX0_PORT,
+    dataDir,
+    databaseUrl: env.DATABASE_URL,
+    apiKey: env.SANDBOX0_API_KEY,
+    masterKey: env.SANDBOX0_MASTER_KEY,
+    harness: env.SANDBOX0_HARNESS,
+    sandbox: env.SANDBOX0_SANDBOX,
+    roles: new Set(env.SANDBOX0_ROLES),
+    blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
+    egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
+    telemetry: { endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, headers: env.OTEL_EXPORTER_OTLP_HEADERS ?? {} },
+    models: models.models,
+    ...overrides,
+  };
+}
+
+function parseBlobs(text: string | undefined, dataDir: string): Config["blobs"] {
+  if (text?.startsWith("s3://")) return { type: "s3", url: text };
+  return { type: "directory", path: text === undefined ? join(dataDir, "blobs") : resolve(text) };
+}
+
+/** Hex, base64, or `file:` and the path of a file that holds one of them. */
+function parseMasterKey(text: string, context: z.RefinementCtx): Buffer {
+  const refuse = (message: string): never => {
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  };
+  let encoded = text;
+  if (text.startsWith("file:")) {
+    try {
+      encoded = readFileSync(text.slice("file:".length), "utf8").trim();
+    } catch (error) {
+      return refuse(`the file cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const bytes = /^[0-9a-f]{64}$/i.test(encoded) ? Buffer.from(encoded, "hex") : Buffer.from(encoded, "base64");
+  if (bytes.length !== MASTER_KEY_BYTES)
+    return refuse(`must be ${MASTER_KEY_BYTES} bytes in hex or base64, or file:<path> of a file with them`);
+  return bytes;
+}
+
+/** `name=value,name=value` with URL-encoded values, as OpenTelemetry defines it. */
+function parseHeaders(text: string, context: z.RefinementCtx): Record<string, string> {
+  const pairs = text.split(",").map((pair) => /^\s*([^=\s]+)\s*=(.*)$/.exec(pair));
+  if (pairs.some((pair) => pair === null)) {
+    context.addIssue({ code: "custom", message: "must be name=value pairs, separated by commas" });
+    return z.NEVER;
+  }
+  return Object.fromEntries(pairs.map((pair) => [pair?.[1], decodeURIComponent((pair?.[2] ?? "").trim())]));
+}
+
+function isNetwork(text: string): boolean {
+  const [address = "", prefix, ...rest] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}

@@ -1,0 +1,190 @@
+import { readFileSync } from "node:fs";
+import type { ProviderConfig } from "@sandbox0/harness";
+import { z } from "zod";
+
+type Api = ProviderConfig["api"];
+
+/** USD for a million tokens. */
+export interface ListPrice {
+  input: number;
+  output: number;
+  cacheRead: number;
+  cacheWrite: number;
+}
+
+/** A line of the models file with its provider. */
+export interface ModelEntry {
+  /** A model id, or a prefix that ends in `*`. */
+  id: string;
+  displayName: string | null;
+  provider: ProviderConfig;
+  listPrice: ListPrice | null;
+}
+
+export interface Models {
+  /** The models file's entries, in its order. */
+  readonly entries: readonly ModelEntry[];
+  /**
+   * Who serves a model: its entry in the models file, the longest prefix entry that fits, or the vendor: Anthropic for
+   * `claude*`, else OpenAI.
+   * @throws ModelUnavailable when the vendor's key is missing; the message is fit for the session's log
+   */
+  resolve(modelId: string): ProviderConfig;
+}
+
+/** No provider is configured for a model. */
+export class ModelUnavailable extends Error {
+  readonly code = "model_unavailable";
+  constructor(message: string) {
+    super(message);
+    this.name = "ModelUnavailable";
+  }
+}
+
+/** What the provider part of the environment says; keys are never logged. */
+export interface ProviderEnvironment {
+  anthropicKey: string | undefined;
+  anthropicUrl: string | undefined;
+  openaiKey: string | undefined;
+  openaiUrl: string | undefined;
+}
+
+const ANTHROPIC_URL = "https://api.anthropic.com";
+const OPENAI_URL = "https://api.openai.com/v1";
+/** Sent where no key is needed: clients and gateways want some value there. */
+const NO_KEY = "none";
+/** Tokens that every current model of the vendor takes; the models file knows better for each. */
+const LIMITS: Readonly<Record<Api, { contextWindow: number; outputTokensMax: number }>> = {
+  "anthropic-messages": { contextWindow: 200_000, outputTokensMax: 64_000 },
+  "openai-responses": { contextWindow: 128_000, outputTokensMax: 16_384 },
+  "openai-completions": { contextWindow: 128_000, outputTokensMax: 16_384 },
+};
+
+const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+const price = z.number().nonnegative();
+const entrySchema = z.strictObject({
+  id: z.string().min(1).max(256),
+  display_name: z.string().min(1).optional(),
+  api: z.enum(["anthropic-messages", "openai-responses", "openai-completions"]),
+  base_url: httpUrl.optional(),
+  /** Name of the environment variable with the key. */
+  key_env: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be the name of an environment variable")
+    .optional(),
+  context_window: z.int().positive().optional(),
+  max_output_tokens: z.int().positive().optional(),
+  list_price: z
+    .strictObject({ input: price, output: price, cache_read: price.optional(), cache_write: price.optional() })
+    .optional(),
+});
+const fileSchema = z.strictObject({ models: z.array(entrySchema) });
+type FileEntry = z.infer<typeof entrySchema>;
+
+/**
+ * Reads the models file: `{"models": [{"id", "api", "base_url", "key_env", "context_window", "max_output_tokens",
+ * "list_price": {"input", "output", "cache_read", "cache_write"}, "display_name"}]}`; only `id` and `api` must be there.
+ * `key` looks a variable of the environment up.
+ * @returns the models, or what is wrong with the file
+ */
+export function readModels(
+  path: string | undefined,
+  environment: ProviderEnvironment,
+  key: (name: string) => string | undefined,
+): { models: Models } | { problems: string[] } {
+  if (path === undefined) return { models: createModels([], environment) };
+  const parsed = parseFile(path);
+  if ("problems" in parsed) return parsed;
+  const problems: string[] = [];
+  const entries = parsed.entries.map((entry, index) => {
+    if (parsed.entries.findIndex(({ id }) => id === entry.id) !== index)
+      problems.push(`models[${index}].id: ${entry.id} is there twice`);
+    if (entry.key_env !== undefined && key(entry.key_env) === undefined) {
+      problems.push(`models[${index}].key_env: the variable ${entry.key_env} is not set`);
+    }
+    return toEntry(entry, environment, key);
+  });
+  return problems.length > 0 ? { problems } : { models: createModels(entries, environment) };
+}
+
+function parseFile(path: string): { entries: FileEntry[] } | { problems: string[] } {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    return { problems: [`${path} cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`] };
+  }
+  const parsed = fileSchema.safeParse(json);
+  if (parsed.success) return { entries: parsed.data.models };
+  return { problems: parsed.error.issues.map(({ path: at, message }) => `${pathText(at)}: ${message}`) };
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return (
+    path.map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`)).join("") ||
+    "the file"
+  );
+}
+
+function toEntry(entry: FileEntry, environment: ProviderEnvironment, key: (name: string) => string | undefined): ModelEntry {
+  const vendor = vendorOf(entry.api, environment);
+  // A vendor's key goes to the vendor's address only.
+  const inherited = entry.base_url === undefined ? vendor.key : undefined;
+  const limits = LIMITS[entry.api];
+  const cost = entry.list_price;
+  return {
+    id: entry.id,
+    displayName: entry.display_name ?? null,
+    provider: {
+      api: entry.api,
+      baseUrl: normalizeBaseUrl(entry.api, entry.base_url ?? vendor.url),
+      apiKey: (entry.key_env === undefined ? inherited : key(entry.key_env)) ?? NO_KEY,
+      contextWindow: entry.context_window ?? limits.contextWindow,
+      outputTokensMax: entry.max_output_tokens ?? limits.outputTokensMax,
+    },
+    listPrice: cost
+      ? { input: cost.input, output: cost.output, cacheRead: cost.cache_read ?? 0, cacheWrite: cost.cache_write ?? 0 }
+      : null,
+  };
+}
+
+function createModels(entries: readonly ModelEntry[], environment: ProviderEnvironment): Models {
+  const exact = new Map(entries.map((entry) => [entry.id, entry]));
+  const prefixes = entries
+    .filter(({ id }) => id.endsWith("*"))
+    .map((entry) => ({ prefix: entry.id.slice(0, -1), entry }))
+    .sort((a, b) => b.prefix.length - a.prefix.length);
+  return {
+    entries,
+    resolve(modelId) {
+      const entry = exact.get(modelId) ?? prefixes.find(({ prefix }) => modelId.startsWith(prefix))?.entry;
+      return entry?.provider ?? vendorProvider(modelId, environment);
+    },
+  };
+}
+
+function vendorProvider(modelId: string, environment: ProviderEnvironment): ProviderConfig {
+  const api: Api = modelId.startsWith("claude") ? "anthropic-messages" : "openai-responses";
+  const vendor = vendorOf(api, environment);
+  if (vendor.key === undefined && !vendor.ownUrl) {
+    throw new ModelUnavailable(`The model "${modelId}" cannot be reached: this server has no ${vendor.variable}.`);
+  }
+  return { api, baseUrl: normalizeBaseUrl(api, vendor.url), apiKey: vendor.key ?? NO_KEY, ...LIMITS[api] };
+}
+
+function vendorOf(api: Api, environment: ProviderEnvironment) {
+  const { anthropicKey, anthropicUrl, openaiKey, openaiUrl } = environment;
+  return api === "anthropic-messages"
+    ? { key: anthropicKey, url: anthropicUrl ?? ANTHROPIC_URL, ownUrl: anthropicUrl !== undefined, variable: "ANTHROPIC_API_KEY" }
+    : { key: openaiKey, url: openaiUrl ?? OPENAI_URL, ownUrl: openaiUrl !== undefined, variable: "OPENAI_API_KEY" };
+}
+
+/**
+ * People write base URLs with and without a slash or `/v1` at the end. Here Anthropic's is without, because its paths begin
+ * with `/v1`, and OpenAI's has a path, `/v1` unless another is given.
+ */
+export function normalizeBaseUrl(api: Api, url: string): string {
+  const bare = url.replace(/\/+$/, "");
+  if (api === "anthropic-messages") return bare.replace(/\/v1$/, "");
+  return new URL(bare).pathname === "/" ? `${bare}/v1` : bare;
+}

@@ -13,15 +13,15 @@ export type Query = Record<string, string[]>;
  * `created_at[gte]` is a literal key. Keys beyond `QUERY_KEYS_MAX` are ignored.
  */
 export function parseQuery(search: string): Query {
-  const query: Query = Object.create(null) as Query;
-  let keys = 0;
+  const query = new Map<string, string[]>();
   for (const [rawKey, value] of new URLSearchParams(search)) {
     const key = rawKey.replace(ARRAY_SUFFIX, "");
     if (value === "" || IGNORED_KEYS.has(key)) continue;
-    if (query[key] === undefined && ++keys > QUERY_KEYS_MAX) continue;
-    (query[key] ??= []).push(value);
+    const values = query.get(key);
+    if (values) values.push(value);
+    else if (query.size < QUERY_KEYS_MAX) query.set(key, [value]);
   }
-  return query;
+  return Object.fromEntries(query);
 }
 
 const one = z.array(z.string()).transform((values) => values.at(-1) ?? "");

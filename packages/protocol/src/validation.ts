@@ -1,4 +1,4 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { invalidRequest } from "./errors.ts";
 
 /** Problems named in one error message; a body with more of them is told of the first ones. */

@@ -1,0 +1,210 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type AgentConfig,
+  type AgentCreateParams,
+  type AgentListQuery,
+  type AgentUpdateParams,
+  ApiError,
+  type ExecutionIdentity,
+  PAGE_SIZE_DEFAULT,
+  type Page,
+  type PageQuery,
+  type Skill,
+  type SkillParams,
+  createId,
+  decodeCursor,
+  encodeCursor,
+  invalidRequest,
+  mergeMetadata,
+  notFound,
+} from "@sandbox0/protocol";
+import {
+  type AgentRecord,
+  archiveAgent,
+  insertAgent,
+  insertAgentVersion,
+  listAgentVersions,
+  listAgents,
+  lockAgent,
+  readAgent,
+} from "../../store/agents.ts";
+import type { Database } from "../../store/pool.ts";
+import type { Queryable } from "../../store/query.ts";
+import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import type { ModelCatalogue } from "../models/model-catalogue.ts";
+import { agentJson, agentOf, configOf } from "./agent-record.ts";
+import { repinSelf, resolveMultiagent } from "./resolve-multiagent.ts";
+import { checkTools, resolveTools } from "./resolve-tools.ts";
+
+/** Agents and their versions (contract §3, semantics §2). Answers are JSON texts: write them as they are. */
+export interface Agents {
+  create(workspaceId: string, params: AgentCreateParams): Promise<string>;
+  retrieve(workspaceId: string, id: string, version?: number): Promise<string>;
+  /** A new version if anything changes, else the agent as it is. */
+  update(workspaceId: string, id: string, params: AgentUpdateParams): Promise<string>;
+  list(workspaceId: string, query: AgentListQuery): Promise<Page<string>>;
+  listVersions(workspaceId: string, id: string, query: PageQuery): Promise<Page<string>>;
+  /** Irreversible; a second time changes nothing. */
+  archive(workspaceId: string, id: string): Promise<string>;
+}
+
+export interface AgentsDeps {
+  db: Database;
+  models: ModelCatalogue;
+  now?: () => Date;
+}
+
+const AGENTS = "agents";
+const VERSIONS = "agent_versions";
+const SERVICE_ACCOUNT: ExecutionIdentity = { type: "service_account" };
+/** A skill without a version follows the newest one. */
+const LATEST = "latest";
+
+export const unknownAgent = (id: string): ApiError => notFound(`Agent \`${id}\` not found.`);
+
+export function createAgents(deps: AgentsDeps): Agents {
+  const { db } = deps;
+  const now = deps.now ?? (() => new Date());
+  return {
+    async create(workspaceId, params) {
+      const id = createId("agent");
+      const config = await newConfig(deps, workspaceId, id, params);
+      return agentJson(await insertAgent(db, workspaceId, id, config, now()));
+    },
+    async retrieve(workspaceId, id, version) {
+      const record = await readAgent(db, workspaceId, id, version);
+      if (record) return agentJson(record);
+      if (version === undefined || !(await readAgent(db, workspaceId, id))) throw unknownAgent(id);
+      throw notFound(`Agent \`${id}\` has no version ${version}.`);
+    },
+    update: async (workspaceId, id, params) =>
+      agentJson(await db.transaction((tx) => update(deps, tx, workspaceId, id, params, now()))),
+    list: (workspaceId, query) => listPage(db, workspaceId, query),
+    listVersions: (workspaceId, id, query) => listVersionsPage(db, workspaceId, id, query),
+    async archive(workspaceId, id) {
+      const known = await archiveAgent(db, workspaceId, id, now());
+      const record = known ? await readAgent(db, workspaceId, id) : null;
+      if (!record) throw unknownAgent(id);
+      return agentJson(record);
+    },
+  };
+}
+
+export function resolveSkills(params: readonly SkillParams[]): Skill[] {
+  return params.map((skill) => ({ type: skill.type, skill_id: skill.skill_id, version: skill.version ?? LATEST }));
+}
+
+/** `""` is no text: it clears, like `null`. */
+const text = (value: string | null | undefined): string | null => value || null;
+
+async function newConfig(deps: AgentsDeps, workspaceId: string, id: string, params: AgentCreateParams): Promise<AgentConfig> {
+  const config: AgentConfig = {
+    name: params.name,
+    description: text(params.description),
+    system: text(params.system),
+    model: deps.models.resolve(params.model, "model"),
+    tools: resolveTools(params.tools ?? []),
+    mcp_servers: params.mcp_servers ?? [],
+    skills: resolveSkills(params.skills ?? []),
+    multiagent: null,
+    execution_identity: params.execution_identity ?? SERVICE_ACCOUNT,
+    metadata: params.metadata ?? {},
+  };
+  checkTools(config.tools, config.mcp_servers);
+  if (params.multiagent) {
+    const self = { id, version: 1, inferenceGeo: config.model.inference_geo };
+    config.multiagent = await resolveMultiagent(params.multiagent, null, { self, find: finder(deps.db, workspaceId) });
+  }
+  return config;
+}
+
+const finder = (db: Queryable, workspaceId: string) => async (id: string, version: number | undefined) => {
+  const record = await readAgent(db, workspaceId, id, version);
+  return record && agentOf(record);
+};
+
+async function update(
+  deps: AgentsDeps,
+  tx: Queryable,
+  workspaceId: string,
+  id: string,
+  params: AgentUpdateParams,
+  now: Date,
+): Promise<AgentRecord> {
+  const record = await lockAgent(tx, workspaceId, id);
+  if (!record) throw unknownAgent(id);
+  if (record.archivedAt !== null) throw invalidRequest(`Agent \`${id}\` is archived and cannot be updated.`);
+  if (params.version != null && params.version !== record.version) {
+    throw new ApiError(
+      "conflict_error",
+      `version: ${params.version} is not the current version of this agent, which is ${record.version}`,
+    );
+  }
+  const stored = configOf(record);
+  const config = await changedConfig(deps, tx, workspaceId, record, stored, params);
+  if (isDeepStrictEqual(config, stored)) return record;
+  config.multiagent = repinSelf(config.multiagent, { id, version: record.version + 1 });
+  return insertAgentVersion(tx, record, config, now);
+}
+
+async function changedConfig(
+  deps: AgentsDeps,
+  tx: Queryable,
+  workspaceId: string,
+  record: AgentRecord,
+  stored: AgentConfig,
+  params: AgentUpdateParams,
+): Promise<AgentConfig> {
+  const config: AgentConfig = {
+    name: params.name ?? stored.name,
+    description: params.description === undefined ? stored.description : text(params.description),
+    system: params.system === undefined ? stored.system : text(params.system),
+    model: params.model === undefined ? stored.model : deps.models.resolve(params.model, "model", stored.model),
+    tools: params.tools === undefined ? stored.tools : resolveTools(params.tools ?? []),
+    mcp_servers: params.mcp_servers === undefined ? stored.mcp_servers : (params.mcp_servers ?? []),
+    skills: params.skills === undefined ? stored.skills : resolveSkills(params.skills ?? []),
+    multiagent: params.multiagent === null ? null : stored.multiagent,
+    execution_identity:
+      params.execution_identity === undefined ? stored.execution_identity : (params.execution_identity ?? SERVICE_ACCOUNT),
+    metadata: mergeMetadata(stored.metadata, params.metadata),
+  };
+  checkTools(config.tools, config.mcp_servers);
+  if (params.multiagent) {
+    // With the version it has now: whether anything changed must not depend on the version a change would make.
+    const self = { id: record.id, version: record.version, inferenceGeo: config.model.inference_geo };
+    config.multiagent = await resolveMultiagent(params.multiagent, stored.multiagent, { self, find: finder(tx, workspaceId) });
+  }
+  return config;
+}
+
+async function listPage(db: Database, workspaceId: string, query: AgentListQuery): Promise<Page<string>> {
+  const limit = query.limit ?? PAGE_SIZE_DEFAULT;
+  const after = query.page === undefined ? undefined : placeOf(query.page, AGENTS);
+  const min = query["created_at[gte]"];
+  const max = query["created_at[lte]"];
+  if (after && ((min && after.createdAt < min) || (max && after.createdAt > max))) {
+    throw invalidRequest("page: This cursor lies outside the created_at filter");
+  }
+  const filter = {
+    createdAtMin: min,
+    createdAtMax: max,
+    includeArchived: query.include_archived ?? false,
+    after,
+    limit: limit + 1,
+  };
+  const records = await listAgents(db, workspaceId, filter);
+  const page = records.slice(0, limit);
+  const last = records.length > limit ? page.at(-1) : undefined;
+  return { data: page.map(agentJson), next_page: last ? cursorAt(AGENTS, last) : null };
+}
+
+async function listVersionsPage(db: Database, workspaceId: string, id: string, query: PageQuery): Promise<Page<string>> {
+  if (!(await readAgent(db, workspaceId, id))) throw unknownAgent(id);
+  const limit = query.limit ?? PAGE_SIZE_DEFAULT;
+  const list = `${VERSIONS}:${id}`;
+  const before = query.page === undefined ? null : Number(decodeCursor(query.page, { list, order: "desc" }).key[0]);
+  const records = await listAgentVersions(db, id, before, limit + 1);
+  const page = records.slice(0, limit);
+  const last = records.length > limit ? page.at(-1) : undefined;
+  return { data: page.map(agentJson), next_page: last ? encodeCursor({ list, order: "desc", key: [last.version] }) : null };
+}

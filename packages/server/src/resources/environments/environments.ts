@@ -1,0 +1,150 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  ApiError,
+  type Environment,
+  type EnvironmentCreateParams,
+  type EnvironmentListQuery,
+  type EnvironmentUpdateParams,
+  PAGE_SIZE_DEFAULT,
+  type Page,
+  createId,
+  invalidRequest,
+  mergeMetadata,
+  notFound,
+} from "@sandbox0/protocol";
+import {
+  type EnvironmentRecord,
+  archiveEnvironment,
+  deleteEnvironment,
+  insertEnvironment,
+  listEnvironments,
+  readEnvironment,
+  updateEnvironment,
+} from "../../store/environments.ts";
+import type { Database } from "../../store/pool.ts";
+import type { Queryable } from "../../store/query.ts";
+import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import { mergeConfig, newConfig } from "./environment-config.ts";
+
+/** Environments (contract §4, semantics §3). Names need not be unique: the official examples use the same one again. */
+export interface Environments {
+  create(workspaceId: string, params: EnvironmentCreateParams): Promise<Environment>;
+  retrieve(workspaceId: string, id: string): Promise<Environment>;
+  update(workspaceId: string, id: string, params: EnvironmentUpdateParams): Promise<Environment>;
+  list(workspaceId: string, query: EnvironmentListQuery): Promise<Page<Environment>>;
+  /** Read-only from now on, and no new sessions; a second time changes nothing. */
+  archive(workspaceId: string, id: string): Promise<Environment>;
+  /** @throws ApiError conflict_error while a session refers to it */
+  delete(workspaceId: string, id: string): Promise<{ id: string; type: "environment_deleted" }>;
+}
+
+const LIST = "environments";
+
+export const unknownEnvironment = (id: string): ApiError => notFound(`Environment \`${id}\` not found.`);
+
+export function createEnvironments(deps: { db: Database; now?: () => Date }): Environments {
+  const { db } = deps;
+  const now = deps.now ?? (() => new Date());
+  return {
+    async create(workspaceId, params) {
+      const record = newEnvironment(params, now());
+      await insertEnvironment(db, workspaceId, record);
+      return environmentOf(record);
+    },
+    retrieve: async (workspaceId, id) => environmentOf(await need(db, workspaceId, id)),
+    update: async (workspaceId, id, params) =>
+      environmentOf(await db.transaction((tx) => update(tx, workspaceId, id, params, now()))),
+    async list(workspaceId, query) {
+      const limit = query.limit ?? PAGE_SIZE_DEFAULT;
+      const after = query.page === undefined ? undefined : placeOf(query.page, LIST);
+      const filter = { includeArchived: query.include_archived ?? false, after, limit: limit + 1 };
+      const records = await listEnvironments(db, workspaceId, filter);
+      const page = records.slice(0, limit);
+      const last = records.length > limit ? page.at(-1) : undefined;
+      return { data: page.map(environmentOf), next_page: last ? cursorAt(LIST, last) : null };
+    },
+    async archive(workspaceId, id) {
+      const record = await archiveEnvironment(db, workspaceId, id, now());
+      if (!record) throw unknownEnvironment(id);
+      return environmentOf(record);
+    },
+    async delete(workspaceId, id) {
+      const outcome = await deleteEnvironment(db, workspaceId, id);
+      if (outcome === "unknown") throw unknownEnvironment(id);
+      if (outcome === "in_use") {
+        throw new ApiError(
+          "conflict_error",
+          `Environment \`${id}\` is used by sessions. Delete them first, or archive the environment.`,
+        );
+      }
+      return { id, type: "environment_deleted" };
+    },
+  };
+}
+
+async function need(
+  db: Queryable,
+  workspaceId: string,
+  id: string,
+  options: { lock?: boolean } = {},
+): Promise<EnvironmentRecord> {
+  const record = await readEnvironment(db, workspaceId, id, options);
+  if (!record) throw unknownEnvironment(id);
+  return record;
+}
+
+export function environmentOf(record: EnvironmentRecord): Environment {
+  return {
+    id: record.id,
+    type: "environment",
+    name: record.name,
+    description: record.description,
+    config: record.config,
+    metadata: record.metadata,
+    scope: "organization",
+    created_at: record.createdAt.toISOString(),
+    updated_at: record.updatedAt.toISOString(),
+    archived_at: record.archivedAt?.toISOString() ?? null,
+  };
+}
+
+function newEnvironment(params: EnvironmentCreateParams, now: Date): EnvironmentRecord {
+  return {
+    id: createId("environment"),
+    name: params.name,
+    description: params.description ?? null,
+    config: newConfig(params.config),
+    metadata: params.metadata ?? {},
+    createdAt: now,
+    updatedAt: now,
+    archivedAt: null,
+  };
+}
+
+async function update(
+  tx: Queryable,
+  workspaceId: string,
+  id: string,
+  params: EnvironmentUpdateParams,
+  now: Date,
+): Promise<EnvironmentRecord> {
+  const stored = await need(tx, workspaceId, id, { lock: true });
+  if (stored.archivedAt !== null) {
+    throw invalidRequest(`Environment \`${id}\` is archived and cannot be updated.`, { error_code: "environment_archived" });
+  }
+  const changed: EnvironmentRecord = {
+    ...stored,
+    name: params.name ?? stored.name,
+    // `null` clears; `""` is kept as it is (contract §4).
+    description: params.description === undefined ? stored.description : params.description,
+    config: mergeConfig(stored.config, params.config),
+    metadata: mergeMetadata(stored.metadata, params.metadata, {
+      emptyDeletes: true,
+      details: { error_code: "invalid_metadata" },
+    }),
+  };
+  if (isDeepStrictEqual(changed, stored)) return stored;
+  const updated = { ...changed, updatedAt: now };
+  await updateEnvironment(tx, updated);
+  return updated;
+}

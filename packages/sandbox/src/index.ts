@@ -1,2 +1,14 @@
 export type * from "./port.ts";
 export { SandboxError } from "./port.ts";
+export { createBubblewrapDriver, type BubblewrapOptions } from "./bubblewrap/driver.ts";
+export {
+  createSandboxPool,
+  DEFAULT_LIMITS,
+  POOL_DEFAULTS,
+  type ClaimedSandbox,
+  type PoolOptions,
+  type PoolStats,
+  type SandboxPool,
+} from "./pool.ts";
+export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
+export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";

@@ -42,7 +42,10 @@ export interface ExecExit {
   killedBy?: "memory" | "disk";
 }
 
-/** A process in the sandbox. Streams are plain Node streams: their backpressure is the bound on memory. */
+/**
+ * A process in the sandbox. Streams are plain Node streams: their backpressure is the bound on memory. Input to a
+ * process that has ended is dropped; `stdin` emits no error for it.
+ */
 export interface SandboxProcess {
   readonly stdin: NodeJS.WritableStream;
   readonly stdout: NodeJS.ReadableStream;
@@ -70,9 +73,10 @@ export class SandboxError extends Error {
   }
 }
 
+/** Commands of one sandbox share its volume, `/tmp` and limits; whether they see each other's processes is open. */
 export interface Sandbox {
   readonly id: string;
-  /** @throws SandboxError `destroyed` */
+  /** @throws SandboxError `destroyed`; `unavailable` while paused */
   exec(command: readonly string[], options?: ExecOptions): Promise<SandboxProcess>;
   /** Paths are the sandbox's own (`/workspace/a`). @throws SandboxError `not_found`, `path_refused`, `io` */
   readFile(path: string): Promise<Uint8Array>;

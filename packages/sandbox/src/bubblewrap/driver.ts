@@ -1,0 +1,159 @@
+import { existsSync } from "node:fs";
+import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { belongsToTheDead, instanceTag } from "../instance.ts";
+import {
+  SandboxError,
+  type Finding,
+  type Sandbox,
+  type SandboxCapabilities,
+  type SandboxDriver,
+  type SandboxSpec,
+} from "../port.ts";
+import { removeTree } from "../remove-tree.ts";
+import { prepareRuntime } from "../runtime.ts";
+import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
+import { checkHost, finding, findHostTools, isRoot, seccompArch, systemDirs, type SandboxUser } from "./host.ts";
+import type { LaunchHost } from "./launch.ts";
+import { createBubblewrapSandbox } from "./sandbox.ts";
+import { seccompFilter } from "./seccomp.ts";
+
+const CGROUP_ROOT = "/sys/fs/cgroup";
+
+export interface BubblewrapOptions {
+  /** Host directory for what the driver keeps: the runtime and the sandboxes' temporary files. */
+  dir: string;
+  /** Told of what goes wrong outside any call. */
+  onProblem?: (problem: Error) => void;
+}
+
+/**
+ * Sandboxes made of Linux namespaces by bubblewrap, for root and for users. Run as root, each sandbox's processes are
+ * the (unprivileged) owner of its volume; run as a user, they are that user, and only the namespaces keep them apart.
+ */
+export function createBubblewrapDriver(options: BubblewrapOptions): SandboxDriver {
+  return new BubblewrapDriver(options);
+}
+
+interface Prepared {
+  host: LaunchHost;
+  cgroups: CgroupHost;
+  diskWatch: DiskWatch;
+}
+
+class BubblewrapDriver implements SandboxDriver {
+  readonly name = "bubblewrap";
+  readonly #options: BubblewrapOptions;
+  readonly #sandboxesDir: string;
+  readonly #instance = instanceTag();
+  #prepared: Promise<Prepared> | null = null;
+  #count = 0;
+
+  constructor(options: BubblewrapOptions) {
+    this.#options = options;
+    this.#sandboxesDir = join(options.dir, "sandboxes");
+  }
+
+  async capabilities(): Promise<SandboxCapabilities> {
+    const { powers } = openCgroupHost(CGROUP_ROOT, readOwnGroups());
+    return {
+      isolation: "namespaces",
+      pause: true,
+      enforces: [
+        ...(powers.has("memory") ? (["memoryBytesMax"] as const) : []),
+        "processesMax",
+        "diskBytesMax",
+        "openFilesMax",
+        ...(powers.has("cpu") ? (["cpuCoresMax"] as const) : []),
+      ],
+    };
+  }
+
+  async check(): Promise<Finding[]> {
+    const findings = await checkHost();
+    if (findings.some(({ ok }) => !ok)) return findings;
+    return [...findings, await this.#checkStart(), this.#checkLimits()];
+  }
+
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const { host, cgroups, diskWatch } = await this.#prepare();
+    const user = await this.#userOf(spec.volume.path);
+    const id = `${this.#instance}.${++this.#count}`;
+    const runDir = join(this.#sandboxesDir, id);
+    const tempDir = join(runDir, "tmp");
+    await mkdir(tempDir, { recursive: true });
+    await chmod(tempDir, 0o1777);
+    if (user !== null) await chown(tempDir, user.uid, user.gid);
+    const cgroup = cgroups.create(id, spec.limits);
+    return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers: cgroups.powers, diskWatch, runDir, tempDir });
+  }
+
+  /** Made at first use and kept; tried again after a failure. */
+  #prepare(): Promise<Prepared> {
+    this.#prepared ??= this.#makePrepared().catch((error: unknown) => {
+      this.#prepared = null;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #makePrepared(): Promise<Prepared> {
+    const [tools, arch, problems] = await Promise.all([findHostTools(), seccompArch(), checkHost()]);
+    const problem = problems.find(({ ok }) => !ok);
+    if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
+    const { dir, onProblem = () => {} } = this.#options;
+    await mkdir(this.#sandboxesDir, { recursive: true, mode: 0o711 });
+    const etcDir = join(dir, "etc");
+    const seccompPath = join(dir, `seccomp-${arch}.bpf`);
+    const cgroups = openCgroupHost(CGROUP_ROOT, readOwnGroups());
+    const [runtime] = await Promise.all([
+      prepareRuntime(join(dir, "runtime")),
+      writeEtc(etcDir, "/etc"),
+      writeFile(seccompPath, seccompFilter(arch)),
+      cgroups.sweep(),
+      this.#sweepRunDirs(),
+    ]);
+    const sharedEtc = SHARED_ETC_DIRS.filter((name) => existsSync(join("/etc", name)));
+    const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc };
+    return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
+  }
+
+  async #sweepRunDirs(): Promise<void> {
+    const dead = (await readdir(this.#sandboxesDir)).filter(belongsToTheDead);
+    await Promise.all(dead.map((name) => removeTree(join(this.#sandboxesDir, name))));
+  }
+
+  /** As root, a volume of root's would make the sandbox's processes root on the host: refused. */
+  async #userOf(volumePath: string): Promise<SandboxUser | null> {
+    if (!isRoot()) return null;
+    const { uid, gid } = await stat(volumePath);
+    if (uid === 0) throw new SandboxError("unavailable", `the volume ${volumePath} belongs to root; it needs an owner of its own`);
+    return { uid, gid };
+  }
+
+  async #checkStart(): Promise<Finding> {
+    const name = "sandbox starts";
+    const fix = "see docs/sandbox.md, \"When it does not start\"";
+    try {
+      await this.#prepare();
+      return finding(name, true, "prepared", fix);
+    } catch (error) {
+      return finding(name, false, error instanceof Error ? error.message : String(error), fix);
+    }
+  }
+
+  #checkLimits(): Finding {
+    const { powers } = openCgroupHost(CGROUP_ROOT, readOwnGroups());
+    const missing = (["memory", "processes", "cpu"] as const).filter((power) => !powers.has(power));
+    const detail = missing.length === 0 ? "memory, processes, cpu" : `not by control group: ${missing.join(", ")}`;
+    // Less is enforced then, and `capabilities` says so; sandboxes start all the same.
+    return { name: "limits", ok: true, detail };
+  }
+}
+
+function unavailable(problem: Finding | undefined): SandboxError {
+  const sentence = problem === undefined ? "bubblewrap does not run here" : `${problem.name}: ${problem.detail}; ${problem.fix ?? ""}`;
+  return new SandboxError("unavailable", sentence);
+}

@@ -1,0 +1,55 @@
+import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { HOME_DIR } from "../layout.ts";
+
+/** The user that commands run as, inside; what it is on the host is another number (see `SandboxUser`). */
+export const INNER_UID = 1000;
+export const INNER_GID = 1000;
+export const INNER_HOSTNAME = "sandbox";
+
+/** Mounted from the host when it has them: public, and needed to find programs, fonts and certificates. */
+export const SHARED_ETC_DIRS: readonly string[] = ["alternatives", "ca-certificates", "fonts", "ssl/certs"];
+
+/** Copied from the host when it has them. */
+const COPIED_FILES: readonly string[] = [
+  "ld.so.cache",
+  "localtime",
+  "mime.types",
+  "os-release",
+  "protocols",
+  "services",
+  "ssl/openssl.cnf",
+];
+
+const FILES: Readonly<Record<string, string>> = {
+  passwd: [
+    "root:x:0:0:root:/root:/usr/sbin/nologin",
+    `agent:x:${INNER_UID}:${INNER_GID}:agent:${HOME_DIR}:/bin/bash`,
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
+    "",
+  ].join("\n"),
+  group: ["root:x:0:", `agent:x:${INNER_GID}:`, "nogroup:x:65534:", ""].join("\n"),
+  hosts: `127.0.0.1 localhost ${INNER_HOSTNAME}\n::1 localhost\n`,
+  hostname: `${INNER_HOSTNAME}\n`,
+  "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+  "resolv.conf": "",
+  "host.conf": "multi on\n",
+  profile: 'export PS1="$ "\n',
+};
+
+/**
+ * Writes the whole of the sandbox's own `/etc`, with a mount point for each of `SHARED_ETC_DIRS`. Idempotent.
+ * @param hostEtc where the copied files come from (`/etc`)
+ */
+export async function writeEtc(dir: string, hostEtc: string): Promise<void> {
+  for (const name of ["ssl", ...SHARED_ETC_DIRS]) await mkdir(join(dir, name), { recursive: true, mode: 0o755 });
+  for (const [name, content] of Object.entries(FILES)) await writeFile(join(dir, name), content, { mode: 0o644 });
+  for (const name of COPIED_FILES) await ignoring("ENOENT", copyFile(join(hostEtc, name), join(dir, name)));
+  await ignoring("EEXIST", symlink("/proc/self/mounts", join(dir, "mtab")));
+}
+
+async function ignoring(code: "ENOENT" | "EEXIST", work: Promise<void>): Promise<void> {
+  await work.catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== code) throw error;
+  });
+}

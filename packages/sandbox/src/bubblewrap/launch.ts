@@ -1,0 +1,151 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import type { SandboxLimits } from "../port.ts";
+import { EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
+import type { Runtime } from "../runtime.ts";
+import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
+import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
+
+/** /dev/shm is memory; with a memory group it counts there as well. */
+const SHM_BYTES_MAX = 64 * 1024 * 1024;
+/** Unit of `ulimit -f` in a POSIX shell. */
+const ULIMIT_BLOCK_BYTES = 512;
+/** The kernel prefers a sandbox to the server when the whole machine runs out of memory. */
+const OOM_SCORE_ADJUST = 500;
+/** Exit status of the launcher when it could not enter the control groups. */
+const LAUNCH_FAILED = 125;
+
+/**
+ * Runs before bwrap, as the server's user: enters the control groups, so that not one process of the sandbox is ever
+ * outside them, and sets the limits that are inherited.
+ */
+const LAUNCH_SCRIPT = `
+groups=$1; shift
+while [ "$groups" -gt 0 ]; do
+  echo 0 >"$1" || exit ${LAUNCH_FAILED}
+  shift; groups=$((groups - 1))
+done
+echo ${OOM_SCORE_ADJUST} >/proc/self/oom_score_adj
+ulimit -c 0
+ulimit -n "$1"
+ulimit -f "$2"
+shift 2
+exec "$@"`;
+
+/** Runs inside, where there is no control group: limits of the sandbox's own user, and of each single process. */
+const INNER_LIMITS_SCRIPT = 'ulimit -u "$1" && ulimit -d "$2" && shift 2 && exec "$@"';
+
+/** What stays the same for all sandboxes of a driver. */
+export interface LaunchHost {
+  tools: HostTools;
+  runtime: Runtime;
+  etcDir: string;
+  seccompPath: string;
+  /** From `systemDirs`. */
+  systemArgs: readonly string[];
+  /** Host directories of `SHARED_ETC_DIRS` that exist. */
+  sharedEtc: readonly string[];
+}
+
+export interface LaunchPlan {
+  command: readonly string[];
+  cwd: string;
+  env: Readonly<Record<string, string>>;
+  volumePath: string;
+  tempDir: string;
+  egressSocketPath: string | null;
+  limits: SandboxLimits;
+  /** The owner of the volume; `null`: the server's own user, which is not root. */
+  user: SandboxUser | null;
+  procsFiles: readonly string[];
+  /** No control group counts processes and memory: use resource limits. */
+  needsInnerLimits: boolean;
+}
+
+/** Starts a command in namespaces of its own; its stdio are pipes, and it dies with this process. */
+export function launch(host: LaunchHost, plan: LaunchPlan): ChildProcess {
+  const descriptors: number[] = [];
+  const open = (path: string): string => {
+    descriptors.push(openSync(path, "r"));
+    return String(2 + descriptors.length);
+  };
+  try {
+    const args = [
+      ...groupArgs(plan),
+      ...userArgs(host, plan),
+      host.tools.bwrap,
+      ...namespaceArgs(),
+      "--seccomp",
+      open(host.seccompPath),
+      ...mountArgs(host, plan, open),
+      ...envArgs(plan),
+      "--",
+      ...innerCommand(plan),
+    ];
+    return spawn("/bin/sh", ["-c", LAUNCH_SCRIPT, "sandbox0", ...args], {
+      stdio: ["pipe", "pipe", "pipe", ...descriptors],
+      env: { ...HELPER_ENV },
+      cwd: "/",
+    });
+  } finally {
+    for (const descriptor of descriptors) closeSync(descriptor);
+  }
+}
+
+function groupArgs(plan: LaunchPlan): string[] {
+  const blocks = Math.max(1, Math.floor(plan.limits.diskBytesMax / ULIMIT_BLOCK_BYTES));
+  return [String(plan.procsFiles.length), ...plan.procsFiles, String(plan.limits.openFilesMax), String(blocks)];
+}
+
+function userArgs(host: LaunchHost, plan: LaunchPlan): string[] {
+  if (plan.user === null) return [];
+  if (host.tools.setpriv === null) throw new Error("setpriv is missing");
+  return [host.tools.setpriv, `--reuid=${plan.user.uid}`, `--regid=${plan.user.gid}`, "--clear-groups", "--"];
+}
+
+function namespaceArgs(): string[] {
+  return [
+    ...["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
+    ...["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"],
+    ...["--uid", String(INNER_UID), "--gid", String(INNER_GID), "--hostname", INNER_HOSTNAME],
+  ];
+}
+
+/**
+ * Root mounts directories by descriptor: the sandbox's user need not be able to walk to them. The server's own user
+ * always can, and cannot open its own bash, which is not readable.
+ */
+function mountArgs(host: LaunchHost, plan: LaunchPlan, open: (path: string) => string): string[] {
+  const byDescriptor = host.tools.bindsByDescriptor && plan.user !== null;
+  const bind = (path: string, at: string, writable: boolean): string[] => {
+    const option = writable ? "--bind" : "--ro-bind";
+    return byDescriptor ? [`${option}-fd`, open(path), at] : [option, path, at];
+  };
+  return [
+    ...host.systemArgs,
+    ...bind(host.etcDir, "/etc", false),
+    ...host.sharedEtc.flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
+    ...bind(host.runtime.dir, RUNTIME_DIR, false),
+    ...bind(host.runtime.bashPath, "/usr/bin/bash", false),
+    ...["--proc", "/proc", "--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
+    ...bind(plan.tempDir, TEMP_DIR, true),
+    ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
+    ...["--symlink", "../tmp", "/var/tmp", "--dir", "/run"],
+    ...(plan.egressSocketPath === null ? [] : ["--bind", plan.egressSocketPath, EGRESS_SOCKET_PATH]),
+    // bwrap makes both as writable memory file systems.
+    ...["--remount-ro", "/dev", "--remount-ro", "/"],
+  ];
+}
+
+function envArgs(plan: LaunchPlan): string[] {
+  const variables = Object.entries(plan.env).flatMap(([name, value]) => ["--setenv", name, value]);
+  return ["--clearenv", ...variables, "--chdir", plan.cwd];
+}
+
+function innerCommand(plan: LaunchPlan): readonly string[] {
+  if (!plan.needsInnerLimits) return plan.command;
+  const { processesMax, memoryBytesMax } = plan.limits;
+  return ["/bin/bash", "-c", INNER_LIMITS_SCRIPT, "bash", String(processesMax), String(Math.floor(memoryBytesMax / 1024)), ...plan.command];
+}
+

@@ -1,0 +1,56 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** A process below another one, as the host sees it. */
+export interface TreeProcess {
+  pid: number;
+  /** Its number in its own pid namespace: 1 for the sandbox's reaper. */
+  innerPid: number;
+}
+
+/** Every process below `root`, parents first, without `root` itself. A process that ends meanwhile is left out. */
+export function descendants(root: number): TreeProcess[] {
+  const found: TreeProcess[] = [];
+  const queue = [root];
+  for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
+    for (const child of childrenOf(pid)) {
+      const innerPid = innerPidOf(child);
+      if (innerPid === null) continue;
+      found.push({ pid: child, innerPid });
+      queue.push(child);
+    }
+  }
+  return found;
+}
+
+/** Sends a signal to a process that may be gone already. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  const tasks = unlessGone(() => readdirSync(`/proc/${pid}/task`)) ?? [];
+  return tasks.flatMap((task) => {
+    const text = unlessGone(() => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")) ?? "";
+    return text.split(" ").filter((part) => part !== "").map(Number);
+  });
+}
+
+function innerPidOf(pid: number): number | null {
+  const status = unlessGone(() => readFileSync(`/proc/${pid}/status`, "utf8"));
+  const numbers = /^NSpid:\t(.*)$/m.exec(status ?? "")?.[1]?.split("\t");
+  return numbers === undefined ? null : Number(numbers.at(-1));
+}
+
+function unlessGone<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ESRCH") return null;
+    throw error;
+  }
+}

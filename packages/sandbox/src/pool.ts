@@ -1,0 +1,318 @@
+import { SandboxError, type Sandbox, type SandboxDriver, type SandboxLimits, type Volume } from "./port.ts";
+import { PooledSandbox } from "./pooled-sandbox.ts";
+import { Slots } from "./slots.ts";
+import { OutputMeter } from "./tool-server/output-meter.ts";
+import { ToolClient } from "./tool-server/tool-client.ts";
+import { defaultOwners, openVolumes, type Volumes } from "./volumes.ts";
+
+export const DEFAULT_LIMITS: SandboxLimits = {
+  memoryBytesMax: 2 * 1024 ** 3,
+  processesMax: 512,
+  diskBytesMax: 10 * 1024 ** 3,
+  openFilesMax: 4096,
+  cpuCoresMax: 2,
+};
+
+/** Bounds and times of a pool when the options say nothing. */
+export const POOL_DEFAULTS = {
+  warmCount: 4,
+  warmFileToolsCount: 1,
+  liveMax: 256,
+  startingMax: 4,
+  queueMax: 10_000,
+  pauseAfterMs: 30_000,
+  destroyAfterMs: 10 * 60_000,
+} as const;
+
+export interface PoolOptions {
+  /** Host directory that holds the volumes. */
+  dir: string;
+  limits?: Partial<SandboxLimits>;
+  /** Extra environment of every process in every sandbox; no secrets. */
+  env?: Readonly<Record<string, string>>;
+  /** Sandboxes kept ready for new sessions, each with a volume and a started shell. */
+  warmCount?: number;
+  /** How many of them have their tool server started too: it takes some 40 MB and 60 ms of processor time. */
+  warmFileToolsCount?: number;
+  /** Sandboxes that exist at the same time, warm and paused ones included. */
+  liveMax?: number;
+  /** Sandboxes that are being started at the same time. */
+  startingMax?: number;
+  /** Callers that wait for one of the two. */
+  queueMax?: number;
+  /** After `release`. */
+  pauseAfterMs?: number;
+  /** After the pause. */
+  destroyAfterMs?: number;
+  /** Told of what goes wrong outside any call: a warm sandbox that does not start, a failed clean-up. */
+  onProblem?: (problem: Error) => void;
+}
+
+export interface ClaimedSandbox {
+  /** To be stored with the session and given to later claims. */
+  volumeId: string;
+  tools: ToolClient;
+  sandbox: Sandbox;
+  /** `reused`: the session's own, still living. */
+  source: "warm" | "cold" | "reused";
+}
+
+export interface PoolStats {
+  warm: number;
+  active: number;
+  idle: number;
+  paused: number;
+  starting: number;
+  /** Callers that wait. */
+  queued: number;
+}
+
+/**
+ * The sandboxes of one server. A session claims its sandbox when a tool needs one and releases it when its turn is over;
+ * between turns it may be paused and destroyed, and comes back with the same files.
+ */
+export interface SandboxPool {
+  /**
+   * Claims of one session share one sandbox. Waits while the pool is full. With `volumeId` null the session's volume is
+   * made at its first claim, and found again by later ones.
+   * @throws SandboxError `unavailable`, `limit` (queue full), `not_found` (no such volume)
+   */
+  claim(sessionId: string, volumeId: string | null): Promise<ClaimedSandbox>;
+  /** The turn is over: the idle times begin. Nothing happens if it is not claimed. A running call puts the pause off. */
+  release(sessionId: string): void;
+  /** Destroys the session's sandbox now; its volume stays. */
+  discard(sessionId: string): Promise<void>;
+  /** Destroys what runs on it and removes the files. Idempotent. */
+  deleteVolume(volumeId: string): Promise<void>;
+  stats(): PoolStats;
+  /** Destroys every sandbox and the volumes nobody has claimed. Claims that wait are refused. */
+  close(): Promise<void>;
+}
+
+/** Removes what earlier servers have left, and begins to fill the pool. */
+export async function createSandboxPool(driver: SandboxDriver, options: PoolOptions): Promise<SandboxPool> {
+  const volumes = await openVolumes(options.dir, await defaultOwners());
+  await volumes.sweep();
+  const pool = new Pool(driver, volumes, options);
+  pool.fill();
+  return pool;
+}
+
+interface Entry {
+  ready: Promise<{ pooled: PooledSandbox; source: ClaimedSandbox["source"] }>;
+  pooled: PooledSandbox | null;
+  isReleased: boolean;
+}
+
+class Pool implements SandboxPool {
+  readonly #driver: SandboxDriver;
+  readonly #volumes: Volumes;
+  readonly #options: Required<Omit<PoolOptions, "limits">> & { limits: SandboxLimits };
+  readonly #live: Slots;
+  readonly #starts: Slots;
+  readonly #meter = new OutputMeter();
+  readonly #entries = new Map<string, Entry>();
+  readonly #warm: PooledSandbox[] = [];
+  #filling: Promise<void> | null = null;
+  #isClosed = false;
+
+  constructor(driver: SandboxDriver, volumes: Volumes, options: PoolOptions) {
+    this.#driver = driver;
+    this.#volumes = volumes;
+    this.#options = { env: {}, onProblem: () => {}, ...POOL_DEFAULTS, ...options, limits: { ...DEFAULT_LIMITS, ...options.limits } };
+    this.#live = new Slots(this.#options.liveMax, this.#options.queueMax);
+    this.#starts = new Slots(this.#options.startingMax, this.#options.queueMax);
+  }
+
+  async claim(sessionId: string, volumeId: string | null): Promise<ClaimedSandbox> {
+    for (;;) {
+      this.#refuseWhenClosed();
+      const known = this.#entries.get(sessionId);
+      const entry = known ?? this.#addEntry(sessionId, volumeId);
+      entry.isReleased = false;
+      const { pooled, source } = await entry.ready;
+      if (await pooled.use()) {
+        return { volumeId: pooled.volume.id, tools: pooled.tools, sandbox: pooled.sandbox, source: known === undefined ? source : "reused" };
+      }
+      this.#forget(sessionId, entry);
+    }
+  }
+
+  release(sessionId: string): void {
+    const entry = this.#entries.get(sessionId);
+    if (entry === undefined) return;
+    entry.isReleased = true;
+    entry.pooled?.letIdle();
+    this.#makeRoom();
+  }
+
+  async discard(sessionId: string): Promise<void> {
+    const entry = this.#entries.get(sessionId);
+    if (entry === undefined) return;
+    this.#forget(sessionId, entry);
+    const { pooled } = await entry.ready;
+    await pooled.destroy();
+  }
+
+  async deleteVolume(volumeId: string): Promise<void> {
+    for (const [sessionId, entry] of [...this.#entries]) {
+      const ready = await entry.ready.catch(() => null);
+      if (ready?.pooled.volume.id === volumeId) await this.discard(sessionId);
+    }
+    await this.#volumes.remove(volumeId);
+  }
+
+  stats(): PoolStats {
+    const states = [...this.#entries.values()].map((entry) => entry.pooled?.state ?? "starting");
+    const count = (state: string): number => states.filter((candidate) => candidate === state).length;
+    return {
+      warm: this.#warm.length,
+      active: count("active"),
+      idle: count("idle"),
+      paused: count("paused"),
+      starting: this.#starts.taken,
+      queued: this.#live.queued + this.#starts.queued,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#filling;
+    const sessions = [...this.#entries.keys()];
+    await Promise.all(sessions.map((sessionId) => this.discard(sessionId).catch(() => undefined)));
+    for (const warm of this.#warm.splice(0)) {
+      await warm.destroy();
+      await this.#volumes.remove(warm.volume.id);
+    }
+  }
+
+  /** Makes warm sandboxes one after the other, for as long as no caller waits for what that takes. */
+  fill(): void {
+    if (this.#filling !== null || !this.#wantsWarm()) return;
+    this.#filling = this.#addWarm().then(
+      () => {
+        this.#filling = null;
+        this.fill();
+      },
+      (error: unknown) => {
+        // Tried again after the next claim.
+        this.#filling = null;
+        this.#options.onProblem(asError(error));
+      },
+    );
+  }
+
+  #wantsWarm(): boolean {
+    const isBusy = this.#live.queued > 0 || this.#starts.queued > 0 || this.#starts.taken > 0;
+    return !this.#isClosed && !isBusy && this.#warm.length < this.#options.warmCount;
+  }
+
+  async #addWarm(): Promise<void> {
+    if (!this.#live.tryTake()) return;
+    const volume = await this.#volumes.create();
+    const withFileTools = this.#warm.length < this.#options.warmFileToolsCount;
+    this.#warm.push(await this.#start(volume, { shell: true, fileTools: withFileTools }));
+  }
+
+  #addEntry(sessionId: string, volumeId: string | null): Entry {
+    const ready = this.#provide(sessionId, volumeId);
+    const entry: Entry = { ready, pooled: null, isReleased: false };
+    this.#entries.set(sessionId, entry);
+    ready.then(
+      ({ pooled }) => {
+        entry.pooled = pooled;
+        // Released, and not claimed again, before it was there.
+        if (entry.isReleased) pooled.letIdle();
+        void pooled.sandbox.gone.then(() => this.#forget(sessionId, entry));
+        this.fill();
+      },
+      () => this.#forget(sessionId, entry),
+    );
+    return entry;
+  }
+
+  #forget(sessionId: string, entry: Entry): void {
+    if (this.#entries.get(sessionId) === entry) this.#entries.delete(sessionId);
+  }
+
+  async #provide(sessionId: string, volumeId: string | null): Promise<{ pooled: PooledSandbox; source: "warm" | "cold" }> {
+    const own = volumeId === null ? await this.#volumes.ofSession(sessionId) : await this.#volumes.open(volumeId);
+    const warm = own === null ? this.#warm.shift() : undefined;
+    if (warm !== undefined) {
+      await this.#volumes.claim(warm.volume, sessionId);
+      return { pooled: warm, source: "warm" };
+    }
+    await this.#takeLiveSlot();
+    const volume = own ?? (await this.#newVolume(sessionId).catch(this.#givingBack));
+    return { pooled: await this.#start(volume, { shell: false, fileTools: false }), source: "cold" };
+  }
+
+  async #newVolume(sessionId: string): Promise<Volume> {
+    const volume = await this.#volumes.create();
+    await this.#volumes.claim(volume, sessionId);
+    return volume;
+  }
+
+  /** The caller has taken a live slot; it is given back when the sandbox is gone. */
+  async #start(volume: Volume, warm: { shell: boolean; fileTools: boolean }): Promise<PooledSandbox> {
+    await this.#starts.take().catch(this.#givingBack);
+    try {
+      const sandbox = await this.#driver
+        .create({ volume, limits: this.#options.limits, env: this.#options.env, egressSocketPath: null })
+        .catch(this.#givingBack);
+      void sandbox.gone.then(() => this.#live.give());
+      const tools = new ToolClient(sandbox, this.#meter);
+      await tools.warm(warm);
+      return new PooledSandbox(volume, sandbox, tools, this.#options, this.#options.onProblem);
+    } finally {
+      this.#starts.give();
+    }
+  }
+
+  readonly #givingBack = (error: unknown): never => {
+    this.#live.give();
+    throw error;
+  };
+
+  async #takeLiveSlot(): Promise<void> {
+    const slot = this.#live.take();
+    this.#makeRoom();
+    await slot;
+    if (this.#isClosed) this.#givingBack(closedError());
+  }
+
+  /** Destroys, for those who wait, what is used least: the longest idle first, then warm ones. */
+  #makeRoom(): void {
+    const idle = [...this.#entries.values()]
+      .flatMap(({ pooled }) => (pooled !== null && (pooled.state === "idle" || pooled.state === "paused") ? [pooled] : []))
+      .filter((pooled) => pooled.tools.callsRunning === 0)
+      .sort((a, b) => a.idleSinceMs - b.idleSinceMs);
+    for (let wanted = this.#live.queued; wanted > 0; wanted--) {
+      const victim = idle.shift() ?? this.#warm.pop();
+      if (victim === undefined) return;
+      void this.#evict(victim);
+    }
+  }
+
+  async #evict(victim: PooledSandbox): Promise<void> {
+    const isClaimed = [...this.#entries.values()].some(({ pooled }) => pooled === victim);
+    try {
+      await victim.destroy();
+      if (!isClaimed) await this.#volumes.remove(victim.volume.id);
+    } catch (error) {
+      this.#options.onProblem(asError(error));
+    }
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#isClosed) throw closedError();
+  }
+}
+
+function closedError(): SandboxError {
+  return new SandboxError("unavailable", "the pool is closed");
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

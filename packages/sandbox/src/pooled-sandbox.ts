@@ -1,0 +1,91 @@
+import type { Sandbox, Volume } from "./port.ts";
+import type { ToolClient } from "./tool-server/tool-client.ts";
+
+export interface IdleTimes {
+  pauseAfterMs: number;
+  destroyAfterMs: number;
+}
+
+/**
+ * One living sandbox of a pool with what happens to it while nobody uses it: paused after a while, destroyed later.
+ * Its changes run one after the other, so a claim that meets a pause gets it resumed.
+ */
+export class PooledSandbox {
+  readonly volume: Volume;
+  readonly sandbox: Sandbox;
+  readonly tools: ToolClient;
+  readonly #times: IdleTimes;
+  readonly #onProblem: (problem: Error) => void;
+  #state: "active" | "idle" | "paused" | "destroyed" = "active";
+  #idleSinceMs = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #lastChange: Promise<void> = Promise.resolve();
+
+  constructor(volume: Volume, sandbox: Sandbox, tools: ToolClient, times: IdleTimes, onProblem: (problem: Error) => void) {
+    this.volume = volume;
+    this.sandbox = sandbox;
+    this.tools = tools;
+    this.#times = times;
+    this.#onProblem = onProblem;
+    void sandbox.gone.then(() => this.#become("destroyed"));
+  }
+
+  get state(): "active" | "idle" | "paused" | "destroyed" {
+    return this.#state;
+  }
+
+  get idleSinceMs(): number {
+    return this.#idleSinceMs;
+  }
+
+  /** @returns false when it is gone and another one is needed */
+  async use(): Promise<boolean> {
+    const wasPaused = this.#state === "paused";
+    if (this.#state !== "destroyed") this.#become("active");
+    await this.#change(async () => {
+      if (wasPaused) await this.sandbox.resume();
+    });
+    return this.state !== "destroyed";
+  }
+
+  letIdle(): void {
+    if (this.#state !== "active") return;
+    this.#become("idle");
+    this.#idleSinceMs = Date.now();
+    this.#after(this.#times.pauseAfterMs, () => this.#pause());
+  }
+
+  destroy(): Promise<void> {
+    this.#become("destroyed");
+    return this.#change(() => this.sandbox.destroy());
+  }
+
+  async #pause(): Promise<void> {
+    if (this.tools.callsRunning > 0) {
+      this.#after(this.#times.pauseAfterMs, () => this.#pause());
+      return;
+    }
+    this.#become("paused");
+    this.#after(this.#times.destroyAfterMs, () => this.destroy());
+    await this.#change(() => this.sandbox.pause());
+  }
+
+  #become(state: "active" | "idle" | "paused" | "destroyed"): void {
+    this.#state = state;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #after(ms: number, work: () => Promise<void>): void {
+    this.#timer = setTimeout(() => {
+      work().catch((error: unknown) => this.#onProblem(error instanceof Error ? error : new Error(String(error))));
+    }, ms);
+    this.#timer.unref();
+  }
+
+  #change(work: () => Promise<void>): Promise<void> {
+    const change = this.#lastChange.then(work);
+    this.#lastChange = change.catch(() => undefined);
+    return change;
+  }
+}

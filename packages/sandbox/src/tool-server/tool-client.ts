@@ -1,0 +1,268 @@
+import type { ResultContent } from "@sandbox0/protocol";
+import type { Sandbox } from "../port.ts";
+import { FileTools, type FileToolOutcome } from "./file-tools.ts";
+import { OutputCapture } from "./output-capture.ts";
+import { OutputMeter } from "./output-meter.ts";
+import { PREVIEW_HEAD_CHARS, PREVIEW_TAIL_CHARS, previewText, RESULT_CHARS_MAX } from "./result-text.ts";
+import { Shell, type ShellOutcome } from "./shell.ts";
+import { Spill } from "./spill.ts";
+import { BUILT_IN_TOOLS } from "./tool-definitions.ts";
+import { checkToolInput } from "./tool-input.ts";
+
+/** Any tool, from the call to its result, waiting for the shell included. */
+export const CALL_TIMEOUT_MS = 15 * 60_000;
+/** A bash command that names no limit of its own, as in the SDK. */
+export const BASH_TIMEOUT_MS = 120_000;
+/** Calls of one sandbox that run or wait. */
+export const CALLS_MAX = 64;
+/** How long a file tool may take to notice that it was aborted before its server is ended. */
+const CANCEL_GRACE_MS = 1000;
+
+export interface ToolResult {
+  content: ResultContent[];
+  isError: boolean;
+}
+
+export interface CallOptions {
+  /** Stops the call at once, with everything that it started. */
+  signal?: AbortSignal;
+  /** Default `CALL_TIMEOUT_MS`. */
+  timeoutMs?: number;
+  /** Names the file of a result that is too long for the model; letters, digits, `_` and `-`. */
+  callId?: string;
+}
+
+/**
+ * The built-in tools of one sandbox (contract §3.2, semantics §7). Calls may run at the same time; bash commands wait
+ * for each other, because they share a shell. What the tool did wrong, or the sandbox, is an error result: `call`
+ * rejects for a bug only.
+ */
+export class ToolClient {
+  readonly #sandbox: Sandbox;
+  readonly #meter: OutputMeter;
+  #shell: Promise<Shell> | null = null;
+  #fileTools: Promise<FileTools> | null = null;
+  #shellFree: Promise<unknown> = Promise.resolve();
+  #calls = 0;
+  #callCount = 0;
+
+  constructor(sandbox: Sandbox, meter: OutputMeter = new OutputMeter()) {
+    this.#sandbox = sandbox;
+    this.#meter = meter;
+  }
+
+  /** Calls that run or wait now. */
+  get callsRunning(): number {
+    return this.#calls;
+  }
+
+  /** Starts ahead what the first call would otherwise wait for. */
+  async warm(what: { shell: boolean; fileTools: boolean }): Promise<void> {
+    await Promise.all([what.shell ? this.#startShell() : null, what.fileTools ? this.#startFileTools() : null]);
+  }
+
+  async call(name: string, input: unknown, options: CallOptions = {}): Promise<ToolResult> {
+    const tool = BUILT_IN_TOOLS.find((candidate) => candidate.name === name);
+    if (tool === undefined) return failure(`unknown tool: ${name}`);
+    const checked = checkToolInput(tool, input);
+    if (!checked.ok) return failure(checked.message);
+    if (this.#calls >= CALLS_MAX) return failure(`${name}: too many calls at once (${CALLS_MAX})`);
+    this.#calls++;
+    const callId = safeName(options.callId) ?? `call-${++this.#callCount}`;
+    const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
+    const limit = new CallLimit(timeoutMs, options.signal);
+    try {
+      return await (name === "bash" ? this.#bash(checked.input, callId, limit) : this.#file(name, checked.input, callId, limit));
+    } catch (error) {
+      return failure(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      limit.release();
+      this.#calls--;
+    }
+  }
+
+  /** Ends the shell and the tool server; files stay. */
+  async close(): Promise<void> {
+    const [shell, fileTools] = await Promise.all([this.#shell, this.#fileTools]);
+    shell?.kill();
+    fileTools?.kill();
+  }
+
+  async #bash(input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
+    const turn = this.#shellFree;
+    let leave = (): void => {};
+    this.#shellFree = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    try {
+      await limit.race(turn);
+      return await this.#bashNow(input, callId, limit);
+    } finally {
+      // Not before its forerunner, even if this call has given up waiting.
+      void turn.then(leave);
+    }
+  }
+
+  async #bashNow(input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
+    const command = typeof input["command"] === "string" ? input["command"] : "";
+    if (input["restart"] === true) {
+      await this.#dropShell();
+      if (command === "") return success("bash session restarted");
+    }
+    if (command === "") return failure("bash: command is required");
+    if (command.includes("\0")) return failure("bash: command has a NUL character");
+    limit.shorten(bashTimeoutMs(input["timeout_ms"]));
+    const shell = await limit.race(this.#startShell());
+    const capture = new OutputCapture(this.#sandbox, callId);
+    try {
+      const outcome = await limit.race(shell.run(command, this.#metered(capture)));
+      return await limit.race(describeShell(outcome, capture));
+    } catch (error) {
+      // The command goes on otherwise, and its output would be taken for the next one's.
+      await this.#dropShell();
+      throw error;
+    }
+  }
+
+  #metered(capture: OutputCapture): (bytes: Buffer) => Promise<void> {
+    let already = 0;
+    return async (bytes) => {
+      await this.#meter.take(bytes.length, already);
+      already += bytes.length;
+      await capture.add(bytes);
+    };
+  }
+
+  async #file(name: string, input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
+    const fileTools = await limit.race(this.#startFileTools());
+    const answer = fileTools.call(name, input, limit.signal);
+    let outcome: FileToolOutcome;
+    try {
+      outcome = await limit.race(answer);
+    } catch (error) {
+      killUnlessAnswered(fileTools, answer);
+      throw error;
+    }
+    if (outcome.type === "ended") return failure(`${name}: the tool server ended${becauseOf(outcome.killedBy)}`);
+    const text = await limit.race(this.#fit(outcome.text, callId));
+    return outcome.isError ? failure(text) : success(text);
+  }
+
+  async #fit(text: string, callId: string): Promise<string> {
+    if (text.length <= RESULT_CHARS_MAX) return text;
+    const spill = await Spill.open(this.#sandbox, callId);
+    const bytes = Buffer.from(text);
+    await spill.write(bytes);
+    const isSaved = await spill.close();
+    const [head, tail] = [text.slice(0, PREVIEW_HEAD_CHARS), text.slice(-PREVIEW_TAIL_CHARS)];
+    return previewText({ head, tail, bytes: bytes.length, path: isSaved ? spill.path : null, isCut: false });
+  }
+
+  async #startShell(): Promise<Shell> {
+    if (this.#shell !== null && (await this.#shell).isOver) this.#shell = null;
+    this.#shell ??= Shell.start(this.#sandbox).catch((error: unknown) => {
+      this.#shell = null;
+      throw error;
+    });
+    return this.#shell;
+  }
+
+  async #dropShell(): Promise<void> {
+    const shell = this.#shell;
+    this.#shell = null;
+    (await shell)?.kill();
+  }
+
+  async #startFileTools(): Promise<FileTools> {
+    if (this.#fileTools !== null && (await this.#fileTools).isOver) this.#fileTools = null;
+    this.#fileTools ??= FileTools.start(this.#sandbox).catch((error: unknown) => {
+      this.#fileTools = null;
+      throw error;
+    });
+    return this.#fileTools;
+  }
+}
+
+/** Why a call was cut short, in the words of its result. */
+class CallCut extends Error {}
+
+/** The caller's abort and the call's time limit as one thing to wait against. */
+class CallLimit {
+  readonly #abort = new AbortController();
+  readonly #outer: AbortSignal | undefined;
+  readonly #onOuterAbort = (): void => this.#abort.abort(new CallCut("This operation was aborted"));
+  #timer: NodeJS.Timeout;
+
+  constructor(timeoutMs: number, outer: AbortSignal | undefined) {
+    this.#outer = outer;
+    this.#timer = this.#startTimer(timeoutMs, `timed out after ${timeoutMs}ms`);
+    outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
+    if (outer?.aborted === true) this.#onOuterAbort();
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** A tool's own, from now on; the call's still holds when it is nearer. */
+  shorten(timeoutMs: number): void {
+    const timer = this.#startTimer(timeoutMs, `bash command timed out after ${timeoutMs}ms`);
+    this.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  }
+
+  /** @throws CallCut as soon as the call is over, whatever becomes of `work` */
+  race<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
+      const cut = (): void => reject(signal.reason as CallCut);
+      if (signal.aborted) cut();
+      signal.addEventListener("abort", cut, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener("abort", cut));
+    });
+  }
+
+  release(): void {
+    clearTimeout(this.#timer);
+    this.#outer?.removeEventListener("abort", this.#onOuterAbort);
+    // Lets go of the second timer; nobody waits any more.
+    this.#abort.abort(new CallCut("over"));
+  }
+
+  #startTimer(timeoutMs: number, message: string): NodeJS.Timeout {
+    return setTimeout(() => this.#abort.abort(new CallCut(message)), timeoutMs);
+  }
+}
+
+/** 0 means the default, as in the official runner (contract §3.2). */
+function bashTimeoutMs(asked: unknown): number {
+  return typeof asked === "number" && asked > 0 ? Math.min(asked, CALL_TIMEOUT_MS) : BASH_TIMEOUT_MS;
+}
+
+async function describeShell(outcome: ShellOutcome, capture: OutputCapture): Promise<ToolResult> {
+  const text = await capture.finish();
+  if (outcome.type === "ended") return failure(`bash: bash session terminated${becauseOf(outcome.killedBy)}${text === "" ? "" : `\n${text}`}`);
+  return outcome.status === 0 ? success(text) : failure(text === "" ? `exit ${outcome.status}` : text);
+}
+
+function becauseOf(killedBy: "memory" | "disk" | undefined): string {
+  if (killedBy === undefined) return "";
+  return killedBy === "memory" ? ": the sandbox ran out of memory" : ": the sandbox's disk space is used up; delete files to go on";
+}
+
+function killUnlessAnswered(fileTools: FileTools, answer: Promise<FileToolOutcome>): void {
+  const timer = setTimeout(() => fileTools.kill(), CANCEL_GRACE_MS);
+  void answer.finally(() => clearTimeout(timer));
+}
+
+/** An empty text block is refused by the API. */
+function success(text: string): ToolResult {
+  return { content: [{ type: "text", text: text === "" ? "(no output)" : text }], isError: false };
+}
+
+function failure(text: string): ToolResult {
+  return { ...success(text), isError: true };
+}
+
+function safeName(callId: string | undefined): string | null {
+  return callId !== undefined && /^[A-Za-z0-9_-]{1,128}$/.test(callId) ? callId : null;
+}

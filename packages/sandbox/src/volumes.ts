@@ -1,0 +1,164 @@
+import { createHash, randomBytes } from "node:crypto";
+import { chown, mkdir, readdir, readFile, readlink, stat, symlink, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { belongsToTheDead, instanceTag } from "./instance.ts";
+import { VOLUME_MOUNTS } from "./layout.ts";
+import { SandboxError, type Volume } from "./port.ts";
+import { removeTree } from "./remove-tree.ts";
+
+/** Owners of volumes when the server is root: no account has them, and no two volumes the same. */
+export interface OwnerRange {
+  first: number;
+  count: number;
+}
+
+/** Above everything that distributions and user-namespace maps hand out. */
+const HIGH_OWNERS: OwnerRange = { first: 2_000_000_000, count: 1_000_000 };
+/** Where the server is itself in a user namespace that has only the usual 65,536 ids. */
+const LOW_OWNERS: OwnerRange = { first: 40_000, count: 20_000 };
+
+/** What a volume or session may be called: the name becomes a file name. */
+const NAME = /^[A-Za-z0-9_-]{1,128}$/;
+
+/**
+ * The volumes under one directory. A volume is its session's until it is deleted; one that no session has claimed when
+ * its server dies is removed by the next.
+ *
+ * - `volumes/<id>/` the files, and `session` with the name of the session that claimed it
+ * - `owners/<uid>` holds the id of the volume that has this owner
+ * - `sessions/<session>` links to the session's volume
+ * - `unclaimed/<instance>.<id>` marks a volume made ahead
+ */
+export interface Volumes {
+  /** A new volume, made ahead for any session. */
+  create(): Promise<Volume>;
+  /** Gives it to a session, once. */
+  claim(volume: Volume, sessionId: string): Promise<void>;
+  /** The session's own, if it has claimed one: a claim that its caller lost in a crash is found again. */
+  ofSession(sessionId: string): Promise<Volume | null>;
+  /** @throws SandboxError `not_found` */
+  open(id: string): Promise<Volume>;
+  /** Idempotent; nothing may be running on it. */
+  remove(id: string): Promise<void>;
+  /** Removes unclaimed volumes of servers that are gone. */
+  sweep(): Promise<void>;
+}
+
+/** @param owners `null`: volumes belong to the server's own user */
+export async function openVolumes(dir: string, owners: OwnerRange | null): Promise<Volumes> {
+  const dirs = { volumes: join(dir, "volumes"), owners: join(dir, "owners"), sessions: join(dir, "sessions"), unclaimed: join(dir, "unclaimed") };
+  for (const path of [dir, ...Object.values(dirs)]) await mkdir(path, { recursive: true, mode: 0o711 });
+  return new DirectoryVolumes(dirs, owners);
+}
+
+/** For root: the range that the server's user namespace can express. For users: `null`. */
+export async function defaultOwners(): Promise<OwnerRange | null> {
+  if (process.getuid?.() !== 0) return null;
+  const map = await readFile("/proc/self/uid_map", "utf8");
+  const lines = map.trim().split("\n").map((line) => line.trim().split(/\s+/).map(Number));
+  const isMapped = ({ first, count }: OwnerRange): boolean =>
+    lines.some(([inside = 0, , length = 0]) => inside <= first && first + count <= inside + length);
+  const range = [HIGH_OWNERS, LOW_OWNERS].find(isMapped);
+  if (range === undefined) throw new SandboxError("unavailable", "the server runs as root of a user namespace that has no ids to spare");
+  return range;
+}
+
+type Dirs = Readonly<Record<"volumes" | "owners" | "sessions" | "unclaimed", string>>;
+
+class DirectoryVolumes implements Volumes {
+  readonly #dirs: Dirs;
+  readonly #owners: OwnerRange | null;
+  readonly #instance = instanceTag();
+
+  constructor(dirs: Dirs, owners: OwnerRange | null) {
+    this.#dirs = dirs;
+    this.#owners = owners;
+  }
+
+  async create(): Promise<Volume> {
+    const id = `vol_${randomBytes(16).toString("hex")}`;
+    await writeFile(this.#mark(id), "");
+    const owner = this.#owners === null ? null : await this.#takeOwner(id, this.#owners);
+    const path = join(this.#dirs.volumes, id);
+    await mkdir(path, { mode: 0o700 });
+    for (const { name, writable } of VOLUME_MOUNTS) {
+      await mkdir(join(path, name), { mode: 0o755 });
+      if (owner !== null && writable) await chown(join(path, name), owner, owner);
+    }
+    if (owner !== null) await chown(path, owner, owner);
+    return { id, path };
+  }
+
+  async claim(volume: Volume, sessionId: string): Promise<void> {
+    checkName(sessionId);
+    await writeFile(join(volume.path, "session"), sessionId, { flag: "wx" });
+    await symlink(volume.id, join(this.#dirs.sessions, sessionId));
+    await unlink(this.#mark(volume.id));
+  }
+
+  async ofSession(sessionId: string): Promise<Volume | null> {
+    const id = await unlessMissing(readlink(join(this.#dirs.sessions, checkName(sessionId))));
+    return id === null ? null : this.open(id);
+  }
+
+  async open(id: string): Promise<Volume> {
+    const path = join(this.#dirs.volumes, checkName(id));
+    if ((await unlessMissing(stat(path))) === null) throw new SandboxError("not_found", `there is no volume ${id}`);
+    return { id, path };
+  }
+
+  async remove(id: string): Promise<void> {
+    const path = join(this.#dirs.volumes, checkName(id));
+    const found = await unlessMissing(stat(path));
+    if (found !== null) {
+      const sessionId = await unlessMissing(readFile(join(path, "session"), "utf8"));
+      if (sessionId !== null) await unlessMissing(unlink(join(this.#dirs.sessions, sessionId)));
+      await removeTree(path);
+      if (this.#owners !== null) await unlessMissing(unlink(join(this.#dirs.owners, String(found.uid))));
+    }
+    await unlessMissing(unlink(this.#mark(id)));
+  }
+
+  async sweep(): Promise<void> {
+    const marks = (await readdir(this.#dirs.unclaimed)).filter(belongsToTheDead);
+    for (const mark of marks) {
+      const id = mark.slice(mark.lastIndexOf(".") + 1);
+      const isClaimed = (await unlessMissing(stat(join(this.#dirs.volumes, id, "session")))) !== null;
+      if (!isClaimed) await this.remove(id);
+      await unlessMissing(unlink(join(this.#dirs.unclaimed, mark)));
+    }
+  }
+
+  #mark(id: string): string {
+    return join(this.#dirs.unclaimed, `${this.#instance}.${id}`);
+  }
+
+  /** Starts at a place that depends on the id and goes on to the next free one; making the file is taking it. */
+  async #takeOwner(id: string, { first, count }: OwnerRange): Promise<number> {
+    const start = createHash("sha256").update(id).digest().readUInt32LE(0);
+    for (let step = 0; step < count; step++) {
+      const owner = first + ((start + step) % count);
+      const taken = await writeFile(join(this.#dirs.owners, String(owner)), id, { flag: "wx" }).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === "EEXIST") return false;
+          throw error;
+        },
+      );
+      if (taken) return owner;
+    }
+    throw new SandboxError("limit", `all ${count} owners of volumes are taken`);
+  }
+}
+
+function checkName(name: string): string {
+  if (!NAME.test(name)) throw new SandboxError("path_refused", `not a name of a volume or session: ${JSON.stringify(name)}`);
+  return name;
+}
+
+async function unlessMissing<T>(work: Promise<T>): Promise<T | null> {
+  return work.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+}

@@ -1,5 +1,5 @@
 import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
-import type { SessionEvent } from "@sandbox0/protocol";
+import type { SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import type { TurnEnd } from "../domain/turn.ts";
 import { readTranscript } from "../store/events.ts";
@@ -12,8 +12,8 @@ import { type HeldTurn, modelOf } from "./turn.ts";
 export interface RunHarnessDeps extends EffectsDeps {
   db: Queryable;
   harnesses: ReadonlyMap<string, Harness>;
-  /** Which provider serves a model. @throws Error with a sentence for the session's log */
-  resolveModel(modelId: string): ProviderConfig;
+  /** Which provider serves a model, or a sentence for the session's log that says why none does. */
+  resolveModel(modelId: string): ProviderConfig | { unavailable: string };
   /** The built-in tools as the model is told of them, by name. */
   builtinTools: ReadonlyMap<string, ToolDefinition>;
   onBug(error: unknown, sessionId: string): void;
@@ -25,8 +25,10 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
   try {
     const harness = deps.harnesses.get(turn.session.harness);
     if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
+    const provider = deps.resolveModel(modelOf(turn));
+    if ("unavailable" in provider) return failed(provider.unavailable, "model_request_failed_error");
     const [history, state] = await Promise.all([readHistory(deps.db, turn.sessionId), readHarnessState(deps.db, turn.sessionId)]);
-    outcome = await harness.runTurn(harnessTurn(deps, turn, history, state), createEffects(deps, turn));
+    outcome = await harness.runTurn(harnessTurn(deps, turn, provider, history, state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     deps.onBug(error, turn.sessionId);
@@ -38,8 +40,8 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
   return { type: outcome.stopReason };
 }
 
-function failed(message: string): TurnEnd {
-  return { type: "failed", error: { kind: "unknown_error", message, disposition: "exhausted" } };
+function failed(message: string, kind: SessionError["type"] = "unknown_error"): TurnEnd {
+  return { type: "failed", error: { kind, message, disposition: "exhausted" } };
 }
 
 function stoppedEnd(turn: HeldTurn): TurnEnd {
@@ -57,7 +59,7 @@ async function readHistory(db: Queryable, sessionId: string): Promise<HistoryEnt
   });
 }
 
-function harnessTurn(deps: RunHarnessDeps, turn: HeldTurn, history: HistoryEntry[], state: unknown): Turn {
+function harnessTurn(deps: RunHarnessDeps, turn: HeldTurn, provider: ProviderConfig, history: HistoryEntry[], state: unknown): Turn {
   const agent = turn.session.agent;
   const model = agent["model"] as { id: string; effort?: { type: NonNullable<Turn["agent"]["model"]["effort"]> }; speed?: "standard" | "fast" };
   return {
@@ -73,7 +75,7 @@ function harnessTurn(deps: RunHarnessDeps, turn: HeldTurn, history: HistoryEntry
       },
       tools: toolDefinitions(deps, turn),
     },
-    provider: deps.resolveModel(modelOf(turn)),
+    provider,
     history,
     runnable: turn.runnable,
     state,

@@ -10,6 +10,8 @@ import {
   decodeCursor,
   encodeCursor,
   invalidRequest,
+  type Metadata,
+  mergeMetadata,
   notFound,
   PAGE_SIZE_DEFAULT,
 } from "@sandbox0/protocol";
@@ -19,6 +21,9 @@ import type { EventLog, LockedSession } from "../log/event-log.ts";
 import type { Follower } from "../log/follow.ts";
 import { listSessionEvents } from "../log/list.ts";
 import type { Bells } from "../log/bells.ts";
+import { resolveSessionAgent, updateSessionAgent } from "../resources/agents/session-agent.ts";
+import { resolveSessionEnvironment } from "../resources/environments/session-environment.ts";
+import type { ModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { type SessionWrite, writeSession } from "../store/append.ts";
 import { eventJson, readEventById } from "../store/events.ts";
 import type { Database } from "../store/pool.ts";
@@ -36,23 +41,16 @@ import {
 import type { Sessions } from "./api.ts";
 import { primaryThread, sessionObject } from "./session-object.ts";
 
-/** What a session needs to be made, answered by `resources`. Each throws the `ApiError` the client gets. */
-export interface SessionResources {
-  resolveAgent(workspaceId: string, params: SessionCreateParams["agent"]): Promise<SessionAgent>;
-  /** With new tools or servers in the place of the session's own, checked as a whole. */
-  updateAgent(agent: SessionAgent, change: NonNullable<SessionUpdateParams["agent"]>): SessionAgent;
-  /** Exists in the workspace and is not archived. */
-  checkEnvironment(workspaceId: string, environmentId: string): Promise<void>;
-  /** @throws ApiError when this server cannot run that harness or the agent's model */
-  chooseHarness(agent: SessionAgent): string;
-}
+const HARNESS_KEY = "sandbox0.harness";
 
 export interface SessionsDeps {
   db: Database;
   log: EventLog;
   bells: Bells;
   follower: Follower;
-  resources: SessionResources;
+  models: ModelCatalogue;
+  /** The server's default, and those that this server can run. */
+  harness: { default: string; available: ReadonlySet<string> };
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
@@ -131,8 +129,9 @@ function refuseWhileRunning(session: LockedSession, verb: string): void {
 
 async function createSession(deps: SessionsDeps, workspaceId: string, params: SessionCreateParams): Promise<Session> {
   refuseUnbuilt(params);
-  await deps.resources.checkEnvironment(workspaceId, params.environment_id);
-  const agent = await deps.resources.resolveAgent(workspaceId, params.agent);
+  const { agent, metadata } = await resolveSessionAgent(deps, workspaceId, params.agent);
+  const environment = await resolveSessionEnvironment(deps.db, workspaceId, params.environment_id, agent);
+  if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
   const id = createId("session");
   const threadId = createId("thread");
   const now = new Date();
@@ -144,14 +143,14 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
     agentVersion: agent.version,
     agent,
     environmentId: params.environment_id,
-    harness: deps.resources.chooseHarness(agent),
+    harness: chooseHarness(deps, metadata),
     title: params.title ?? null,
     metadata: params.metadata ?? {},
     vaultIds: [],
     createdAt: now,
   };
   const enqueue = (params.initial_events ?? []).map((event) => {
-    if (event.type !== "user.message") throw outcomesUnbuilt();
+    if (event.type !== "user.message") throw unbuilt("Outcomes are");
     return { id: createId("event"), type: event.type, fields: { content: event.content } };
   });
   const first: SessionWrite = { sessionId: id, threadId, generation: null, enqueue, patch: { turnPending: true, wake: "now" } };
@@ -165,22 +164,25 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   return sessionObject(row, now);
 }
 
-function outcomesUnbuilt(): ApiError {
-  return new ApiError("api_error", "Outcomes are not supported by this server yet.", { status: 501, shouldRetry: false });
+/** Agent metadata, then the server's default (design §5); a session keeps its harness for life. */
+function chooseHarness(deps: SessionsDeps, agentMetadata: Metadata): string {
+  const name = agentMetadata[HARNESS_KEY] ?? deps.harness.default;
+  if (deps.harness.available.has(name)) return name;
+  const names = [...deps.harness.available].join(", ");
+  throw invalidRequest(`agent.metadata.${HARNESS_KEY}: the harness "${name}" is not available on this server; available: ${names}`);
+}
+
+function unbuilt(what: string): ApiError {
+  return new ApiError("api_error", `${what} not supported by this server yet.`, { status: 501, shouldRetry: false });
 }
 
 /** What is accepted must be honoured: these wait for their issue (DIVERGENCES.md). */
 function refuseUnbuilt(params: SessionCreateParams): void {
-  if (params.budget) throw new ApiError("api_error", "Budgets are not supported by this server yet.", { status: 501, shouldRetry: false });
+  if (params.budget) throw unbuilt("Budgets are");
   const [vault] = params.vault_ids ?? [];
   if (vault !== undefined) throw invalidRequest(`vault_ids: Vault \`${vault}\` not found.`);
   const [resource] = params.resources ?? [];
-  if (resource) {
-    throw new ApiError("api_error", `Session resources of type \`${resource.type}\` are not supported by this server yet.`, {
-      status: 501,
-      shouldRetry: false,
-    });
-  }
+  if (resource) throw unbuilt(`Session resources of type \`${resource.type}\` are`);
 }
 
 async function sendEvents(
@@ -242,9 +244,9 @@ async function updateSession(deps: SessionsDeps, workspaceId: string, sessionId:
     const row = await readSession(session.tx, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
     if (row.shown_status === "terminated") throw invalidRequest("This session is terminated and can no longer be changed.");
-    const agent = params.agent ? newAgent(deps, session, row, params.agent) : row.agent;
+    const agent = params.agent ? await newAgent(session, row, params.agent) : row.agent;
     const title = params.title === undefined ? row.title : params.title;
-    const metadata = mergeMetadata(row.metadata, params.metadata);
+    const metadata = mergeMetadata(row.metadata, params.metadata ?? {});
     const changed: Record<string, unknown> = {};
     if (title !== row.title) changed["title"] = title;
     if (!sameJson(metadata, row.metadata) && Object.keys(metadata).length > 0) changed["metadata"] = metadata;
@@ -257,21 +259,14 @@ async function updateSession(deps: SessionsDeps, workspaceId: string, sessionId:
   if (!found) throw unknownSession(sessionId);
 }
 
-function newAgent(deps: SessionsDeps, session: LockedSession, row: SessionRow, change: NonNullable<SessionUpdateParams["agent"]>): SessionAgent {
+async function newAgent(session: LockedSession, row: SessionRow, change: NonNullable<SessionUpdateParams["agent"]>): Promise<SessionAgent> {
   if (session.head.shownStatus !== "idle") {
     throw invalidRequest("agent: tools and mcp_servers can only be changed while the session is idle; send a user.interrupt first");
   }
-  return deps.resources.updateAgent(row.agent as SessionAgent, change);
+  const agent = updateSessionAgent(row.agent as SessionAgent, change);
+  await resolveSessionEnvironment(session.tx, row.workspace_id, row.environment_id, agent);
+  return agent;
 }
-
-function mergeMetadata(current: Record<string, string>, patch: Record<string, string | null> | null | undefined): Record<string, string> {
-  const merged: Record<string, string | null> = { ...current, ...patch };
-  const kept = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== null);
-  if (kept.length > METADATA_PAIRS_MAX) throw invalidRequest(`metadata: at most ${METADATA_PAIRS_MAX} pairs are allowed`);
-  return Object.fromEntries(kept);
-}
-
-const METADATA_PAIRS_MAX = 16;
 
 function sameJson(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);

@@ -1,0 +1,29 @@
+import type { ToolResult } from "@sandbox0/harness";
+import { SandboxError, type SandboxPool } from "@sandbox0/sandbox";
+import { setVolume } from "../store/leases.ts";
+import type { Queryable } from "../store/query.ts";
+import { type HeldTurn, stopTurn } from "./turn.ts";
+
+/**
+ * Runs one built-in tool in the session's sandbox (design §4.6). A dead or missing sandbox is a failed tool call that the
+ * agent may try again (semantics §3): never an exception of the turn.
+ */
+export async function runSandboxTool(
+  db: Queryable,
+  pool: SandboxPool,
+  turn: HeldTurn,
+  call: { name: string; input: Record<string, unknown> },
+): Promise<ToolResult> {
+  try {
+    const claimed = await pool.claim(turn.sessionId, turn.volumeId);
+    if (claimed.volumeId !== turn.volumeId) {
+      // Before the effect: files that a lost volume id would orphan must not exist.
+      if (!(await setVolume(db, turn.sessionId, turn.generation, claimed.volumeId))) stopTurn(turn, "lease_lost");
+      turn.volumeId = claimed.volumeId;
+    }
+    return await claimed.tools.call(call.name, call.input, { signal: turn.controller.signal });
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    return { content: [{ type: "text", text: `The sandbox is not available: ${error.message}` }], isError: true };
+  }
+}

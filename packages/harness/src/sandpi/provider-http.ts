@@ -4,13 +4,13 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 export interface ProviderTimeouts {
   /** Until the status line. Long, because a provider may read a full context before it says anything. */
   firstByteMs: number;
-  /** Between two pieces of a stream; providers send pings far more often. */
+  /** Between two pieces of a stream. Some providers are silent while the model thinks. */
   idleMs: number;
   /** Of the whole request. */
   totalMs: number;
 }
 
-export const PROVIDER_TIMEOUTS: ProviderTimeouts = { firstByteMs: 300_000, idleMs: 180_000, totalMs: 3_600_000 };
+export const PROVIDER_TIMEOUTS: ProviderTimeouts = { firstByteMs: 300_000, idleMs: 300_000, totalMs: 3_600_000 };
 
 /** A free connection is kept this long, so that the next step of a session finds it open (a TLS handshake saved). */
 const FREE_CONNECTION_MS = 60_000;

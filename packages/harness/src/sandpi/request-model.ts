@@ -2,7 +2,7 @@ import type { AssistantMessage, StreamOptions, Tool } from "@earendil-works/pi-a
 import type { ModelUsage, RefusalDetails } from "@sandbox0/protocol";
 import type { Effects, ProviderConfig, Step, StepTiming, Turn, TurnError } from "../port.ts";
 import { placeAttachments } from "./attachments.ts";
-import { readNative } from "./native.ts";
+import { readNative, REFUSED } from "./native.ts";
 import { createPreviewer } from "./preview.ts";
 import type { ProviderApis } from "./provider-apis.ts";
 import { toTurnError } from "./provider-error.ts";
@@ -28,6 +28,8 @@ export async function requestModel(
   http: ProviderHttp,
 ): Promise<ModelAnswer> {
   const { provider, agent } = turn;
+  const unusable = unusableProvider(provider);
+  if (unusable !== null) return { type: "failed", error: unusable, usage: null, timing: { firstTokenMs: null, totalMs: 0 } };
   const resolved = resolveModel(agent, provider, apis.catalog);
   const { model, systemInPlace, fast } = resolved;
   const target = { api: provider.api, baseUrl: model.baseUrl, vendor: model.provider, model: model.id, systemInPlace };
@@ -77,11 +79,24 @@ export async function requestModel(
   };
 }
 
-/** Of a response that was declined only the text counts: no call of it runs, and the model is not shown its own form. */
+/**
+ * Of a response that was declined only the text counts: no call of it runs. OpenAI's refusals are text of the model, and
+ * stay in the conversation; a provider's own are taken out of it.
+ */
 function refusedStep(step: Step, said: string, newEventId: () => string): Step {
   const { native: _, message, ...rest } = step;
-  const spoken = message ?? (said === "" ? undefined : { id: newEventId(), content: [{ type: "text" as const, text: said }] });
-  return { ...rest, calls: [], ...(spoken === undefined ? {} : { message: spoken }) };
+  if (said === "") return { ...rest, calls: [], native: REFUSED, ...(message === undefined ? {} : { message }) };
+  return { ...rest, calls: [], message: message ?? { id: newEventId(), content: [{ type: "text", text: said }] } };
+}
+
+/** What would fail before a byte is sent, and so would fail again. */
+function unusableProvider({ baseUrl, apiKey }: ProviderConfig): TurnError | null {
+  const failed = (message: string): TurnError => ({ kind: "model_request_failed_error", message, disposition: "exhausted" });
+  if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol))
+    return failed("The model provider's base URL is not an http(s) URL.");
+  return /^[\x21-\x7e]+$/.test(apiKey)
+    ? null
+    : failed("The model provider's API key is missing or has characters that no key has.");
 }
 
 function toTools(turn: Turn): Tool[] {

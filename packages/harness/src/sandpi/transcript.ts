@@ -1,5 +1,6 @@
-import type { AgentContent, MessageContent, ResultContent } from "@sandbox0/protocol";
+import type { AgentContent, MessageContent, ResultContent, SessionEvent } from "@sandbox0/protocol";
 import type { HistoryEntry, Step, ToolResult } from "../port.ts";
+import { isRefused } from "./native.ts";
 
 /** The conversation as the model must see it, rebuilt from the log: inputs, and exchanges of one model response each. */
 export type TranscriptItem = InputItem | SystemItem | Exchange;
@@ -45,89 +46,112 @@ export const NO_RESULT: ToolResult = {
   isError: true,
 };
 
+const REMOVED = "[A message was removed here: the model declined to answer it.]";
+
+interface State {
+  items: TranscriptItem[];
+  calls: Map<string, TranscriptCall>;
+  /** The exchange whose `span.model_request_end`, with its `native`, has not been seen. */
+  open: Exchange | null;
+}
+
 export function createTranscript(history: readonly HistoryEntry[]): Transcript {
-  const items: TranscriptItem[] = [];
-  const calls = new Map<string, TranscriptCall>();
-  // The exchange whose `span.model_request_end`, with its `native`, has not been seen.
-  let open: Exchange | null = null;
-
-  const exchange = (): Exchange => {
-    if (open === null) {
-      open = { kind: "exchange", content: [], calls: [], native: undefined };
-      items.push(open);
-    }
-    return open;
+  const state: State = { items: [], calls: new Map(), open: null };
+  const append = (entries: readonly HistoryEntry[]): void => {
+    for (const { event, native } of entries) apply(state, event, native);
   };
-  const input = (item: InputItem | SystemItem): void => {
-    open = null;
-    items.push(item);
-  };
-  const addCall = (id: string, name: string, callInput: Record<string, unknown>): void => {
-    const call: TranscriptCall = { id, name, input: callInput, result: null };
-    calls.set(id, call);
-    exchange().calls.push(call);
-  };
-  const answer = (callId: string, result: ToolResult): void => {
-    open = null;
-    const call = calls.get(callId);
-    // The first result counts: a call has only one.
-    if (call !== undefined) call.result ??= result;
-  };
-  const append = ({ event, native }: HistoryEntry): void => {
-    switch (event.type) {
-      case "user.message":
-        input({ kind: "input", content: event.content });
-        break;
-      case "system.message":
-        input({ kind: "system", text: event.content.map((block) => block.text).join("\n") });
-        break;
-      case "agent.message":
-        if (open !== null && (open.content.length > 0 || open.calls.length > 0)) open = null;
-        exchange().content.push(...event.content);
-        break;
-      case "agent.tool_use":
-      case "agent.mcp_tool_use":
-      case "agent.custom_tool_use":
-        addCall(event.id, event.name, event.input);
-        break;
-      case "span.model_request_end":
-        if (open !== null) open.native = native;
-        open = null;
-        break;
-      case "agent.tool_result":
-      case "user.tool_result":
-        answer(event.tool_use_id, resultOf(event));
-        break;
-      case "agent.mcp_tool_result":
-        answer(event.mcp_tool_use_id, resultOf(event));
-        break;
-      case "user.custom_tool_result":
-        answer(event.custom_tool_use_id, resultOf(event));
-        break;
-      default:
-        // Everything else is bookkeeping the model does not see.
-        break;
-    }
-  };
-  for (const entry of history) append(entry);
-
+  append(history);
   return {
-    items,
-    append: (entries) => entries.forEach(append),
+    items: state.items,
+    append,
     appendStep(step) {
-      open = null;
       if (step.message === undefined && step.calls.length === 0) return;
-      exchange().content.push(...(step.message?.content ?? []));
-      for (const call of step.calls) addCall(call.id, call.name, call.input);
-      exchange().native = step.native;
-      open = null;
+      state.open = null;
+      const exchange = openExchange(state);
+      exchange.content.push(...(step.message?.content ?? []));
+      for (const call of step.calls) addCall(state, call.id, call.name, call.input);
+      exchange.native = step.native;
+      state.open = null;
     },
-    answer,
+    answer: (callId, result) => answer(state, callId, result),
     waiting() {
-      const last = items.findLast((item) => item.kind !== "system");
+      const last = state.items.findLast((item) => item.kind !== "system");
       return last?.kind === "exchange" ? last.calls.filter((call) => call.result === null).map((call) => call.id) : [];
     },
   };
+}
+
+function apply(state: State, event: SessionEvent, native: unknown): void {
+  switch (event.type) {
+    case "user.message":
+      addInput(state, { kind: "input", content: event.content });
+      break;
+    case "system.message":
+      addInput(state, { kind: "system", text: event.content.map((block) => block.text).join("\n") });
+      break;
+    case "agent.message":
+      // A response has one message, and it comes first: another one begins another exchange.
+      state.open = null;
+      openExchange(state).content.push(...event.content);
+      break;
+    case "agent.tool_use":
+    case "agent.mcp_tool_use":
+    case "agent.custom_tool_use":
+      addCall(state, event.id, event.name, event.input);
+      break;
+    case "span.model_request_end":
+      if (isRefused(native)) dropRefused(state);
+      else if (state.open !== null) state.open.native = native;
+      state.open = null;
+      break;
+    case "agent.tool_result":
+    case "user.tool_result":
+      answer(state, event.tool_use_id, resultOf(event));
+      break;
+    case "agent.mcp_tool_result":
+      answer(state, event.mcp_tool_use_id, resultOf(event));
+      break;
+    case "user.custom_tool_result":
+      answer(state, event.custom_tool_use_id, resultOf(event));
+      break;
+    default:
+      // Everything else is bookkeeping the model does not see.
+      break;
+  }
+}
+
+/** Takes back the response that was declined and the inputs that led to it. */
+function dropRefused(state: State): void {
+  if (state.open !== null) state.items.pop();
+  const before = state.items.length;
+  while (state.items.at(-1)?.kind === "input") state.items.pop();
+  if (state.items.length < before) state.items.push({ kind: "input", content: [{ type: "text", text: REMOVED }] });
+}
+
+function openExchange(state: State): Exchange {
+  if (state.open !== null) return state.open;
+  const exchange: Exchange = { kind: "exchange", content: [], calls: [], native: undefined };
+  state.items.push(exchange);
+  state.open = exchange;
+  return exchange;
+}
+
+function addInput(state: State, item: InputItem | SystemItem): void {
+  state.open = null;
+  state.items.push(item);
+}
+
+function addCall(state: State, id: string, name: string, input: Record<string, unknown>): void {
+  const call: TranscriptCall = { id, name, input, result: null };
+  state.calls.set(id, call);
+  openExchange(state).calls.push(call);
+}
+
+function answer(state: State, callId: string, result: ToolResult): void {
+  state.open = null;
+  const call = state.calls.get(callId);
+  // The first result counts: a call has only one.
+  if (call !== undefined) call.result ??= result;
 }
 
 function resultOf(event: { content?: ResultContent[] | undefined; is_error?: boolean | null | undefined }): ToolResult {

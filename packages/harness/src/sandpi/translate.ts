@@ -64,11 +64,13 @@ type UserBlock = TextContent | ImageContent;
 function exchangeMessages(exchange: Exchange, target: Target, attachments: Attachment[]): Message[] {
   const callIds = exchange.calls.map((call) => call.id);
   const native = readNative(exchange.native, callIds);
-  const assistant = native === null ? rebuiltMessage(exchange, target) : nativeMessage(native, target);
+  const assistant = withUsableCalls(native === null ? rebuiltMessage(exchange, target) : nativeMessage(native, target), callIds);
   const providerIds = assistant.content.filter((block) => block.type === "toolCall").map((block) => block.id);
   const results = exchange.calls.map((call, index): Message => {
     const { content, isError } = call.result ?? NO_RESULT;
     const blocks = content.flatMap((block) => resultBlocks(block, isError, target, attachments));
+    // OpenAI's APIs have no field for it.
+    if (isError && target.api !== "anthropic-messages") blocks.unshift(text("[tool error]"));
     return {
       role: "toolResult",
       toolCallId: providerIds[index] ?? call.id,
@@ -79,6 +81,30 @@ function exchangeMessages(exchange: Exchange, target: Target, attachments: Attac
     };
   });
   return [assistant, ...results];
+}
+
+/** Names and ids go back as models made them, unless no provider would take them: one bad call must not end a session. */
+function withUsableCalls(message: AssistantMessage, callIds: readonly string[]): AssistantMessage {
+  const calls = message.content.filter((block) => block.type === "toolCall");
+  const ids = new Set(calls.map((call) => call.id).filter((id) => id !== ""));
+  const usable = ids.size === calls.length && calls.every((call) => TOOL_NAME.test(call.name));
+  if (usable) return message;
+  const repaired = new Map(
+    calls.map((call, index) => [
+      call,
+      { ...call, name: usableName(call.name), id: ids.size === calls.length ? call.id : (callIds[index] ?? call.id) },
+    ]),
+  );
+  return {
+    ...message,
+    content: message.content.map((block) => (block.type === "toolCall" ? (repaired.get(block) ?? block) : block)),
+  };
+}
+
+const TOOL_NAME = /^[a-zA-Z0-9_-]{1,64}$/;
+
+function usableName(name: string): string {
+  return name.replace(/[^a-zA-Z0-9_-]/g, "_").slice(0, 64) || "unknown";
 }
 
 function nativeMessage(native: NativeStep, target: Target): AssistantMessage {

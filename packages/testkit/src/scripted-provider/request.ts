@@ -29,10 +29,12 @@ export interface ScriptedRequest {
    * answer goes on.
    */
   state: "open" | "answered" | "cut" | "abandoned";
+  /** Resolves when the connection of this answer is done, however it ended. */
+  readonly ended: Promise<void>;
 }
 
 /** @throws {TypeError} when the body is not shaped like a request of this API */
-export function parseRequest(api: ScriptedApi, headers: IncomingHttpHeaders, raw: string): ScriptedRequest {
+export function parseRequest(api: ScriptedApi, headers: IncomingHttpHeaders, raw: string, ended: Promise<void>): ScriptedRequest {
   const body = JSON.parse(raw) as Json;
   const list = api === "responses" ? body.input : body.messages;
   const items = typeof list === "string" ? [{ role: "user", content: list }] : (list as Json[]);
@@ -56,6 +58,7 @@ export function parseRequest(api: ScriptedApi, headers: IncomingHttpHeaders, raw
     body,
     bodyBytes: raw.length,
     state: "open",
+    ended,
   };
 }
 

@@ -7,6 +7,7 @@ import { messagesError } from "./messages-wire.ts";
 import { openaiError } from "./openai-error.ts";
 import type { Script } from "./script.ts";
 import { fail, partsOf, type ProviderFailure, type Step } from "./step.ts";
+import { invalidReason } from "./validate.ts";
 
 const REQUEST_BYTES_MAX = 64 * 1024 * 1024;
 /** Recorded requests kept; the oldest fall out, so that a benchmark does not fill the memory. */
@@ -106,16 +107,20 @@ async function answer(
   if (api === undefined || incoming.method !== "POST") {
     return sendFailure(response, "messages", { status: 404, message: `no such operation: ${incoming.method} ${incoming.url}` });
   }
-  const request = parseRequest(api, incoming.headers, await readBody(incoming));
+  const ended = Promise.withResolvers<void>();
+  const request = parseRequest(api, incoming.headers, await readBody(incoming), ended.promise);
   record(request);
   response.on("close", () => {
     if (request.state === "open") request.state = "abandoned";
+    ended.resolve();
   });
   if (apiKey !== undefined && keyOf(incoming) !== apiKey) {
     request.state = "answered";
     return sendFailure(response, api, { status: 401, message: "invalid api key" });
   }
-  await play(partsOf(await choose(request)), request, response, (failure) => sendFailure(response, api, failure));
+  const invalid = invalidReason(request);
+  const step = invalid === null ? await choose(request) : fail(400, { message: invalid });
+  await play(partsOf(step), request, response, (failure) => sendFailure(response, api, failure));
 }
 
 /** Any base path is fine: only the end of the path says which API it is. */

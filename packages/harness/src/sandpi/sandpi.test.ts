@@ -1,0 +1,9 @@
+import { afterAll, beforeAll, test } from "vitest";
+import { harnessMatrix } from "../testing/index.ts";
+import { createSandpi } from "./sandpi.ts";
+
+const sandpi = createSandpi();
+beforeAll(() => sandpi.warmUp());
+afterAll(() => sandpi.close());
+
+test.each(harnessMatrix(sandpi))("$title", ({ run }) => run());

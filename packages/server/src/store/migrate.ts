@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { ADVISORY_LOCKS } from "./advisory-locks.ts";
 import type { Database } from "./pool.ts";
 import type { Queryable } from "./query.ts";
 
 /** Where this build's migrations are. */
 export const MIGRATIONS_URL = new URL("./migrations/", import.meta.url);
 
-/** Key of the advisory lock that makes servers which start at once migrate one after the other. */
-const MIGRATION_LOCK = 7_239_016_442;
 const FILE_NAME = /^(\d{6})_[a-z0-9_]+\.sql$/;
 /** First line of a migration after which older binaries must not use the database. */
 const BREAKING = /^--! breaking\s*$/m;
@@ -48,13 +47,13 @@ export async function migrate(db: Database, directory: URL = MIGRATIONS_URL): Pr
   if (pending(migrations, await readApplied(db)).length === 0) return [];
   return db.withClient(async (client) => {
     await client.query("set statement_timeout = 0");
-    await client.query("select pg_advisory_lock($1)", [MIGRATION_LOCK]);
+    await client.query("select pg_advisory_lock($1)", [ADVISORY_LOCKS.migration]);
     try {
       const todo = pending(migrations, await readApplied(client));
       for (const migration of todo) await apply(client, migration);
       return todo.map(({ name }) => name);
     } finally {
-      await client.query("select pg_advisory_unlock($1)", [MIGRATION_LOCK]);
+      await client.query("select pg_advisory_unlock($1)", [ADVISORY_LOCKS.migration]);
       await client.query("reset statement_timeout");
     }
   });

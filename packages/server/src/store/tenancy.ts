@@ -1,7 +1,6 @@
 import pg from "pg";
+import { ADVISORY_LOCKS } from "./advisory-locks.ts";
 
-/** Advisory lock in the `postgres` database: shared by every server that uses the cluster, exclusive for the one that stops it. */
-const TENANCY_LOCK = 7_239_016_441;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** A server's stake in an embedded cluster: one connection that holds a shared lock, so it ends with the process. */
@@ -32,7 +31,9 @@ export async function joinCluster(connectionString: string): Promise<JoinOutcome
   client.on("error", () => undefined);
   try {
     await client.connect();
-    const { rows } = await client.query<{ joined: boolean }>("select pg_try_advisory_lock_shared($1) as joined", [TENANCY_LOCK]);
+    const { rows } = await client.query<{ joined: boolean }>("select pg_try_advisory_lock_shared($1) as joined", [
+      ADVISORY_LOCKS.tenancy,
+    ]);
     if (rows[0]?.joined) return { state: "joined", tenancy: tenancyOn(client, lost) };
     await close(client);
     return { state: "stopping" };
@@ -46,8 +47,10 @@ function tenancyOn(client: pg.Client, lost: Promise<void>): Tenancy {
   return {
     lost,
     async leave() {
-      await client.query("select pg_advisory_unlock_shared($1)", [TENANCY_LOCK]);
-      const { rows } = await client.query<{ alone: boolean }>("select pg_try_advisory_lock($1) as alone", [TENANCY_LOCK]);
+      await client.query("select pg_advisory_unlock_shared($1)", [ADVISORY_LOCKS.tenancy]);
+      const { rows } = await client.query<{ alone: boolean }>("select pg_try_advisory_lock($1) as alone", [
+        ADVISORY_LOCKS.tenancy,
+      ]);
       return rows[0]?.alone === true && (await noOtherClient(client));
     },
     close: () => close(client),

@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 
 const CHECKS_AT_ONCE = 2;
 const ROOTS = ["packages", "apps", "test", "bench", "scripts"].filter((folder) => existsSync(folder));
@@ -28,8 +29,9 @@ interface Result {
 
 function run(name: string, [command = "", ...args]: readonly string[]): Promise<Result> {
   const startedAt = performance.now();
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  return new Promise((settle, reject) => {
+    const env = { ...process.env, PATH: `${resolve("node_modules/.bin")}:${process.env.PATH}` };
+    const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (chunk: string) => {
@@ -40,7 +42,7 @@ function run(name: string, [command = "", ...args]: readonly string[]): Promise<
     child.on("close", (code) => {
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
       console.log(`${code === 0 ? "ok  " : "FAIL"} ${name.padEnd(9)} ${seconds} s`);
-      resolve({ name, ok: code === 0, output });
+      settle({ name, ok: code === 0, output });
     });
   });
 }

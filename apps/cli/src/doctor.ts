@@ -1,14 +1,9 @@
-import type { Finding, SandboxDriver } from "@sandbox0/sandbox";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Finding } from "@sandbox0/sandbox";
 import { type Command, EXIT, JSON_OPTION, type Output } from "./command.ts";
-import {
-  checkCgroups,
-  checkDataDir,
-  checkMachine,
-  checkNode,
-  checkPort,
-  checkPostgres,
-  checkProviders,
-} from "./doctor-machine.ts";
+import { checkDataDir, checkMachine, checkNode, checkPort, checkPostgres, checkProviders } from "./doctor-machine.ts";
 import { printJson, printLine } from "./print.ts";
 import { loadSettings, type Settings } from "./settings.ts";
 
@@ -43,20 +38,23 @@ async function diagnose(settings: Settings): Promise<Diagnosis[]> {
     required(await checkPostgres(settings)),
     required(await checkPort(settings)),
     ...(await checkSandbox()).map(required),
-    advice(await checkCgroups()),
     advice(checkProviders(settings)),
   ];
 }
 
-/** What the default driver finds, and what it can enforce here. */
+/** What the default driver finds when it gets ready to start a sandbox, and what it can enforce here. */
 async function checkSandbox(): Promise<Finding[]> {
   const { createBubblewrapDriver } = await import("@sandbox0/sandbox");
-  const driver: SandboxDriver = createBubblewrapDriver();
-  const findings = (await driver.check()).map((finding) => ({ ...finding, name: `${driver.name}: ${finding.name}` }));
-  if (!findings.every((finding) => finding.ok)) return findings;
-  const { isolation, pause, enforces } = await driver.capabilities();
-  const detail = `isolation by ${isolation}; limits ${enforces.join(", ") || "nothing"}${pause ? "; can pause" : ""}`;
-  return [...findings, { name: driver.name, ok: true, detail }];
+  const dir = await mkdtemp(join(tmpdir(), "sandbox0-doctor-"));
+  try {
+    const driver = createBubblewrapDriver({ dir });
+    const findings = (await driver.check()).map((finding) => ({ ...finding, name: `${driver.name}: ${finding.name}` }));
+    if (!findings.every((finding) => finding.ok)) return findings;
+    const { isolation, enforces } = await driver.capabilities();
+    return [...findings, { name: driver.name, ok: true, detail: `isolates by ${isolation}, enforces ${enforces.join(", ")}` }];
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 }
 
 function printDiagnoses(output: Output, diagnoses: readonly Diagnosis[], healthy: boolean): void {

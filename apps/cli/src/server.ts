@@ -21,6 +21,9 @@ export async function startServer(environment: Readonly<Record<string, string | 
     return await serve(loadConfig(environment));
   } catch (error) {
     if (!(error instanceof Error)) throw error;
+    if ("code" in error && error.code === "bad_configuration") {
+      throw new UserError(`The configuration cannot be used.\n${error.message}`, { cause: error });
+    }
     throw new UserError(`The server cannot start: ${error.message}\nRun 'sandbox0 doctor' to see what this machine lacks.`, {
       cause: error,
     });

@@ -96,66 +96,6 @@ class PostgresNotifier implements Notifier {
     }
   }
 
-  subscribe(channel: string, fn: (payload: string) => void): () => void;
-  /** `fn` is called when hints may have been missed: on each new connection, the first included. */
-  onReconnect(fn: () => void): () => void;
-  /** Resolves when hints of other processes arrive. */
-  readonly ready: Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface NotifierOptions {
-  connectionString: string;
-  /** A lost connection, a rejected payload, a subscriber that threw. For the log. */
-  onError: (error: unknown) => void;
-}
-
-/** One LISTEN connection a process, which also sends. While no other process listens, nothing is sent at all. */
-export function createNotifier(options: NotifierOptions): Notifier {
-  return new PostgresNotifier(options);
-}
-
-interface Hint {
-  channel: string;
-  payload: string;
-}
-
-class PostgresNotifier implements Notifier {
-  readonly ready: Promise<void>;
-  /** Tells this process's own notifications, which come back, from others. */
-  private readonly id = randomBytes(6).toString("base64url");
-  private readonly options: NotifierOptions;
-  private readonly connection;
-  private readonly subscribers = new Map<string, Set<(payload: string) => void>>();
-  private readonly reconnectFns = new Set<() => void>();
-  private local: Hint[] = [];
-  private pending: Hint[] = [];
-  private flushing: Promise<void> | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  /** Other processes listen. */
-  private peers = true;
-
-  constructor(options: NotifierOptions) {
-    this.options = options;
-    this.connection = keepConnection({
-      connectionString: options.connectionString,
-      applicationName: "sandbox0 notifier",
-      setUp: (client) => this.setUp(client),
-      heartbeat: (client) => this.countPeers(client),
-      onError: options.onError,
-    });
-    this.ready = this.connection.ready;
-  }
-
-  publish(channel: string, payload: string): void {
-    if (this.local.push({ channel, payload }) === 1) queueMicrotask(() => this.deliverLocal());
-    if (!this.peers || this.pending.length >= PENDING_MAX || this.connection.client() === undefined) return;
-    if (Buffer.byteLength(payload) > PAYLOAD_BYTES_MAX) return this.reject(channel, `is longer than ${PAYLOAD_BYTES_MAX} bytes`);
-    if (payload.includes("\0")) return this.reject(channel, "holds a NUL");
-    this.pending.push({ channel, payload });
-    this.schedule();
-  }
-
   subscribe(channel: string, fn: (payload: string) => void): () => void {
     let fns = this.subscribers.get(channel);
     if (!fns) {

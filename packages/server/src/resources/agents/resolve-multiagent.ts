@@ -20,7 +20,11 @@ export interface RosterContext {
 }
 
 const FIELD = "multiagent";
-const ENABLED: Extract<Spawning, { type: "enabled" }> = { type: "enabled", inline_agents: { type: "enabled" }, predefined_agents: [] };
+const ENABLED: Extract<Spawning, { type: "enabled" }> = {
+  type: "enabled",
+  inline_agents: { type: "enabled" },
+  predefined_agents: [],
+};
 
 /**
  * Resolves what a client sent into concrete versions (contract §3.3, §3.4). `stored` is the agent's roster before an

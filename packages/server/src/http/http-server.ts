@@ -1,0 +1,153 @@
+import { STATUS_CODES, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { ApiError, createId, notFound, parseQuery } from "@sandbox0/protocol";
+import { type FastifyInstance, fastify } from "fastify";
+import type { Agents } from "../resources/agents/agents.ts";
+import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
+import type { Environments } from "../resources/environments/environments.ts";
+import type { Models } from "../resources/models/models.ts";
+import type { Sessions } from "../sessions/api.ts";
+import { createAuthHook } from "./auth.ts";
+import { addCors } from "./cors.ts";
+import { addJsonParser } from "./json-body.ts";
+import { Registry, addRequestMetrics } from "./metrics.ts";
+import { addOverloadGuard } from "./overload.ts";
+import { BODY_BYTES_MAX, type Logger, createErrorHandler, errorBody, toApiError } from "./request-errors.ts";
+import { addAgentRoutes } from "./routes/agents.ts";
+import { addApiKeyRoutes } from "./routes/api-keys.ts";
+import { addEnvironmentRoutes } from "./routes/environments.ts";
+import { addModelRoutes } from "./routes/models.ts";
+import { addSessionEventRoutes } from "./routes/session-events.ts";
+import { addSessionRoutes } from "./routes/sessions.ts";
+import { addSystemRoutes } from "./routes/system.ts";
+import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
+import { createStreamHub } from "./stream-hub.ts";
+
+/** A whole request, head and body, must be here within this time. */
+const REQUEST_TIMEOUT_MS = 120_000;
+const KEEP_ALIVE_MS = 75_000;
+const PATH_PARAM_CHARS_MAX = 512;
+
+export interface HttpDeps {
+  agents: Agents;
+  environments: Environments;
+  models: Models;
+  apiKeys: ApiKeys;
+  sessions: Sessions;
+  logger: Logger;
+  /** `null` when the server can do its work, else a short sentence. */
+  checkReady(): Promise<string | null>;
+  /** Other parts register their numbers here. */
+  registry?: Registry;
+}
+
+export interface HttpOptions {
+  /** The text of `/llms.txt`. */
+  llmsText: string;
+  /** Origins whose pages may call the API. */
+  corsOrigins?: readonly string[];
+  streamsMax?: number;
+  pingIntervalMs?: number;
+  stallMsMax?: number;
+}
+
+export interface HttpServer {
+  /** @returns the address in use, such as `http://127.0.0.1:8787` */
+  listen(address: { host: string; port: number }): Promise<string>;
+  /** Streams that are open. */
+  streams(): number;
+  /** Ends the streams, refuses new requests, lets running ones finish. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The official API under `/v1`, ours under `/sandbox0/v1`, and what operations need (design §9). */
+export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServer {
+  const app = createApp(deps.logger);
+  const hub = createStreamHub(options);
+  const registry = deps.registry ?? new Registry();
+  let stopping: Promise<void> | undefined;
+  const isStopping = (): boolean => stopping !== undefined;
+
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("request-id", request.id);
+  });
+  addCors(app, options.corsOrigins ?? []);
+  // Before the guards: health and metrics must answer most of all when there is too much to do.
+  addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
+  app.register(async (api) => {
+    const guard = addOverloadGuard(api, isStopping);
+    addRequestMetrics(api, registry, { streams: hub.size, inFlight: guard.inFlight });
+    api.addHook("onRequest", createAuthHook(deps.apiKeys));
+    addAgentRoutes(api, deps.agents);
+    addEnvironmentRoutes(api, deps.environments);
+    addModelRoutes(api, deps.models);
+    addSessionRoutes(api, deps.sessions);
+    addSessionEventRoutes(api, deps.sessions, hub);
+    addApiKeyRoutes(api, deps.apiKeys);
+    addUnbuiltRoutes(api);
+  });
+  return {
+    listen: (address) => app.listen(address),
+    streams: hub.size,
+    close() {
+      stopping ??= Promise.resolve().then(() => {
+        hub.close();
+        return app.close();
+      });
+      return stopping;
+    },
+  };
+}
+
+function createApp(logger: Logger): FastifyInstance {
+  const onError = createErrorHandler(logger);
+  const app = fastify({
+    logger: false,
+    bodyLimit: BODY_BYTES_MAX,
+    genReqId: () => createId("request"),
+    requestIdHeader: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    return503OnClosing: false,
+    forceCloseConnections: "idle",
+    exposeHeadRoutes: false,
+    frameworkErrors: (error, request, reply) => {
+      reply.header("request-id", request.id);
+      void onError(error, request, reply);
+    },
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket),
+    routerOptions: { maxParamLength: PATH_PARAM_CHARS_MAX, querystringParser: parseQuery },
+  });
+  app.decorateRequest("principal", undefined);
+  addJsonParser(app);
+  app.setErrorHandler(onError);
+  app.setNotFoundHandler(async (request) => {
+    throw notFound(`No such operation: ${request.method} ${request.url.split("?")[0] ?? ""}`);
+  });
+  return app;
+}
+
+/** What Node could not even parse as a request, or what took too long to come. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: Duplex & { _httpMessage?: ServerResponse | null }): void {
+  // An answer is already on its way: one more would corrupt it.
+  if (error.code === "ECONNRESET" || !socket.writable || socket._httpMessage?.headersSent) {
+    socket.destroy();
+    return;
+  }
+  const answer =
+    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? new ApiError("timeout_error", "The request took too long to arrive.", { status: 408 })
+      : error.code === "HPE_HEADER_OVERFLOW"
+        ? new ApiError("invalid_request_error", "The request headers are too large.", { status: 431 })
+        : (toApiError(error) ?? new ApiError("invalid_request_error", "The request is not valid HTTP."));
+  const requestId = createId("request");
+  const body = JSON.stringify(errorBody(answer, requestId));
+  const head = [
+    `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ""}`,
+    "content-type: application/json",
+    `request-id: ${requestId}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}

@@ -1,0 +1,52 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { BODY_BYTES_MAX, overloaded } from "./request-errors.ts";
+
+/** Requests at once, streams not counted: more would only wait for the database. */
+export const REQUESTS_IN_FLIGHT_MAX = 4_000;
+/** Request bodies at once, in bytes: what they may take of the server's memory. */
+export const BODY_BYTES_IN_FLIGHT_MAX = 256 * 1024 * 1024;
+
+/** What a request may bring: its declared size, or, when it does not say, the most it could. */
+function declaredBytes(request: FastifyRequest): number {
+  if (request.headers["transfer-encoding"] !== undefined) return BODY_BYTES_MAX;
+  return Math.min(Number(request.headers["content-length"] ?? 0) || 0, BODY_BYTES_MAX);
+}
+
+/** Refuses work beyond the bounds with a typed 529, before anything is read or asked of the database. */
+export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean): { inFlight(): number } {
+  const held = new WeakMap<FastifyRequest, number>();
+  let requests = 0;
+  let bytes = 0;
+  app.addHook("onRequest", async (request, reply) => {
+    if (isStopping()) {
+      reply.header("connection", "close");
+      throw overloaded("The server is stopping.");
+    }
+    const wanted = declaredBytes(request);
+    // One body is always let in: a bound smaller than the largest body would refuse it for ever.
+    if (requests >= REQUESTS_IN_FLIGHT_MAX || (bytes > 0 && bytes + wanted > BODY_BYTES_IN_FLIGHT_MAX)) {
+      throw overloaded("The server is overloaded; try again in a moment.");
+    }
+    requests += 1;
+    bytes += wanted;
+    held.set(request, wanted);
+  });
+  const release = (request: FastifyRequest): void => {
+    const wanted = held.get(request);
+    if (wanted === undefined) return;
+    held.delete(request);
+    requests -= 1;
+    bytes -= wanted;
+  };
+  app.addHook("onResponse", async (request) => release(request));
+  app.addHook("onRequestAbort", async (request) => release(request));
+  app.decorate("releaseSlot", release);
+  return { inFlight: () => requests };
+}
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** A stream has begun: it is bounded by the streams, no longer by the requests. */
+    releaseSlot(request: FastifyRequest): void;
+  }
+}

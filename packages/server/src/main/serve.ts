@@ -1,0 +1,212 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { createSandpi, type Harness } from "@sandbox0/harness";
+import { BUILT_IN_TOOLS, createBubblewrapDriver, createProcessDriver, createSandboxPool, type SandboxDriver, type SandboxPool } from "@sandbox0/sandbox";
+import { type Logger, pino } from "pino";
+import type { RetryPolicy } from "../domain/turn.ts";
+import { createHttpServer } from "../http/http-server.ts";
+import { type Bells, createBells } from "../log/bells.ts";
+import { createEventLog, type EventLog } from "../log/event-log.ts";
+import { createFollower } from "../log/follow.ts";
+import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
+import { runSandboxTool } from "../orchestrator/run-tool.ts";
+import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
+import { createAgents } from "../resources/agents/agents.ts";
+import { createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { createEnvironments } from "../resources/environments/environments.ts";
+import { createModels } from "../resources/models/models.ts";
+import { createSessions } from "../sessions/sessions.ts";
+import { migrate } from "../store/migrate.ts";
+import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
+import { createNotifier } from "../store/notify.ts";
+import { createPool, type Database } from "../store/pool.ts";
+import type { Config } from "./config.ts";
+import { startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { catalogueOf } from "./model-catalogue-of.ts";
+import { ModelUnavailable } from "./models.ts";
+
+/** Connections of one server for its statements; two more listen and hold the node's lock. */
+const DATABASE_CONNECTIONS_MAX = 32;
+const RETRY_BASE_MS = 1_000;
+
+export interface ServeOptions {
+  /** Before the second attempt of a failed turn. Default one second. */
+  retry?: RetryPolicy;
+  /** Where the server's own log goes; default standard error. */
+  logger?: Logger;
+}
+
+export interface RunningServer {
+  /** `http://HOST:PORT`, without a trailing slash. */
+  url: string;
+  /** The first start's API key, which is stored as a hash only; `null` when there is a key already. */
+  createdApiKey: string | null;
+  /** Drains: stops taking requests and turns, lets what runs reach a safe point, closes the database. */
+  close(): Promise<void>;
+}
+
+/** Undone last first, also when the start fails half-way. */
+class Closers {
+  private readonly fns: (() => Promise<unknown> | unknown)[] = [];
+  add(fn: () => Promise<unknown> | unknown): void {
+    this.fns.push(fn);
+  }
+  async run(): Promise<void> {
+    const errors: unknown[] = [];
+    for (let fn = this.fns.pop(); fn; fn = this.fns.pop()) {
+      try {
+        await fn();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, "the server did not close cleanly");
+  }
+}
+
+/** The composition root: everything is made here, by its factory, and closed in the reverse order. */
+export async function serve(config: Config, options: ServeOptions = {}): Promise<RunningServer> {
+  const closers = new Closers();
+  try {
+    return await start(config, options, closers);
+  } catch (error) {
+    await closers.run();
+    throw error;
+  }
+}
+
+async function start(config: Config, options: ServeOptions, closers: Closers): Promise<RunningServer> {
+  const logger = options.logger ?? pino({ level: "info" }, pino.destination(2));
+  const connectionString = await findDatabase(config, logger, closers);
+  const onError = (error: unknown) => logger.warn({ err: error }, "trouble with the database connection");
+  const db = createPool({ connectionString, max: DATABASE_CONNECTIONS_MAX, onConnectionError: onError });
+  closers.add(() => db.close());
+  await migrate(db);
+  const notifier = createNotifier({ connectionString, onError });
+  closers.add(() => notifier.close());
+  const bells = createBells(notifier);
+  const log = createEventLog(db, bells);
+  const catalogue = catalogueOf(config.models);
+  const harnesses = createHarnesses(closers);
+  if (!harnesses.has(config.harness)) throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
+
+  const apiKeys = createApiKeys({ db });
+  const { createdKey } = await apiKeys.bootstrap(config.apiKey);
+  if (config.roles.has("worker")) await startWorker({ config, options, logger, db, log, bells, harnesses, connectionString, onError }, closers);
+  let url = "";
+  if (config.roles.has("api")) {
+    const follower = createFollower(db, bells, onError);
+    const sessions = createSessions({
+      db,
+      log,
+      bells,
+      follower,
+      models: catalogue,
+      harness: { default: config.harness, available: new Set(harnesses.keys()) },
+    });
+    const http = await createHttpServer(
+      { apiKeys, agents: createAgents({ db, models: catalogue }), environments: createEnvironments({ db }), models: createModels(catalogue), sessions, db },
+      { host: config.host, port: config.port, logger },
+    );
+    closers.add(() => http.close());
+    closers.add(() => follower.close());
+    url = http.url;
+  }
+  return { url, createdApiKey: createdKey, close: () => closers.run() };
+}
+
+async function findDatabase(config: Config, logger: Logger, closers: Closers): Promise<string> {
+  if (config.databaseUrl !== undefined) return config.databaseUrl;
+  const embedded = await startEmbeddedPostgres({
+    dataDir: config.dataDir,
+    log: (message, error) => logger.info({ err: error }, message),
+  });
+  closers.add(() => embedded.stop());
+  return embedded.connectionString;
+}
+
+function createHarnesses(closers: Closers): Map<string, Harness> {
+  const sandpi = createSandpi();
+  closers.add(() => sandpi.close());
+  void sandpi.warmUp();
+  return new Map([[sandpi.name, sandpi]]);
+}
+
+interface WorkerParts {
+  config: Config;
+  options: ServeOptions;
+  logger: Logger;
+  db: Database;
+  log: EventLog;
+  bells: Bells;
+  harnesses: Map<string, Harness>;
+  connectionString: string;
+  onError: (error: unknown) => void;
+}
+
+async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> {
+  const { config, logger, db } = parts;
+  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, logger)]);
+  closers.add(() => node.close());
+  closers.add(() => pool.close());
+  const trash = setInterval(() => void removeTrash(db, (volumeId) => pool.deleteVolume(volumeId)).catch(parts.onError), TRASH_SWEEP_MS);
+  closers.add(() => clearInterval(trash));
+  const orchestrator = createTurnRunner(parts, node, pool);
+  orchestrator.start();
+  closers.add(() => orchestrator.stop());
+}
+
+function joinNodes({ connectionString, config, onError, logger }: WorkerParts): Promise<NodeRegistry> {
+  return registerNode({
+    connectionString,
+    name: `${hostname()}:${process.pid}`,
+    roles: [...config.roles],
+    onError,
+    onLost: () => logger.warn("this node lost its lock; others may take its sessions until it has it again"),
+  });
+}
+
+function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxPool): Orchestrator {
+  const { config, options, logger, db, log, bells, harnesses } = parts;
+  return createOrchestrator({
+    db,
+    log,
+    bells,
+    node,
+    harnesses,
+    retry: options.retry ?? { baseMs: RETRY_BASE_MS },
+    builtinTools: new Map(BUILT_IN_TOOLS.map((tool) => [tool.name, tool])),
+    resolveModel(modelId) {
+      try {
+        return config.models.resolve(modelId);
+      } catch (error) {
+        if (error instanceof ModelUnavailable) return { unavailable: error.message };
+        throw error;
+      }
+    },
+    runTool: (turn, call) => runSandboxTool(db, pool, turn, call),
+    onRest: (sessionId) => pool.release(sessionId),
+    onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),
+    onBug: (error, sessionId) => logger.error({ err: error, session: sessionId }, "a turn failed for a bug"),
+  });
+}
+
+async function createSandboxes(config: Config, logger: Logger): Promise<SandboxPool> {
+  const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
+  return createSandboxPool(chooseDriver(config, onProblem), { dir: join(config.dataDir, "volumes"), onProblem });
+}
+
+/** `process` isolates nothing: only by name, and said aloud (design §6). */
+function chooseDriver(config: Config, onProblem: (problem: Error) => void): SandboxDriver {
+  const dir = join(config.dataDir, "sandbox");
+  switch (config.sandbox) {
+    case "auto":
+    case "bubblewrap":
+      return createBubblewrapDriver({ dir, onProblem });
+    case "process":
+      onProblem(new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."));
+      return createProcessDriver({ dir });
+    case "docker":
+      throw new Error("SANDBOX0_SANDBOX: the docker driver is not built yet; use bubblewrap");
+  }
+}

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createTestDatabase, type TestDatabase, until } from "@sandbox0/testkit";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -20,24 +21,48 @@ afterAll(async () => {
 });
 
 interface Listener {
+  name: string;
   notifier: Notifier;
   heard: string[];
   errors: unknown[];
   reconnects: () => number;
+  /** Heard a greeting of another process. */
+  greeted: () => boolean;
 }
 
 async function listen(channel = "talk"): Promise<Listener> {
   const errors: unknown[] = [];
   const heard: string[] = [];
+  const name = randomUUID();
   let reconnects = 0;
+  let greeted = false;
   const notifier = createNotifier({ connectionString: database.connectionString, onError: (error) => errors.push(error) });
   open.push(notifier);
   notifier.subscribe(channel, (payload) => heard.push(payload));
   notifier.onReconnect(() => {
     reconnects += 1;
   });
+  notifier.subscribe("greeting", (from) => {
+    greeted ||= from !== name;
+  });
   await notifier.ready;
-  return { notifier, heard, errors, reconnects: () => reconnects };
+  return { name, notifier, heard, errors, reconnects: () => reconnects, greeted: () => greeted };
+}
+
+/** Two processes that know of each other: a newcomer's greeting takes a moment. */
+async function pair(): Promise<[Listener, Listener]> {
+  const here = await listen();
+  const there = await listen();
+  for (const [from, to] of [
+    [here, there],
+    [there, here],
+  ] as const) {
+    await until(() => {
+      from.notifier.publish("greeting", from.name);
+      return to.greeted();
+    });
+  }
+  return [here, there];
 }
 
 /** The connections of notifiers, as Postgres sees them. */
@@ -49,8 +74,7 @@ async function backends(): Promise<number[]> {
 }
 
 test("a hint reaches this process at once and the others soon, each one time", async () => {
-  const here = await listen();
-  const there = await listen();
+  const [here, there] = await pair();
   here.notifier.publish("talk", "one");
   expect(here.heard, "not within publish itself").toEqual([]);
   await Promise.resolve();
@@ -66,8 +90,7 @@ test("a hint reaches this process at once and the others soon, each one time", a
 });
 
 test("many hints at once arrive whole and in order", async () => {
-  const here = await listen();
-  const there = await listen();
+  const [here, there] = await pair();
   const sent = Array.from({ length: 5_000 }, (_, index) => `${index}: 'quoted', {"json": "\\\\ é 😀"}`);
   for (const payload of sent) here.notifier.publish("talk", payload);
   await until(() => there.heard.length === sent.length, { describe: () => there.heard.length });
@@ -92,8 +115,7 @@ test("only subscribers of the channel hear it, until they end their subscription
 });
 
 test("a lost connection comes back, and says that hints may be missing", async () => {
-  const here = await listen();
-  const there = await listen();
+  const [here, there] = await pair();
   await until(() => there.reconnects() === 1);
   await db.query("select pg_terminate_backend(pid) from unnest($1::int[]) as pid", [await backends()]);
   await until(() => here.reconnects() === 2 && there.reconnects() === 2);
@@ -119,8 +141,7 @@ test("without a connection publishing still works locally and throws nothing", a
 });
 
 test("a payload that Postgres would refuse is reported, and those beside it arrive", async () => {
-  const here = await listen();
-  const there = await listen();
+  const [here, there] = await pair();
   here.notifier.publish("talk", "é".repeat(PAYLOAD_BYTES_MAX / 2 + 1));
   here.notifier.publish("talk", "nul\0");
   here.notifier.publish("talk", "é".repeat(PAYLOAD_BYTES_MAX / 2));
@@ -161,8 +182,7 @@ test("a process alone sends nothing; it sends from the moment another one listen
 });
 
 test("close sends what waits", async () => {
-  const here = await listen();
-  const there = await listen();
+  const [here, there] = await pair();
   await until(() => {
     here.notifier.publish("talk", "first");
     return there.heard.length > 0;

@@ -1,2 +1,3 @@
 export { type Config, ConfigError, loadConfig } from "./config.ts";
 export { type RunningServer, serve, type ServeOptions } from "./serve.ts";
+export { findPostgresBinaries } from "./postgres-binaries.ts";

@@ -1,7 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createSandpi, type Harness } from "@sandbox0/harness";
-import { BUILT_IN_TOOLS, createBubblewrapDriver, createProcessDriver, createSandboxPool, type SandboxDriver, type SandboxPool } from "@sandbox0/sandbox";
+import { BUILT_IN_TOOLS, createBubblewrapDriver, createSandboxPool, type SandboxDriver, type SandboxPool } from "@sandbox0/sandbox";
 import { type Logger, pino } from "pino";
 import type { RetryPolicy } from "../domain/turn.ts";
 import { createHttpServer } from "../http/http-server.ts";
@@ -28,6 +29,7 @@ import { ModelUnavailable } from "./models.ts";
 /** Connections of one server for its statements; two more listen and hold the node's lock. */
 const DATABASE_CONNECTIONS_MAX = 32;
 const RETRY_BASE_MS = 1_000;
+const LLMS_TEXT = new URL("../../../../docs/llms.txt", import.meta.url);
 
 export interface ServeOptions {
   /** Before the second attempt of a failed turn. Default one second. */
@@ -104,15 +106,32 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
       models: catalogue,
       harness: { default: config.harness, available: new Set(harnesses.keys()) },
     });
-    const http = await createHttpServer(
-      { apiKeys, agents: createAgents({ db, models: catalogue }), environments: createEnvironments({ db }), models: createModels(catalogue), sessions, db },
-      { host: config.host, port: config.port, logger },
+    const http = createHttpServer(
+      {
+        apiKeys,
+        agents: createAgents({ db, models: catalogue }),
+        environments: createEnvironments({ db }),
+        models: createModels(catalogue),
+        sessions,
+        logger,
+        checkReady: () => checkDatabase(db),
+      },
+      { llmsText: await readFile(LLMS_TEXT, "utf8") },
     );
     closers.add(() => http.close());
     closers.add(() => follower.close());
-    url = http.url;
+    url = await http.listen({ host: config.host, port: config.port });
   }
   return { url, createdApiKey: createdKey, close: () => closers.run() };
+}
+
+async function checkDatabase(db: Database): Promise<string | null> {
+  try {
+    await db.query("select 1", [], "ready");
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 async function findDatabase(config: Config, logger: Logger, closers: Closers): Promise<string> {
@@ -204,8 +223,7 @@ function chooseDriver(config: Config, onProblem: (problem: Error) => void): Sand
     case "bubblewrap":
       return createBubblewrapDriver({ dir, onProblem });
     case "process":
-      onProblem(new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."));
-      return createProcessDriver({ dir });
+      throw new Error("pending");
     case "docker":
       throw new Error("SANDBOX0_SANDBOX: the docker driver is not built yet; use bubblewrap");
   }

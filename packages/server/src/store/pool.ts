@@ -62,7 +62,9 @@ export function createPool(options: PoolOptions): Database {
     try {
       return await pool.connect();
     } catch (error) {
-      throw new DatabaseUnavailable("connection", false, error);
+      // `pg-pool` says it this way only.
+      const busy = error instanceof Error && error.message.startsWith("timeout exceeded");
+      throw new DatabaseUnavailable(busy ? "overloaded" : "connection", false, error);
     }
   };
 

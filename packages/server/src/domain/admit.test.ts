@@ -32,13 +32,30 @@ function head(change: Partial<Head> = {}): Head {
 }
 const waiting = (ids: string[]) => head({ stopReason: { type: "requires_action", event_ids: ids } });
 function call(id: string, change: Partial<ToolCall> = {}): ToolCall {
-  const base = { kind: "builtin", name: "bash", input: {}, permission: "ask", resultId: `r_${id}`, started: false, finished: false } as const;
+  const base = {
+    kind: "builtin",
+    name: "bash",
+    input: {},
+    permission: "ask",
+    resultId: `r_${id}`,
+    started: false,
+    finished: false,
+  } as const;
   return { id, ...base, confirmed: null, answer: null, answerId: null, denyMessage: null, ...change };
 }
 const text = (value: string): EventParams => ({ type: "user.message", content: [{ type: "text", text: value }] });
 const allow = (id: string): EventParams => ({ type: "user.tool_confirmation", tool_use_id: id, result: "allow" });
-const deny = (id: string, message?: string): EventParams => ({ type: "user.tool_confirmation", tool_use_id: id, result: "deny", deny_message: message });
-const answer = (id: string, value = "ok"): EventParams => ({ type: "user.custom_tool_result", custom_tool_use_id: id, content: [{ type: "text", text: value }] });
+const deny = (id: string, message?: string): EventParams => ({
+  type: "user.tool_confirmation",
+  tool_use_id: id,
+  result: "deny",
+  deny_message: message,
+});
+const answer = (id: string, value = "ok"): EventParams => ({
+  type: "user.custom_tool_result",
+  custom_tool_use_id: id,
+  content: [{ type: "text", text: value }],
+});
 const system: EventParams = { type: "system.message", content: [{ type: "text", text: "s" }] };
 const interrupt: EventParams = { type: "user.interrupt" };
 
@@ -66,7 +83,10 @@ describe("messages", () => {
   });
 
   test("a running one queues them", () => {
-    expect(run(head({ status: "running" }), [text("a")])).toMatchObject({ startsTurn: false, enqueue: [{ type: "user.message" }] });
+    expect(run(head({ status: "running" }), [text("a")])).toMatchObject({
+      startsTurn: false,
+      enqueue: [{ type: "user.message" }],
+    });
   });
 
   test("a waiting one refuses them with the official text (semantics §5.4)", () => {
@@ -78,7 +98,12 @@ describe("messages", () => {
 
   test("a terminated one refuses everything; bounds are errors", () => {
     expect(refused(head({ status: "terminated" }), [interrupt])).toContain("terminated");
-    expect(refused(head(), Array.from({ length: EVENTS_PER_SEND_MAX + 1 }, () => text("x")))).toContain(String(EVENTS_PER_SEND_MAX));
+    expect(
+      refused(
+        head(),
+        Array.from({ length: EVENTS_PER_SEND_MAX + 1 }, () => text("x")),
+      ),
+    ).toContain(String(EVENTS_PER_SEND_MAX));
     expect(() => run(head({ status: "running", inboxCount: INBOX_MAX }), [text("x")])).toThrow(/waiting/);
   });
 });
@@ -87,7 +112,7 @@ describe("answers", () => {
   test("some of several: logged at once, and what is left is said again (contract §7.10)", () => {
     const admission = run(waiting(["c1", "c2", "c3"]), [allow("c2")], [call("c1"), call("c2"), call("c3")]);
     expect(appended(admission)).toEqual(["user.tool_confirmation", ...IDLE]);
-    expect(admission.append.at(-1)?.fields["stop_reason"]).toEqual({ type: "requires_action", event_ids: ["c1", "c3"] });
+    expect(admission.append.at(-1)?.fields.stop_reason).toEqual({ type: "requires_action", event_ids: ["c1", "c3"] });
     expect(admission.startsTurn).toBe(false);
   });
 
@@ -95,47 +120,84 @@ describe("answers", () => {
     const admission = run(waiting(["c1", "c2"]), [allow("c1"), deny("c2", "no"), text("go on")], [call("c1"), call("c2")]);
     expect(appended(admission)).toEqual(["user.tool_confirmation", "user.tool_confirmation"]);
     expect(admission.startsTurn).toBe(true);
-    expect(admission.answers).toMatchObject([{ callId: "c1", confirmed: "allow" }, { callId: "c2", confirmed: "deny", denyMessage: "no" }]);
+    expect(admission.answers).toMatchObject([
+      { callId: "c1", confirmed: "allow" },
+      { callId: "c2", confirmed: "deny", denyMessage: "no" },
+    ]);
     expect(admission.enqueue).toHaveLength(1);
   });
 
   test("a custom result may come while the session still runs", () => {
     const admission = run(head({ status: "running" }), [answer("c1")], [call("c1", { kind: "custom", permission: "allow" })]);
     expect(appended(admission)).toEqual(["user.custom_tool_result"]);
-    expect(admission).toMatchObject({ startsTurn: false, answers: [{ callId: "c1", finishes: true }], echo: [{ state: "logged" }] });
+    expect(admission).toMatchObject({
+      startsTurn: false,
+      answers: [{ callId: "c1", finishes: true }],
+      echo: [{ state: "logged" }],
+    });
   });
 
   test("identical again is known, different is refused (semantics §25 no. 17)", () => {
-    const done = call("c1", { kind: "custom", finished: true, answer: { content: [{ type: "text", text: "ok" }], is_error: null }, answerId: "e1" });
+    const done = call("c1", {
+      kind: "custom",
+      finished: true,
+      answer: { content: [{ type: "text", text: "ok" }], is_error: null },
+      answerId: "e1",
+    });
     expect(run(head(), [answer("c1")], [done])).toMatchObject({ append: [], answers: [], echo: [{ state: "known", id: "e1" }] });
     expect(refused(head(), [answer("c1", "other")], [done])).toContain("already answered differently");
     expect(refused(waiting(["c1"]), [allow("c1"), deny("c1")], [call("c1")])).toContain("already answered differently");
   });
 
   test("wrong ids, kinds and fields are named", () => {
-    expect(refused(waiting(["c1"]), [allow("nope")], [call("c1")])).toBe('`tool_use_id` "nope" does not match any `agent.tool_use` event in this session');
+    expect(refused(waiting(["c1"]), [allow("nope")], [call("c1")])).toBe(
+      '`tool_use_id` "nope" does not match any `agent.tool_use` event in this session',
+    );
     expect(refused(waiting(["c1"]), [answer("c1")], [call("c1")])).toContain("agent.custom_tool_use");
-    expect(refused(head({ status: "running" }), [allow("c1")], [call("c1", { permission: "allow" })])).toContain("does not wait for a confirmation");
-    expect(refused(waiting(["c1"]), [{ type: "user.tool_confirmation", tool_use_id: "c1", result: "allow", deny_message: "x" }], [call("c1")])).toContain("deny_message");
+    expect(refused(head({ status: "running" }), [allow("c1")], [call("c1", { permission: "allow" })])).toContain(
+      "does not wait for a confirmation",
+    );
+    expect(
+      refused(
+        waiting(["c1"]),
+        [{ type: "user.tool_confirmation", tool_use_id: "c1", result: "allow", deny_message: "x" }],
+        [call("c1")],
+      ),
+    ).toContain("deny_message");
     expect(refused(head(), [{ type: "user.tool_result", tool_use_id: "c1" }])).toContain("self_hosted");
-    expect(refused(waiting(["c1"]), [{ ...allow("c1"), session_thread_id: "sthr_x" } as EventParams], [call("c1")])).toContain("does not match the originating tool_use event");
+    expect(refused(waiting(["c1"]), [{ ...allow("c1"), session_thread_id: "sthr_x" } as EventParams], [call("c1")])).toContain(
+      "does not match the originating tool_use event",
+    );
   });
 });
 
 describe("interrupts", () => {
   test("idle: on the log, nothing else", () => {
-    expect(run(head(), [interrupt])).toMatchObject({ append: [{ type: "user.interrupt" }], enqueue: [], interrupted: false, startsTurn: false });
+    expect(run(head(), [interrupt])).toMatchObject({
+      append: [{ type: "user.interrupt" }],
+      enqueue: [],
+      interrupted: false,
+      startsTurn: false,
+    });
   });
 
   test("waiting: every open call is closed with an error, then idle, and the model is not asked", () => {
-    const admission = run(waiting(["c1", "c2"]), [interrupt, text("go")], [call("c1"), call("c2", { kind: "custom", permission: "allow" })]);
+    const admission = run(
+      waiting(["c1", "c2"]),
+      [interrupt, text("go")],
+      [call("c1"), call("c2", { kind: "custom", permission: "allow" })],
+    );
     expect(appended(admission)).toEqual(["user.interrupt", "agent.tool_result", "agent.tool_result", ...IDLE]);
-    expect(admission.append.at(-1)?.fields["stop_reason"]).toEqual({ type: "end_turn" });
+    expect(admission.append.at(-1)?.fields.stop_reason).toEqual({ type: "end_turn" });
     expect(admission).toMatchObject({ closed: ["c1", "c2"], startsTurn: true, interrupted: false });
   });
 
   test("running: it jumps into the inbox and rings", () => {
-    expect(run(head({ status: "running" }), [interrupt, text("go")])).toMatchObject({ append: [], interrupted: true, startsTurn: false });
+    expect(run(head({ status: "running" }), [interrupt, text("go")])).toMatchObject({
+      append: [],
+      interrupted: true,
+      startsTurn: false,
+    });
     expect(run(head(), [text("a"), interrupt])).toMatchObject({ startsTurn: true, interrupted: true });
   });
 });
@@ -148,6 +210,8 @@ describe("system.message", () => {
     expect(refused(head(), [interrupt, system])).toContain("directly follow");
     expect(refused(head({ status: "running" }), [system])).toContain("while the session is idle");
     expect(refused(waiting(["c1"]), [system], [call("c1")])).toContain("waiting on responses");
-    expect(run(waiting(["c1"]), [answer("c1"), system], [call("c1", { kind: "custom", permission: "allow" })]).startsTurn).toBe(true);
+    expect(run(waiting(["c1"]), [answer("c1"), system], [call("c1", { kind: "custom", permission: "allow" })]).startsTurn).toBe(
+      true,
+    );
   });
 });

@@ -110,16 +110,23 @@ class Batch {
   finish(): Admission {
     const { result, context } = this;
     if (context.head.inboxCount + result.enqueue.length > INBOX_MAX) {
-      throw new ApiError("rate_limit_error", `This session has ${INBOX_MAX} events waiting; send more when it has taken some up.`, {
-        retryAfterSeconds: 5,
-      });
+      throw new ApiError(
+        "rate_limit_error",
+        `This session has ${INBOX_MAX} events waiting; send more when it has taken some up.`,
+        {
+          retryAfterSeconds: 5,
+        },
+      );
     }
     // Some of what the session waits for was answered: say what is left (contract §7.10).
     const settled = result.answers.length > 0 && this.atRest && context.head.stopReason?.type === "requires_action";
     if (settled) {
       const left = this.waiting();
       if (left.length === 0) result.startsTurn = true;
-      else result.append.push(...idleEvents(context.thread, totalsAt(context.head, context.now), { type: "requires_action", event_ids: left }));
+      else
+        result.append.push(
+          ...idleEvents(context.thread, totalsAt(context.head, context.now), { type: "requires_action", event_ids: left }),
+        );
     }
     return result;
   }
@@ -157,9 +164,14 @@ class Batch {
   }
 
   /** At most one, last, and right behind an input; or alone to a session at rest (semantics §5.6, §25 no. 4). */
-  private takeSystemMessage(event: Extract<EventParams, { type: "system.message" }>, index: number, events: readonly EventParams[]): void {
+  private takeSystemMessage(
+    event: Extract<EventParams, { type: "system.message" }>,
+    index: number,
+    events: readonly EventParams[],
+  ): void {
     const previous = events[index - 1];
-    if (index !== events.length - 1) throw invalidRequest(`Invalid system.message event at events[${index}]: it must be the last event of the request`);
+    if (index !== events.length - 1)
+      throw invalidRequest(`Invalid system.message event at events[${index}]: it must be the last event of the request`);
     const follows = previous && (previous.type === "user.message" || ANSWER_TYPES.has(previous.type));
     if (previous && !follows) {
       throw invalidRequest(
@@ -168,7 +180,10 @@ class Batch {
     }
     if (!previous) {
       this.refuseWhileWaiting(event.type, index);
-      if (!this.atRest) throw invalidRequest(`Invalid system.message event at events[${index}]: alone it may only be sent while the session is idle`);
+      if (!this.atRest)
+        throw invalidRequest(
+          `Invalid system.message event at events[${index}]: alone it may only be sent while the session is idle`,
+        );
     }
     this.enqueue(event.type, { content: event.content });
   }
@@ -176,7 +191,9 @@ class Batch {
   private takeInterrupt(event: Extract<EventParams, { type: "user.interrupt" }>, index: number): void {
     const { head, thread, now } = this.context;
     if (event.session_thread_id != null && event.session_thread_id !== thread.threadId) {
-      throw invalidRequest(`Invalid user.interrupt event at events[${index}]: session_thread_id "${event.session_thread_id}" is not a thread of this session`);
+      throw invalidRequest(
+        `Invalid user.interrupt event at events[${index}]: session_thread_id "${event.session_thread_id}" is not a thread of this session`,
+      );
     }
     const fields = event.session_thread_id == null ? {} : { session_thread_id: event.session_thread_id };
     if (!this.atRest) {
@@ -209,10 +226,12 @@ class Batch {
     const answer = { result: event.result, deny_message: event.deny_message ?? null };
     if (this.isRepeated(call, answer, event.tool_use_id, index)) return;
     if (call.permission !== "ask") {
-      throw invalidRequest(`Invalid user.tool_confirmation event at events[${index}]: tool use "${call.id}" does not wait for a confirmation`);
+      throw invalidRequest(
+        `Invalid user.tool_confirmation event at events[${index}]: tool use "${call.id}" does not wait for a confirmation`,
+      );
     }
     const fields: Record<string, unknown> = { tool_use_id: call.id, result: event.result };
-    if (event.deny_message != null) fields["deny_message"] = event.deny_message;
+    if (event.deny_message != null) fields.deny_message = event.deny_message;
     const logged = newEvent(event.type, fields);
     this.log(logged);
     call.confirmed = event.result;
@@ -230,7 +249,7 @@ class Batch {
 
   private takeCustomResult(event: Extract<EventParams, { type: "user.custom_tool_result" }>, index: number): void {
     const call = this.calls.get(event.custom_tool_use_id);
-    if (!call || call.kind !== "custom") {
+    if (call?.kind !== "custom") {
       throw invalidRequest(
         `\`custom_tool_use_id\` "${event.custom_tool_use_id}" does not match any \`agent.custom_tool_use\` event in this session`,
       );
@@ -239,14 +258,21 @@ class Batch {
     const answer = { content: event.content ?? null, is_error: event.is_error ?? null };
     if (this.isRepeated(call, answer, event.custom_tool_use_id, index)) return;
     const fields: Record<string, unknown> = { custom_tool_use_id: call.id };
-    if (event.content) fields["content"] = event.content;
-    if (event.is_error != null) fields["is_error"] = event.is_error;
+    if (event.content) fields.content = event.content;
+    if (event.is_error != null) fields.is_error = event.is_error;
     const logged = newEvent(event.type, fields);
     this.log(logged);
     call.finished = true;
     call.answer = answer;
     call.answerId = logged.id;
-    this.result.answers.push({ callId: call.id, answerId: logged.id, answer, confirmed: null, denyMessage: null, finishes: true });
+    this.result.answers.push({
+      callId: call.id,
+      answerId: logged.id,
+      answer,
+      confirmed: null,
+      denyMessage: null,
+      finishes: true,
+    });
   }
 
   /** SDKs retry a POST: the same answer again is a success, a different one an error (contract §1.8, semantics §25 no. 17). */

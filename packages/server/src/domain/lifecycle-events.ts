@@ -53,7 +53,12 @@ export function totalsAt(head: Head, now: Date): UsageTotals {
 }
 
 /** The end of a turn: thread idle, usage, session idle; usage comes right before the session's idle (semantics §5.2). */
-export function idleEvents(thread: ThreadName, totals: UsageTotals, stopReason: StopReason, details: RefusalDetails | null = null): NewEvent[] {
+export function idleEvents(
+  thread: ThreadName,
+  totals: UsageTotals,
+  stopReason: StopReason,
+  details: RefusalDetails | null = null,
+): NewEvent[] {
   const idle = { stop_reason: stopReason, stop_details: details };
   return [
     newEvent("session.thread_status_idle", { ...threadFields(thread), ...idle }),
@@ -68,7 +73,11 @@ export function promoted(row: InboxRow): NewEvent {
 }
 
 /** The one result of a call, under the id that was set aside for it. */
-export function resultEvent(call: Pick<ToolCall, "id" | "kind" | "resultId">, content: readonly unknown[], isError: boolean): NewEvent {
+export function resultEvent(
+  call: Pick<ToolCall, "id" | "kind" | "resultId">,
+  content: readonly unknown[],
+  isError: boolean,
+): NewEvent {
   const mcp = call.kind === "mcp";
   const fields = { [mcp ? "mcp_tool_use_id" : "tool_use_id"]: call.id, content, is_error: isError };
   return { id: call.resultId, type: mcp ? "agent.mcp_tool_result" : "agent.tool_result", fields };

@@ -7,7 +7,12 @@ export interface ToolPolicy {
 }
 export type AgentTool =
   | { type: "agent_toolset_20260401"; default_config: ToolPolicy; configs: readonly (ToolPolicy & { name: string })[] }
-  | { type: "mcp_toolset"; mcp_server_name: string; default_config: ToolPolicy; configs: readonly (ToolPolicy & { name: string })[] }
+  | {
+      type: "mcp_toolset";
+      mcp_server_name: string;
+      default_config: ToolPolicy;
+      configs: readonly (ToolPolicy & { name: string })[];
+    }
   | { type: "custom"; name: string; description: string; input_schema: Record<string, unknown> };
 
 /** How a call of the model is met. `unknown`: the agent has no such tool, or it is switched off. */

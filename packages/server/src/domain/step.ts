@@ -76,7 +76,9 @@ function meet(
   const ruling = rule(tools, requested.name);
   const { id, name, input } = requested;
   const base = { id, name, input, resultId: createId("event") };
-  const refusal = requested.inputError ?? (index >= CALLS_PER_STEP_MAX ? `At most ${CALLS_PER_STEP_MAX} tool calls may be made at once.` : null);
+  const refusal =
+    requested.inputError ??
+    (index >= CALLS_PER_STEP_MAX ? `At most ${CALLS_PER_STEP_MAX} tool calls may be made at once.` : null);
   const settled = { started: false, finished: true };
   if (ruling.kind === "custom") {
     const event = newEvent("agent.custom_tool_use", { name, input }, id);
@@ -90,5 +92,9 @@ function meet(
   const { permission, evaluation } = ruling;
   const event = newEvent("agent.tool_use", { name, input, evaluated_permission: permission, evaluation }, id);
   if (refusal !== null) return { event, call: { ...base, kind: "builtin", permission, ...settled }, refusal };
-  return { event, call: { ...base, kind: "builtin", permission, started: permission === "allow", finished: false }, refusal: null };
+  return {
+    event,
+    call: { ...base, kind: "builtin", permission, started: permission === "allow", finished: false },
+    refusal: null,
+  };
 }

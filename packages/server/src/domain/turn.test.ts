@@ -70,24 +70,41 @@ function state(change: Omit<Partial<TurnState>, "head"> & { head?: Partial<Head>
 const types = (plan: TurnPlan) => plan.events.map((event) => event.type);
 const IDLE = ["session.thread_status_idle", "session.usage", "session.status_idle"];
 const RUNNING = ["session.status_running", "session.thread_status_running"];
-const stopReason = (plan: TurnPlan) => plan.events.findLast((event) => event.type === "session.status_idle")?.fields["stop_reason"];
+const stopReason = (plan: TurnPlan) => plan.events.findLast((event) => event.type === "session.status_idle")?.fields.stop_reason;
 
 describe("begin", () => {
   test("promotes all inputs, then says running (semantics §4.2)", () => {
     const plan = begin(state({ head: { turnPending: true }, inbox: [message(1), message(2)] }), RETRY);
     expect(types(plan)).toEqual(["user.message", "user.message", ...RUNNING]);
-    expect(plan).toMatchObject({ next: "run", taken: [1, 2], patch: { status: "running", turnPending: false, stopReason: null, steps: 0 } });
+    expect(plan).toMatchObject({
+      next: "run",
+      taken: [1, 2],
+      patch: { status: "running", turnPending: false, stopReason: null, steps: 0 },
+    });
   });
 
   test("a turn that goes on after its answers takes nothing new up first", () => {
-    const plan = begin(state({ head: { turnPending: true, steps: 3 }, calls: [call("c", { permission: "ask", confirmed: "allow" })], inbox: [message(1)] }), RETRY);
+    const plan = begin(
+      state({
+        head: { turnPending: true, steps: 3 },
+        calls: [call("c", { permission: "ask", confirmed: "allow" })],
+        inbox: [message(1)],
+      }),
+      RETRY,
+    );
     expect(types(plan)).toEqual(RUNNING);
     expect(plan.taken).toEqual([]);
     expect(plan.patch.steps).toBeUndefined();
   });
 
   test("a denied call gets its error result with the message, after running", () => {
-    const plan = begin(state({ head: { turnPending: true }, calls: [call("c", { permission: "ask", confirmed: "deny", denyMessage: "too risky" })] }), RETRY);
+    const plan = begin(
+      state({
+        head: { turnPending: true },
+        calls: [call("c", { permission: "ask", confirmed: "deny", denyMessage: "too risky" })],
+      }),
+      RETRY,
+    );
     expect(types(plan)).toEqual([...RUNNING, "agent.tool_result"]);
     expect(plan.finished).toEqual(["c"]);
     expect(JSON.stringify(plan.events.at(-1)?.fields)).toContain("too risky");
@@ -103,7 +120,11 @@ describe("begin", () => {
     const inbox = [message(1), interruption(2), message(3)];
     const plan = begin(state({ head: { turnPending: true, interrupted: true }, inbox }), RETRY);
     expect(types(plan)).toEqual(["user.message", ...RUNNING, "user.interrupt", ...IDLE]);
-    expect(plan).toMatchObject({ next: "again", taken: [1, 2], patch: { status: "idle", turnPending: true, interrupted: false } });
+    expect(plan).toMatchObject({
+      next: "again",
+      taken: [1, 2],
+      patch: { status: "idle", turnPending: true, interrupted: false },
+    });
   });
 });
 
@@ -111,7 +132,11 @@ describe("recover", () => {
   const running = { status: "running", shownStatus: "running" } as const;
 
   test("closes spans and started calls, runs what has no effect again, keeps what never started", () => {
-    const calls = [call("a", { started: true }), call("b", { started: true, name: "read" }), call("c", { permission: "ask", confirmed: "allow" })];
+    const calls = [
+      call("a", { started: true }),
+      call("b", { started: true, name: "read" }),
+      call("c", { permission: "ask", confirmed: "allow" }),
+    ];
     const plan = begin(state({ head: running, calls, openSpans: ["s"] }), RETRY);
     expect(types(plan)).toEqual(["span.model_request_end", "agent.tool_result"]);
     expect(plan.events[0]?.fields).toMatchObject({ model_request_start_id: "s", is_error: true });
@@ -139,9 +164,13 @@ describe("settle", () => {
   const running = { status: "running", shownStatus: "running" } as const;
 
   test("end_turn: thread idle, usage, session idle, in this order (semantics §5.2)", () => {
-    const plan = settle(state({ head: { ...running, runningSince: new Date(NOW.getTime() - 500) } }), { type: "end_turn" }, RETRY);
+    const plan = settle(
+      state({ head: { ...running, runningSince: new Date(NOW.getTime() - 500) } }),
+      { type: "end_turn" },
+      RETRY,
+    );
     expect(types(plan)).toEqual(IDLE);
-    expect(plan.events[1]?.fields["usage"]).toMatchObject({ input_tokens: 1, output_tokens: 2, active_seconds: 2 });
+    expect(plan.events[1]?.fields.usage).toMatchObject({ input_tokens: 1, output_tokens: 2, active_seconds: 2 });
     expect(plan).toMatchObject({ next: "rest", patch: { wake: null, releaseLease: true, status: "idle" } });
   });
 
@@ -152,14 +181,22 @@ describe("settle", () => {
   });
 
   test("requires_action lists the open calls in order and leaves queued messages alone", () => {
-    const calls = [call("a", { permission: "ask" }), call("b", { kind: "custom" }), call("c", { permission: "ask", confirmed: "allow" })];
+    const calls = [
+      call("a", { permission: "ask" }),
+      call("b", { kind: "custom" }),
+      call("c", { permission: "ask", confirmed: "allow" }),
+    ];
     const plan = settle(state({ head: running, calls, inbox: [message(1)] }), { type: "requires_action" }, RETRY);
     expect(stopReason(plan)).toEqual({ type: "requires_action", event_ids: ["a", "b"] });
     expect(plan).toMatchObject({ next: "rest", taken: [], patch: { turnPending: false } });
   });
 
   test("requires_action with everything answered meanwhile goes on", () => {
-    const plan = settle(state({ head: running, calls: [call("a", { permission: "ask", confirmed: "deny" })] }), { type: "requires_action" }, RETRY);
+    const plan = settle(
+      state({ head: running, calls: [call("a", { permission: "ask", confirmed: "deny" })] }),
+      { type: "requires_action" },
+      RETRY,
+    );
     expect(types(plan)).toEqual(["agent.tool_result"]);
     expect(plan.next).toBe("run");
   });
@@ -167,14 +204,34 @@ describe("settle", () => {
   test("an interrupt closes open calls with the literal text, ends the turn, keeps earlier messages queued", () => {
     const calls = [call("a", { started: true }), call("b", { permission: "ask" })];
     const inbox = [message(1), interruption(2), interruption(3)];
-    const plan = settle(state({ head: { ...running, interrupted: true }, calls, inbox, openSpans: ["s"] }), { type: "end_turn" }, RETRY);
-    expect(types(plan)).toEqual(["span.model_request_end", "agent.tool_result", "agent.tool_result", "user.interrupt", "user.interrupt", ...IDLE]);
+    const plan = settle(
+      state({ head: { ...running, interrupted: true }, calls, inbox, openSpans: ["s"] }),
+      { type: "end_turn" },
+      RETRY,
+    );
+    expect(types(plan)).toEqual([
+      "span.model_request_end",
+      "agent.tool_result",
+      "agent.tool_result",
+      "user.interrupt",
+      "user.interrupt",
+      ...IDLE,
+    ]);
     expect(JSON.stringify(plan.events)).toContain(INTERRUPTED_TEXT);
-    expect(plan).toMatchObject({ next: "again", taken: [2, 3], finished: ["a", "b"], patch: { interrupted: false, turnPending: true } });
+    expect(plan).toMatchObject({
+      next: "again",
+      taken: [2, 3],
+      finished: ["a", "b"],
+      patch: { interrupted: false, turnPending: true },
+    });
   });
 
   test("a bell for an interrupt that is taken up already stops nothing", () => {
-    const plan = settle(state({ head: running, openSpans: ["s"], calls: [call("a", { started: true }), call("b")] }), { type: "interrupted" }, RETRY);
+    const plan = settle(
+      state({ head: running, openSpans: ["s"], calls: [call("a", { started: true }), call("b")] }),
+      { type: "interrupted" },
+      RETRY,
+    );
     expect(types(plan)).toEqual(["span.model_request_end", "agent.tool_result"]);
     expect(plan.next).toBe("run");
   });
@@ -183,11 +240,15 @@ describe("settle", () => {
     const error = { kind: "model_overloaded_error", message: "overloaded", disposition: "retryable" } as const;
     const plan = settle(state({ head: running }), { type: "failed", error }, RETRY);
     expect(types(plan)).toEqual(["session.error", "session.status_rescheduled", "session.thread_status_rescheduled"]);
-    expect(plan.events[0]?.fields["error"]).toMatchObject({ type: "model_overloaded_error", retry_status: { type: "retrying" } });
+    expect(plan.events[0]?.fields.error).toMatchObject({ type: "model_overloaded_error", retry_status: { type: "retrying" } });
     expect(plan.patch).toMatchObject({ status: "rescheduling", attempts: 1, releaseLease: true });
-    const last = settle(state({ head: { ...running, attempts: ATTEMPTS_MAX - 1 }, inbox: [message(7)] }), { type: "failed", error }, RETRY);
+    const last = settle(
+      state({ head: { ...running, attempts: ATTEMPTS_MAX - 1 }, inbox: [message(7)] }),
+      { type: "failed", error },
+      RETRY,
+    );
     expect(types(last)).toEqual(["user.message", "session.error", ...IDLE]);
-    expect(last.events[1]?.fields["error"]).toMatchObject({ retry_status: { type: "exhausted" } });
+    expect(last.events[1]?.fields.error).toMatchObject({ retry_status: { type: "exhausted" } });
     expect(stopReason(last)).toEqual({ type: "retries_exhausted" });
     expect(last.patch).toMatchObject({ turnPending: false, attempts: 0, wake: null });
   });

@@ -165,7 +165,11 @@ function recover(state: TurnState, retry: RetryPolicy): TurnPlan {
   if (attempts < ATTEMPTS_MAX) return result;
   const left = state.calls.filter((call) => !result.finished.includes(call.id));
   const message = `The turn was cut ${attempts} times by failures of the server.`;
-  const failed = fail({ ...state, calls: left, openSpans: [] }, { kind: "unknown_error", message, disposition: "exhausted" }, retry);
+  const failed = fail(
+    { ...state, calls: left, openSpans: [] },
+    { kind: "unknown_error", message, disposition: "exhausted" },
+    retry,
+  );
   return { ...failed, events: [...result.events, ...failed.events], finished: [...result.finished, ...failed.finished] };
 }
 
@@ -211,7 +215,11 @@ export function settle(state: TurnState, end: TurnEnd, retry: RetryPolicy): Turn
     case "end_turn":
     case "refusal": {
       if (calls.some((call) => isRunnable(call) || waitsForClient(call))) {
-        return fail(state, { kind: "unknown_error", message: "The harness ended its turn with open tool calls.", disposition: "exhausted" }, retry);
+        return fail(
+          state,
+          { kind: "unknown_error", message: "The harness ended its turn with open tool calls.", disposition: "exhausted" },
+          retry,
+        );
       }
       if (end.type === "refusal") return goIdle(state, { type: "refusal" }, end.details);
       if (!hasWork(inbox)) return goIdle(state, { type: "end_turn" });

@@ -233,7 +233,13 @@ class Feed {
   private finishDeleted(): void {
     const id = ID_PREFIXES.event + this.sessionId.slice(ID_PREFIXES.session.length);
     const json = JSON.stringify({ id, type: "session.deleted", processed_at: new Date().toISOString() });
-    const frame: LogFrame = { seq: Number.MAX_SAFE_INTEGER, id, type: "session.deleted", json, frame: Buffer.from(encodeFrame("session.deleted", json)) };
+    const frame: LogFrame = {
+      seq: Number.MAX_SAFE_INTEGER,
+      id,
+      type: "session.deleted",
+      json,
+      frame: Buffer.from(encodeFrame("session.deleted", json)),
+    };
     for (const reader of this.readers) if (reader.state !== "opening") reader.sink.events([frame]);
     this.end("deleted");
   }

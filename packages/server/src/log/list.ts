@@ -58,7 +58,12 @@ async function oldestFirst(db: Queryable, sessionId: string, place: Place): Prom
   const rows: Row[] = logged.map((event) => ({ json: eventJson(event), seq: event.seq, position: place.position }));
   if (!place.timed && rows.length <= place.limit) {
     const seq = logged.at(-1)?.seq ?? place.seq;
-    const queued = await listInbox(db, sessionId, { order: "asc", from: place.position, limit: place.limit + 1 - rows.length }, place.filter.types);
+    const queued = await listInbox(
+      db,
+      sessionId,
+      { order: "asc", from: place.position, limit: place.limit + 1 - rows.length },
+      place.filter.types,
+    );
     for (const input of queued) rows.push({ json: eventJson({ ...input, processedAt: null }), seq, position: input.position });
   }
   return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };
@@ -68,11 +73,22 @@ async function newestFirst(db: Queryable, sessionId: string, place: Place): Prom
   const rows: Row[] = [];
   // The inbox comes first; once a page has reached the log it is behind us.
   if (!place.timed && place.seq === null) {
-    const queued = await listInbox(db, sessionId, { order: "desc", from: place.position, limit: place.limit + 1 }, place.filter.types);
-    for (const input of queued) rows.push({ json: eventJson({ ...input, processedAt: null }), seq: null, position: input.position });
+    const queued = await listInbox(
+      db,
+      sessionId,
+      { order: "desc", from: place.position, limit: place.limit + 1 },
+      place.filter.types,
+    );
+    for (const input of queued)
+      rows.push({ json: eventJson({ ...input, processedAt: null }), seq: null, position: input.position });
   }
   if (rows.length <= place.limit) {
-    const logged = await listEvents(db, sessionId, { order: "desc", from: place.seq, limit: place.limit + 1 - rows.length }, place.filter);
+    const logged = await listEvents(
+      db,
+      sessionId,
+      { order: "desc", from: place.seq, limit: place.limit + 1 - rows.length },
+      place.filter,
+    );
     for (const event of logged) rows.push({ json: eventJson(event), seq: event.seq, position: place.position });
   }
   return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };

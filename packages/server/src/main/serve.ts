@@ -2,7 +2,13 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createSandpi, type Harness } from "@sandbox0/harness";
-import { BUILT_IN_TOOLS, createBubblewrapDriver, createSandboxPool, type SandboxDriver, type SandboxPool } from "@sandbox0/sandbox";
+import {
+  BUILT_IN_TOOLS,
+  createBubblewrapDriver,
+  createSandboxPool,
+  type SandboxDriver,
+  type SandboxPool,
+} from "@sandbox0/sandbox";
 import { type Logger, pino } from "pino";
 import type { RetryPolicy } from "../domain/turn.ts";
 import { createHttpServer } from "../http/http-server.ts";
@@ -90,11 +96,13 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const log = createEventLog(db, bells);
   const catalogue = catalogueOf(config.models);
   const harnesses = createHarnesses(closers);
-  if (!harnesses.has(config.harness)) throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
+  if (!harnesses.has(config.harness))
+    throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
 
   const apiKeys = createApiKeys({ db });
   const { createdKey } = await apiKeys.bootstrap(config.apiKey);
-  if (config.roles.has("worker")) await startWorker({ config, options, logger, db, log, bells, harnesses, connectionString, onError }, closers);
+  if (config.roles.has("worker"))
+    await startWorker({ config, options, logger, db, log, bells, harnesses, connectionString, onError }, closers);
   let url = "";
   if (config.roles.has("api")) {
     const follower = createFollower(db, bells, onError);
@@ -168,7 +176,10 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
   const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, logger)]);
   closers.add(() => node.close());
   closers.add(() => pool.close());
-  const trash = setInterval(() => void removeTrash(db, (volumeId) => pool.deleteVolume(volumeId)).catch(parts.onError), TRASH_SWEEP_MS);
+  const trash = setInterval(
+    () => void removeTrash(db, (volumeId) => pool.deleteVolume(volumeId)).catch(parts.onError),
+    TRASH_SWEEP_MS,
+  );
   closers.add(() => clearInterval(trash));
   const orchestrator = createTurnRunner(parts, node, pool);
   orchestrator.start();

@@ -26,7 +26,12 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
   const write = async (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">): Promise<Written> => {
     stopIfStopped(turn);
     try {
-      const written = await deps.log.append({ ...part, sessionId: turn.sessionId, threadId: turn.threadId, generation: turn.generation });
+      const written = await deps.log.append({
+        ...part,
+        sessionId: turn.sessionId,
+        threadId: turn.threadId,
+        generation: turn.generation,
+      });
       if (written.interrupted) stopTurn(turn, "interrupted");
       return written;
     } catch (error) {

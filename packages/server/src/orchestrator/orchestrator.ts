@@ -138,7 +138,14 @@ class Runner implements Orchestrator {
     try {
       const asked = [...this.turns.values()];
       const held = new Map(
-        (await renewLeases(this.deps.db, this.deps.node.id(), asked.map((turn) => turn.sessionId), LEASE_TTL_MS)).map((row) => [row.sessionId, row]),
+        (
+          await renewLeases(
+            this.deps.db,
+            this.deps.node.id(),
+            asked.map((turn) => turn.sessionId),
+            LEASE_TTL_MS,
+          )
+        ).map((row) => [row.sessionId, row]),
       );
       for (const turn of asked) {
         if (this.turns.get(turn.sessionId) !== turn) continue;
@@ -162,7 +169,8 @@ class Runner implements Orchestrator {
       turn = claimed.turn;
       this.turns.set(sessionId, turn);
       let next = claimed.next;
-      while (next !== "rest") next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
+      while (next !== "rest")
+        next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
       this.deps.onRest(sessionId);
     } catch (error) {
       this.deps.onTrouble(error, sessionId);

@@ -59,15 +59,25 @@ async function readHistory(db: Queryable, sessionId: string): Promise<HistoryEnt
   });
 }
 
-function harnessTurn(deps: RunHarnessDeps, turn: HeldTurn, provider: ProviderConfig, history: HistoryEntry[], state: unknown): Turn {
+function harnessTurn(
+  deps: RunHarnessDeps,
+  turn: HeldTurn,
+  provider: ProviderConfig,
+  history: HistoryEntry[],
+  state: unknown,
+): Turn {
   const agent = turn.session.agent;
-  const model = agent["model"] as { id: string; effort?: { type: NonNullable<Turn["agent"]["model"]["effort"]> }; speed?: "standard" | "fast" };
+  const model = agent.model as {
+    id: string;
+    effort?: { type: NonNullable<Turn["agent"]["model"]["effort"]> };
+    speed?: "standard" | "fast";
+  };
   return {
     sessionId: turn.sessionId,
     threadId: turn.threadId,
     agent: {
       name: turn.agentName,
-      system: systemPrompt(agent["system"] as string | null, turn.tools),
+      system: systemPrompt(agent.system as string | null, turn.tools),
       model: {
         id: model.id,
         ...(model.effort ? { effort: model.effort.type } : {}),

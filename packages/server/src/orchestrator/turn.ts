@@ -33,10 +33,10 @@ export function createHeldTurn(session: SessionRow, head: Head): HeldTurn {
   return {
     sessionId: head.sessionId,
     threadId: session.thread_id,
-    agentName: String(session.agent["name"]),
+    agentName: String(session.agent.name),
     generation: head.leaseGeneration,
     session,
-    tools: (session.agent["tools"] ?? []) as AgentTool[],
+    tools: (session.agent.tools ?? []) as AgentTool[],
     calls: new Map(),
     runnable: [],
     openSpan: null,
@@ -54,7 +54,7 @@ export function stopTurn(turn: HeldTurn, cause: StopCause): void {
 }
 
 export function turnState(turn: HeldTurn, session: LockedSession): TurnState {
-  const servers = (turn.session.agent["mcp_servers"] ?? []) as { name: string }[];
+  const servers = (turn.session.agent.mcp_servers ?? []) as { name: string }[];
   return {
     head: session.head,
     thread: { threadId: turn.threadId, agentName: turn.agentName },
@@ -106,7 +106,7 @@ function openSpan(turn: HeldTurn, write: LockedWrite, steps: number): string {
 }
 
 export function modelOf(turn: HeldTurn): string {
-  const model = turn.session.agent["model"] as { id: string };
+  const model = turn.session.agent.model as { id: string };
   return model.id;
 }
 
@@ -114,7 +114,7 @@ function failedSpans(plan: TurnPlan): NonNullable<LockedWrite["spanEnds"]> {
   return plan.events
     .filter((event) => event.type === "span.model_request_end")
     .map((event) => ({
-      id: String(event.fields["model_request_start_id"]),
+      id: String(event.fields.model_request_start_id),
       failed: true,
       firstTokenMs: null,
       totalMs: null,

@@ -19,7 +19,10 @@ export interface Sessions {
   create(workspaceId: string, params: SessionCreateParams): Promise<Session>;
   get(workspaceId: string, sessionId: string): Promise<Session>;
   update(workspaceId: string, sessionId: string, params: SessionUpdateParams): Promise<Session>;
-  list(workspaceId: string, query: SessionListQuery): Promise<{ data: Session[]; next_page: string | null; prev_page: string | null }>;
+  list(
+    workspaceId: string,
+    query: SessionListQuery,
+  ): Promise<{ data: Session[]; next_page: string | null; prev_page: string | null }>;
   archive(workspaceId: string, sessionId: string): Promise<Session>;
   delete(workspaceId: string, sessionId: string): Promise<{ id: string; type: "session_deleted" }>;
 
@@ -34,7 +37,11 @@ export interface Sessions {
   ): Promise<{ data: string[]; next_page: string | null }>;
 
   getThread(workspaceId: string, sessionId: string, threadId: string): Promise<Thread>;
-  listThreads(workspaceId: string, sessionId: string, query: ThreadListQuery): Promise<{ data: Thread[]; next_page: string | null }>;
+  listThreads(
+    workspaceId: string,
+    sessionId: string,
+    query: ThreadListQuery,
+  ): Promise<{ data: Thread[]; next_page: string | null }>;
 
   /**
    * Live events from now on (semantics §5.7): resolves once the subscription stands, so that whatever is committed

@@ -48,7 +48,9 @@ export function primaryThread(row: SessionRow, now: Date): Thread {
     workflow_run_id: null,
     agent: agent as Thread["agent"],
     status: row.shown_status,
-    stats: started ? { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now), startup_seconds: 0 } : null,
+    stats: started
+      ? { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now), startup_seconds: 0 }
+      : null,
     usage: started ? (usageFields(totals) as Thread["usage"]) : null,
     created_at: row.created_at.toISOString(),
     updated_at: later(row.updated_at, row.last_event_at).toISOString(),

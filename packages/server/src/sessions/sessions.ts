@@ -169,7 +169,9 @@ function chooseHarness(deps: SessionsDeps, agentMetadata: Metadata): string {
   const name = agentMetadata[HARNESS_KEY] ?? deps.harness.default;
   if (deps.harness.available.has(name)) return name;
   const names = [...deps.harness.available].join(", ");
-  throw invalidRequest(`agent.metadata.${HARNESS_KEY}: the harness "${name}" is not available on this server; available: ${names}`);
+  throw invalidRequest(
+    `agent.metadata.${HARNESS_KEY}: the harness "${name}" is not available on this server; available: ${names}`,
+  );
 }
 
 function unbuilt(what: string): ApiError {
@@ -223,7 +225,7 @@ function admissionWrite(threadId: string, session: LockedSession, admission: Adm
       ...(admission.startsTurn ? { turnPending: true } : {}),
       ...(admission.interrupted ? { interrupted: true } : {}),
       ...(admission.startsTurn || stops ? { wake: "now" as const } : {}),
-      ...(idles ? { stopReason: idles.fields["stop_reason"] as NonNullable<LockedSession["head"]["stopReason"]> } : {}),
+      ...(idles ? { stopReason: idles.fields.stop_reason as NonNullable<LockedSession["head"]["stopReason"]> } : {}),
     },
   };
 }
@@ -238,8 +240,14 @@ async function echoJson(db: Database, sessionId: string, echo: Admission["echo"]
   return eventJson(stored);
 }
 
-async function updateSession(deps: SessionsDeps, workspaceId: string, sessionId: string, params: SessionUpdateParams): Promise<void> {
-  if (params.budget) throw invalidRequest("budget: a budget can only be set when the session is created", { error_code: "budget_create_only" });
+async function updateSession(
+  deps: SessionsDeps,
+  workspaceId: string,
+  sessionId: string,
+  params: SessionUpdateParams,
+): Promise<void> {
+  if (params.budget)
+    throw invalidRequest("budget: a budget can only be set when the session is created", { error_code: "budget_create_only" });
   const found = await deps.log.locked(sessionId, [], async (session) => {
     const row = await readSession(session.tx, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
@@ -248,9 +256,9 @@ async function updateSession(deps: SessionsDeps, workspaceId: string, sessionId:
     const title = params.title === undefined ? row.title : params.title;
     const metadata = mergeMetadata(row.metadata, params.metadata ?? {});
     const changed: Record<string, unknown> = {};
-    if (title !== row.title) changed["title"] = title;
-    if (!sameJson(metadata, row.metadata) && Object.keys(metadata).length > 0) changed["metadata"] = metadata;
-    if (!sameJson(agent, row.agent)) changed["agent"] = agent;
+    if (title !== row.title) changed.title = title;
+    if (!sameJson(metadata, row.metadata) && Object.keys(metadata).length > 0) changed.metadata = metadata;
+    if (!sameJson(agent, row.agent)) changed.agent = agent;
     if (Object.keys(changed).length === 0 && sameJson(metadata, row.metadata)) return true;
     await updateSessionRow(session.tx, sessionId, { title, metadata, agent });
     await session.write({ threadId: row.thread_id, generation: null, events: [newEvent("session.updated", changed)] });
@@ -259,9 +267,15 @@ async function updateSession(deps: SessionsDeps, workspaceId: string, sessionId:
   if (!found) throw unknownSession(sessionId);
 }
 
-async function newAgent(session: LockedSession, row: SessionRow, change: NonNullable<SessionUpdateParams["agent"]>): Promise<SessionAgent> {
+async function newAgent(
+  session: LockedSession,
+  row: SessionRow,
+  change: NonNullable<SessionUpdateParams["agent"]>,
+): Promise<SessionAgent> {
   if (session.head.shownStatus !== "idle") {
-    throw invalidRequest("agent: tools and mcp_servers can only be changed while the session is idle; send a user.interrupt first");
+    throw invalidRequest(
+      "agent: tools and mcp_servers can only be changed while the session is idle; send a user.interrupt first",
+    );
   }
   const agent = updateSessionAgent(row.agent as SessionAgent, change);
   await resolveSessionEnvironment(session.tx, row.workspace_id, row.environment_id, agent);
@@ -281,7 +295,7 @@ async function archiveSession(deps: SessionsDeps, workspaceId: string, sessionId
     refuseWhileRunning(session, "archive");
     await archiveSessionRow(session.tx, sessionId);
     const over = session.head.status === "terminated";
-    const thread = { threadId: row.thread_id, agentName: String(row.agent["name"]) };
+    const thread = { threadId: row.thread_id, agentName: String(row.agent.name) };
     await session.write({
       threadId: row.thread_id,
       generation: null,
@@ -305,18 +319,23 @@ async function listPage(
   const back = cursor?.direction === "prev";
   const from = cursor ? { createdAt: new Date(String(cursor.key[0])), id: String(cursor.key[1]) } : null;
   const walk = back ? (order === "asc" ? "desc" : "asc") : order;
-  const rows = await listSessions(db, workspaceId, { order: walk, from, limit: limit + 1 }, {
-    agentId: query.agent_id,
-    agentVersion: query.agent_version,
-    deploymentId: query.deployment_id,
-    memoryStoreId: query.memory_store_id,
-    statuses: query.statuses,
-    includeArchived: query.include_archived,
-    gt: query["created_at[gt]"],
-    gte: query["created_at[gte]"],
-    lt: query["created_at[lt]"],
-    lte: query["created_at[lte]"],
-  });
+  const rows = await listSessions(
+    db,
+    workspaceId,
+    { order: walk, from, limit: limit + 1 },
+    {
+      agentId: query.agent_id,
+      agentVersion: query.agent_version,
+      deploymentId: query.deployment_id,
+      memoryStoreId: query.memory_store_id,
+      statuses: query.statuses,
+      includeArchived: query.include_archived,
+      gt: query["created_at[gt]"],
+      gte: query["created_at[gte]"],
+      lt: query["created_at[lt]"],
+      lte: query["created_at[lte]"],
+    },
+  );
   const more = rows.length > limit;
   const page = rows.slice(0, limit);
   if (back) page.reverse();

@@ -16,7 +16,9 @@ beforeAll(async () => {
   database = await createTestDatabase();
   db = createPool({ connectionString: database.connectionString, max: 16 });
   await db.query("insert into workspaces (id, name) values ('wrkspc_1', 'test')");
-  await db.query("insert into environments (id, workspace_id, name, config, created_at, updated_at) values ('env_1', 'wrkspc_1', 'e', '{}', now(), now())");
+  await db.query(
+    "insert into environments (id, workspace_id, name, config, created_at, updated_at) values ('env_1', 'wrkspc_1', 'e', '{}', now(), now())",
+  );
 });
 afterAll(async () => {
   await db.close();
@@ -48,7 +50,9 @@ const message = (text: string) => newEvent("agent.message", { content: [{ type: 
 test("concurrent writers get a dense seq in commit order, and times never go back", async () => {
   const sessionId = await newSession();
   await Promise.all(
-    Array.from({ length: 50 }, (_, i) => writeSession(db, { sessionId, threadId, generation: null, events: [message(`a${i}`), message(`b${i}`)] })),
+    Array.from({ length: 50 }, (_, i) =>
+      writeSession(db, { sessionId, threadId, generation: null, events: [message(`a${i}`), message(`b${i}`)] }),
+    ),
   );
   const events = await readEventsAfter(db, sessionId, 0, 1000);
   expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
@@ -65,14 +69,28 @@ test("any text survives, NUL and line breaks included", async () => {
   if (!stored) throw new Error("nothing stored");
   const json = eventJson(stored);
   expect(json).not.toContain("\n");
-  expect(JSON.parse(json)).toEqual({ id: event.id, processed_at: stored.processedAt.toISOString(), type: "agent.message", content: [{ type: "text", text }] });
+  expect(JSON.parse(json)).toEqual({
+    id: event.id,
+    processed_at: stored.processedAt.toISOString(),
+    type: "agent.message",
+    content: [{ type: "text", text }],
+  });
 });
 
 test("everything one write does is there or nothing of it", async () => {
   const sessionId = await newSession();
   const start = newEvent("span.model_request_start", {});
   const end = newEvent("span.model_request_end", { model_request_start_id: start.id });
-  const call = { id: "c1", kind: "builtin", name: "bash", input: { command: "x" }, permission: "allow", resultId: "r1", started: true, finished: false } as const;
+  const call = {
+    id: "c1",
+    kind: "builtin",
+    name: "bash",
+    input: { command: "x" },
+    permission: "allow",
+    resultId: "r1",
+    started: true,
+    finished: false,
+  } as const;
   await writeSession(db, { sessionId, threadId, generation: null, events: [start], spanStart: { id: start.id, model: "m" } });
   expect(await readOpenSpans(db, sessionId)).toEqual([start.id]);
   await writeSession(db, {
@@ -82,12 +100,31 @@ test("everything one write does is there or nothing of it", async () => {
     events: [message("x"), end],
     native: { index: 1, value: { raw: true } },
     calls: [call, { ...call, id: "c2", resultId: "r2", permission: "ask", started: false }],
-    spanEnds: [{ id: start.id, failed: false, firstTokenMs: 1, totalMs: 2, inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 }],
+    spanEnds: [
+      {
+        id: start.id,
+        failed: false,
+        firstTokenMs: 1,
+        totalMs: 2,
+        inputTokens: 1,
+        outputTokens: 2,
+        cacheReadTokens: 3,
+        cacheWriteTokens: 4,
+      },
+    ],
     enqueue: [{ id: "m1", type: "user.message", fields: { content: [] } }],
-    patch: { status: "running", addUsage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 }, wake: "now", turnPending: true },
+    patch: {
+      status: "running",
+      addUsage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 },
+      wake: "now",
+      turnPending: true,
+    },
   });
   expect(await readOpenSpans(db, sessionId)).toEqual([]);
-  expect(await readCalls(db, sessionId)).toMatchObject([{ id: "c1", started: true }, { id: "c2", started: false, permission: "ask" }]);
+  expect(await readCalls(db, sessionId)).toMatchObject([
+    { id: "c1", started: true },
+    { id: "c2", started: false, permission: "ask" },
+  ]);
   expect(await readInbox(db, sessionId)).toEqual([{ position: 1, id: "m1", type: "user.message", fields: { content: [] } }]);
   const native = await db.query("select seq, native from harness_records where session_id = $1", [sessionId]);
   expect(native.rows).toEqual([{ seq: 3, native: { raw: true } }]);
@@ -97,12 +134,28 @@ test("everything one write does is there or nothing of it", async () => {
     generation: null,
     takenInputs: [1],
     finishedCalls: ["c1"],
-    answers: [{ callId: "c2", answerId: "a2", answer: { result: "deny", deny_message: "no" }, confirmed: "deny", denyMessage: "no", finishes: false }],
+    answers: [
+      {
+        callId: "c2",
+        answerId: "a2",
+        answer: { result: "deny", deny_message: "no" },
+        confirmed: "deny",
+        denyMessage: "no",
+        finishes: false,
+      },
+    ],
     patch: { status: "idle", stopReason: { type: "end_turn" } },
   });
   expect(await readCalls(db, sessionId)).toMatchObject([{ id: "c2", confirmed: "deny", denyMessage: "no", answerId: "a2" }]);
   const head = await db.transaction((tx) => lockHead(tx, sessionId));
-  expect(head).toMatchObject({ seq: 3, status: "idle", inboxCount: 0, inboxPosition: 1, runningSince: null, usage: { inputTokens: 1, cacheWriteTokens: 4 } });
+  expect(head).toMatchObject({
+    seq: 3,
+    status: "idle",
+    inboxCount: 0,
+    inboxPosition: 1,
+    runningSince: null,
+    usage: { inputTokens: 1, cacheWriteTokens: 4 },
+  });
 });
 
 test("a lease is taken once, fences the holder before it, and ends with its node", async () => {
@@ -117,7 +170,9 @@ test("a lease is taken once, fences the holder before it, and ends with its node
   // A client's wake leaves the holder alone.
   await writeSession(db, { sessionId, threadId, generation: null, patch: { wake: "now" } });
   expect(await readDue(db, 10)).not.toContain(sessionId);
-  expect(await renewLeases(db, first.leaseOwner, [sessionId], 60_000)).toEqual([{ sessionId, generation: first.leaseGeneration, interrupted: false }]);
+  expect(await renewLeases(db, first.leaseOwner, [sessionId], 60_000)).toEqual([
+    { sessionId, generation: first.leaseGeneration, interrupted: false },
+  ]);
 
   await expireLeasesOfDead(db, [first.leaseOwner]);
   expect(await readDue(db, 10)).not.toContain(sessionId);
@@ -125,6 +180,8 @@ test("a lease is taken once, fences the holder before it, and ends with its node
   expect(await readDue(db, 10)).toContain(sessionId);
   const second = await db.transaction((tx) => claimLease(tx, sessionId, 99, 60_000));
   expect(second?.leaseGeneration).toBe(first.leaseGeneration + 1);
-  await expect(writeSession(db, { sessionId, threadId, generation: first.leaseGeneration, events: [message("late")] })).rejects.toThrow(LeaseLost);
+  await expect(
+    writeSession(db, { sessionId, threadId, generation: first.leaseGeneration, events: [message("late")] }),
+  ).rejects.toThrow(LeaseLost);
   expect(await readEventsAfter(db, sessionId, 0, 10)).toEqual([]);
 });

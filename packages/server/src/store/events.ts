@@ -107,7 +107,11 @@ export async function readEventById(db: Queryable, sessionId: string, id: string
 
 /** `null`: there is no such session, or no longer. */
 export async function readSeq(db: Queryable, sessionId: string): Promise<number | null> {
-  const { rows } = await db.query<{ seq: number }>("select seq from session_heads where session_id = $1", [sessionId], "read_seq");
+  const { rows } = await db.query<{ seq: number }>(
+    "select seq from session_heads where session_id = $1",
+    [sessionId],
+    "read_seq",
+  );
   return rows[0]?.seq ?? null;
 }
 

@@ -12,6 +12,10 @@ export async function saveHarnessState(db: Queryable, sessionId: string, generat
 }
 
 export async function readHarnessState(db: Queryable, sessionId: string): Promise<unknown> {
-  const { rows } = await db.query<{ state: unknown }>("select state from harness_states where session_id = $1", [sessionId], "read_harness_state");
+  const { rows } = await db.query<{ state: unknown }>(
+    "select state from harness_states where session_id = $1",
+    [sessionId],
+    "read_harness_state",
+  );
   return rows[0]?.state ?? null;
 }

@@ -80,7 +80,7 @@ interface ToolCallRow {
 }
 
 function toToolCall(row: ToolCallRow): ToolCall {
-  const deny = row.answer?.["deny_message"];
+  const deny = row.answer?.deny_message;
   return {
     id: row.id,
     kind: row.kind,

@@ -65,7 +65,11 @@ export async function insertSession(tx: Queryable, session: NewSession): Promise
 }
 
 export async function readSession(db: Queryable, workspaceId: string, sessionId: string): Promise<SessionRow | null> {
-  const { rows } = await db.query<SessionRow>(`${SELECT} where s.id = $1 and s.workspace_id = $2`, [sessionId, workspaceId], "read_session");
+  const { rows } = await db.query<SessionRow>(
+    `${SELECT} where s.id = $1 and s.workspace_id = $2`,
+    [sessionId, workspaceId],
+    "read_session",
+  );
   return rows[0] ?? null;
 }
 
@@ -124,7 +128,10 @@ export async function listSessions(
   add("s.agent_id = ?", filter.agentId);
   add("s.agent_version = ?", filter.agentVersion);
   add("s.deployment_id = ?", filter.deploymentId);
-  add("s.resources @> ?::jsonb", filter.memoryStoreId && JSON.stringify([{ type: "memory_store", memory_store_id: filter.memoryStoreId }]));
+  add(
+    "s.resources @> ?::jsonb",
+    filter.memoryStoreId && JSON.stringify([{ type: "memory_store", memory_store_id: filter.memoryStoreId }]),
+  );
   add("h.shown_status = any(?)", filter.statuses?.length ? filter.statuses : undefined);
   add("s.created_at > ?", filter.gt);
   add("s.created_at >= ?", filter.gte);
@@ -164,12 +171,17 @@ export async function archiveSessionRow(tx: Queryable, sessionId: string): Promi
 
 /** All of the session; its volume is left to a node that holds the files. */
 export async function deleteSessionRow(tx: Queryable, sessionId: string, volumeId: string | null): Promise<void> {
-  if (volumeId !== null) await tx.query("insert into volume_trash (volume_id) values ($1) on conflict do nothing", [volumeId], "trash_volume");
+  if (volumeId !== null)
+    await tx.query("insert into volume_trash (volume_id) values ($1) on conflict do nothing", [volumeId], "trash_volume");
   await tx.query("delete from sessions where id = $1", [sessionId], "delete_session");
 }
 
 export async function readTrash(db: Queryable, limit: number): Promise<string[]> {
-  const { rows } = await db.query<{ volume_id: string }>("select volume_id from volume_trash order by deleted_at limit $1", [limit], "read_trash");
+  const { rows } = await db.query<{ volume_id: string }>(
+    "select volume_id from volume_trash order by deleted_at limit $1",
+    [limit],
+    "read_trash",
+  );
   return rows.map((row) => row.volume_id);
 }
 

@@ -110,6 +110,8 @@ function createApp(logger: Logger): FastifyInstance {
     keepAliveTimeout: KEEP_ALIVE_MS,
     return503OnClosing: false,
     forceCloseConnections: "idle",
+    // Node would answer such requests itself, with no body.
+    http: { requireHostHeader: false },
     exposeHeadRoutes: false,
     frameworkErrors: (error, request, reply) => {
       reply.header("request-id", request.id);

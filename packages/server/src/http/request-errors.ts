@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 const RETRY_AFTER_SECONDS = 1;
 
 export interface Logger {
-  error(fields: Record<string, unknown>, message: string): void;
+  error(fields: { err?: unknown; [field: string]: unknown }, message: string): void;
 }
 
 const codeOf = (error: unknown): string | undefined =>

@@ -1,0 +1,143 @@
+import { Anthropic } from "@anthropic-ai/sdk";
+import { validateResponse } from "@sandbox0/protocol";
+import { createTestDatabase } from "@sandbox0/testkit";
+import { createBells } from "../log/bells.ts";
+import { createEventLog } from "../log/event-log.ts";
+import { createFollower } from "../log/follow.ts";
+import { createAgents } from "../resources/agents/agents.ts";
+import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { createEnvironments } from "../resources/environments/environments.ts";
+import { KNOWN_MODELS } from "../resources/models/known-models.ts";
+import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
+import { createModels } from "../resources/models/models.ts";
+import type { Sessions } from "../sessions/api.ts";
+import { createSessions } from "../sessions/sessions.ts";
+import { createNotifier } from "../store/notify.ts";
+import { type Database, createPool } from "../store/pool.ts";
+import { type HttpOptions, createHttpServer } from "./http-server.ts";
+
+export const TEST_KEY = "sk-sandbox0-test";
+
+export interface TestServer {
+  url: string;
+  db: Database;
+  apiKeys: ApiKeys;
+  workspaceId: string;
+  /** The official SDK with a key; every answer it gets is checked against the official types. */
+  client(options?: { apiKey?: string; headers?: Record<string, string> }): Anthropic;
+  /** A raw request with the test key. */
+  request(method: string, path: string, options?: RawRequest): Promise<Answer>;
+  streams(): number;
+  /** Errors that the server logged: bugs. */
+  bugs: unknown[];
+  /** Also fails when an answer was not of the official type. */
+  close(): Promise<void>;
+}
+
+export interface RawRequest {
+  headers?: Record<string, string>;
+  body?: string | Buffer | object;
+  /** Without the test key. */
+  anonymous?: boolean;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: {
+    type?: string;
+    error?: { type: string; message: string; details?: { error_code?: string } };
+    request_id?: string;
+  } & Record<string, unknown>;
+}
+
+/** A server with everything but an orchestrator: sessions are stored, and nothing runs them. */
+export async function startTestServer(
+  options: Partial<HttpOptions> & { wrapSessions?: (sessions: Sessions) => Sessions } = {},
+): Promise<TestServer> {
+  const database = await createTestDatabase();
+  const db = createPool({ connectionString: database.connectionString, max: 8 });
+  const bugs: unknown[] = [];
+  const notifier = createNotifier({ connectionString: database.connectionString, onError: (error) => bugs.push(error) });
+  const bells = createBells(notifier);
+  const follower = createFollower(db, bells, (error) => bugs.push(error));
+  const models = createModelCatalogue(KNOWN_MODELS);
+  const apiKeys = createApiKeys({ db });
+  const { workspaceId } = await apiKeys.bootstrap(TEST_KEY);
+  const harness = { default: "sandpi", available: new Set(["sandpi"]) };
+  const sessions = createSessions({ db, log: createEventLog(db, bells), bells, follower, models, harness });
+  const server = createHttpServer(
+    {
+      agents: createAgents({ db, models }),
+      environments: createEnvironments({ db }),
+      models: createModels(models),
+      apiKeys,
+      sessions: options.wrapSessions?.(sessions) ?? sessions,
+      logger: { error: (fields) => bugs.push(fields.err) },
+      checkReady: async () => null,
+    },
+    { llmsText: "# test", ...options },
+  );
+  const url = await server.listen({ host: "127.0.0.1", port: 0 });
+  const problems: string[] = [];
+  return {
+    url,
+    db,
+    apiKeys,
+    workspaceId,
+    bugs,
+    streams: server.streams,
+    client: (given = {}) =>
+      new Anthropic({
+        apiKey: given.apiKey ?? TEST_KEY,
+        baseURL: url,
+        maxRetries: 0,
+        ...(given.headers ? { defaultHeaders: given.headers } : {}),
+        fetch: checkingFetch(problems),
+      }),
+    request: (method, path, request = {}) => send(url, method, path, request, problems),
+    async close() {
+      await server.close();
+      follower.close();
+      await notifier.close();
+      await db.close();
+      await database.drop();
+      if (problems.length > 0) throw new Error(`answers that are not of the official type:\n${problems.join("\n")}`);
+    },
+  };
+}
+
+function checkingFetch(problems: string[]): typeof fetch {
+  return async (input, init) => {
+    const response = await fetch(input, init);
+    if (response.headers.get("content-type") !== "application/json") return response;
+    const { pathname } = new URL(String(input));
+    const method = init?.method?.toUpperCase() ?? "GET";
+    const body: unknown = await response.clone().json();
+    for (const problem of validateResponse({ method, pathname, status: response.status, body }))
+      problems.push(`${method} ${pathname}: ${problem}`);
+    return response;
+  };
+}
+
+async function send(url: string, method: string, path: string, request: RawRequest, problems: string[]): Promise<Answer> {
+  const { body } = request;
+  const isText = typeof body === "string" || Buffer.isBuffer(body);
+  const response = await fetch(url + path, {
+    method,
+    headers: {
+      ...(request.anonymous === true ? {} : { "x-api-key": TEST_KEY }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...request.headers,
+    },
+    ...(body === undefined ? {} : { body: isText ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = response.headers.get("content-type")?.startsWith("application/json")
+    ? (JSON.parse(text) as Answer["body"])
+    : { text };
+  const pathname = path.split("?")[0] ?? path;
+  for (const problem of validateResponse({ method, pathname, status: response.status, body: json }))
+    problems.push(`${method} ${path}: ${problem}`);
+  return { status: response.status, headers: response.headers, body: json };
+}

@@ -129,6 +129,7 @@ function refuseWhileRunning(session: LockedSession, verb: string): void {
 
 async function createSession(deps: SessionsDeps, workspaceId: string, params: SessionCreateParams): Promise<Session> {
   refuseUnbuilt(params);
+  refuseUnknownFiles(params.initial_events ?? [], "initial_events");
   const { agent, metadata } = await resolveSessionAgent(deps, workspaceId, params.agent);
   const environment = await resolveSessionEnvironment(deps.db, workspaceId, params.environment_id, agent);
   if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
@@ -187,12 +188,24 @@ function refuseUnbuilt(params: SessionCreateParams): void {
   if (resource) throw unbuilt(`Session resources of type \`${resource.type}\` are`);
 }
 
+/** Until there is a Files API there is no file: better said now than to the model. */
+function refuseUnknownFiles(events: readonly (EventParams | { type: string })[], field: string): void {
+  events.forEach((event, index) => {
+    const content = "content" in event ? (event.content ?? []) : [];
+    content.forEach((block, at) => {
+      if (!("source" in block) || typeof block.source === "string" || block.source.type !== "file") return;
+      throw invalidRequest(`${field}[${index}].content[${at}].source.file_id: File \`${block.source.file_id}\` not found.`);
+    });
+  });
+}
+
 async function sendEvents(
   deps: SessionsDeps,
   sessionId: string,
   identity: SessionIdentity,
   events: readonly EventParams[],
 ): Promise<string[]> {
+  refuseUnknownFiles(events, "events");
   if (identity.archived) throw invalidRequest("This session is archived and accepts no more events.");
   const named = events.flatMap((event) => {
     if (event.type === "user.tool_confirmation") return [event.tool_use_id];

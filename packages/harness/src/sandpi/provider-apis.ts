@@ -3,7 +3,7 @@ import type { TranscriptContext } from "@earendil-works/pi-ai/utils/transcript";
 import type { ProviderConfig } from "../port.ts";
 import type { Catalog } from "./provider-model.ts";
 
-export type ApiStream = (
+type ApiStream = (
   model: Model<Api>,
   context: TranscriptContext,
   options: StreamOptions & Record<string, unknown>,

@@ -24,7 +24,7 @@ export type HttpFailure =
   | { type: "network"; message: string };
 
 /** One request to a provider: the `fetch` that the vendor SDK is given, and what it saw. */
-export interface ProviderCall {
+interface ProviderCall {
   fetch: typeof globalThis.fetch;
   /** Set before the SDK sees the error. */
   readonly failure: HttpFailure | null;

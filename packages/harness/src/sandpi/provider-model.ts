@@ -82,14 +82,15 @@ export function vendorBaseUrl(provider: ProviderConfig): string {
 }
 
 /**
- * Away from the vendor's own endpoint only what every gateway takes: system text in the middle of a conversation, and
- * fields that came with a beta, are for the endpoint that documents them. Message threads keep state in the process and
- * fallback models answer under another name: never.
+ * Never: tools that change in the middle of a conversation (the agent's tools are given whole each time; pi-ai would add
+ * a placeholder tool), message threads (state in the process), fallback models (an answer under another name).
+ * Away from the vendor's own endpoint: only what every gateway takes, not the fields that came with a beta.
  */
 function anthropicCompat(known: Model<Api> | undefined, ownEndpoint: boolean): Record<string, unknown> {
   const compat = {
     forceAdaptiveThinking: known === undefined,
     ...known?.compat,
+    supportsMidConvoToolChanges: false,
     supportsMessageThreads: false,
     allowedFallbackModels: [],
   };
@@ -97,20 +98,17 @@ function anthropicCompat(known: Model<Api> | undefined, ownEndpoint: boolean): R
   return {
     ...compat,
     supportsMidConvoSystemMessages: false,
-    supportsMidConvoToolChanges: false,
     supportsMidConvoEffort: false,
-    supportsStrictTools: false,
     supportsEagerToolInputStreaming: false,
   };
 }
 
 function openaiCompat(known: Model<Api> | undefined, ownEndpoint: boolean): Record<string, unknown> {
-  if (ownEndpoint) return { ...known?.compat };
-  const plain = {
+  const compat = { ...known?.compat, supportsAdditionalTools: false, supportsToolSearch: false, supportsMidConvoEffort: false };
+  if (ownEndpoint) return compat;
+  return {
+    ...compat,
     supportsMidConvoSystemMessages: false,
-    supportsMidConvoEffort: false,
-    supportsAdditionalTools: false,
-    supportsToolSearch: false,
+    ...(known === undefined ? { supportsDeveloperRole: false, supportsStore: false } : {}),
   };
-  return { ...known?.compat, ...plain, ...(known === undefined ? { supportsDeveloperRole: false, supportsStore: false } : {}) };
 }

@@ -55,10 +55,10 @@ export async function requestModel(
   });
   let response: AssistantMessage | null = null;
   for await (const event of stream) {
-    if (event.type !== "start") clock.token();
-    previewer.see(event);
     if (event.type === "done") response = event.message;
-    if (event.type === "error") response = event.error;
+    else if (event.type === "error") response = event.error;
+    else if (event.type !== "start") clock.token();
+    previewer.see(event);
   }
   call.end();
   if (response === null) throw new Error("the model stream ended without an end event");

@@ -5,12 +5,12 @@ import { isRefused } from "./native.ts";
 /** The conversation as the model must see it, rebuilt from the log: inputs, and exchanges of one model response each. */
 export type TranscriptItem = InputItem | SystemItem | Exchange;
 
-export interface InputItem {
+interface InputItem {
   kind: "input";
   content: readonly MessageContent[];
 }
 /** A `system.message` event: instructions from here on. */
-export interface SystemItem {
+interface SystemItem {
   kind: "system";
   text: string;
 }
@@ -22,7 +22,7 @@ export interface Exchange {
   /** What `Step.native` held; `undefined` when it is gone. */
   native: unknown;
 }
-export interface TranscriptCall {
+interface TranscriptCall {
   /** The event id. */
   id: string;
   name: string;

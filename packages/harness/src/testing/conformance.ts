@@ -1,11 +1,4 @@
-import {
-  createScriptedProvider,
-  byMarker,
-  type Script,
-  type ScriptedProvider,
-  type ScriptedRequest,
-  type Step,
-} from "@sandbox0/testkit";
+import { byMarker, createScriptedProvider } from "@sandbox0/testkit";
 import type { Harness, ProviderConfig } from "../port.ts";
 import { failureCases } from "./cases/failure.ts";
 import { inputCases } from "./cases/input.ts";
@@ -14,29 +7,8 @@ import { stopCases } from "./cases/stop.ts";
 import { textCases } from "./cases/text.ts";
 import { toolCases } from "./cases/tools.ts";
 import { waitCases } from "./cases/wait.ts";
-import { createTestSession, type TestSession, type TestSessionOptions } from "./test-session.ts";
-
-/** What a case works with: the harness under test and a provider of its own that speaks `api`. */
-export interface CaseContext {
-  harness: Harness;
-  api: ProviderConfig["api"];
-  provider: ScriptedProvider;
-  /**
-   * Steps by marker: the last user message that contains the key begins the script. Harnesses may ask the model for
-   * other things too (a title, for example): cases look at the requests of their own marker only.
-   */
-  script(steps: Readonly<Record<string, readonly (Step | Script)[]>>): void;
-  session(options?: Omit<TestSessionOptions, "provider">): TestSession;
-  /** Requests so far whose conversation has the marker, oldest first. */
-  requests(marker: string): ScriptedRequest[];
-}
-
-export interface HarnessCase {
-  name: string;
-  /** Left out: all APIs. */
-  apis?: readonly ProviderConfig["api"][];
-  run(context: CaseContext): Promise<void>;
-}
+import type { HarnessCase } from "./harness-case.ts";
+import { createTestSession } from "./test-session.ts";
 
 export const HARNESS_CASES: readonly HarnessCase[] = [
   ...textCases,
@@ -48,7 +20,7 @@ export const HARNESS_CASES: readonly HarnessCase[] = [
   ...failureCases,
 ];
 
-export const API_KEY = "sk-test-0123456789-conformance";
+const API_KEY = "sk-test-0123456789-conformance";
 
 /** Runs one case against a fresh provider. For a harness's own test: one test a case and API. */
 export async function runHarnessCase(testCase: HarnessCase, harness: Harness, api: ProviderConfig["api"]): Promise<void> {

@@ -1,7 +1,7 @@
 import { createId, type EventOf, type ModelUsage, type SessionEvent } from "@sandbox0/protocol";
 import type { HistoryEntry, ToolResult } from "../port.ts";
 
-export type CallEvent = EventOf<"agent.tool_use"> | EventOf<"agent.custom_tool_use">;
+type CallEvent = EventOf<"agent.tool_use"> | EventOf<"agent.custom_tool_use">;
 
 export const NO_USAGE: ModelUsage = {
   input_tokens: 0,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { call, cut, errorEvent, fail, inOrder, refuse, say, type Step } from "@sandbox0/testkit";
 import type { TurnError, TurnOutcome } from "../../port.ts";
 import { assertClosed, assertPreviewsHold, messages } from "../assertions.ts";
-import type { CaseContext, HarnessCase } from "../conformance.ts";
+import type { CaseContext, HarnessCase } from "../harness-case.ts";
 import { textResult } from "../test-session.ts";
 
 type Expected = Pick<TurnError, "kind" | "disposition" | "retryAfterMs">;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { MessageContent, ResultContent } from "@sandbox0/protocol";
 import { call, say } from "@sandbox0/testkit";
-import type { HarnessCase } from "../conformance.ts";
+import type { HarnessCase } from "../harness-case.ts";
 
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
 const PDF = Buffer.from("%PDF-1.4 a very small document").toString("base64");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { say, stopFor, think, thinkRedacted, usage } from "@sandbox0/testkit";
 import { assertClosed, assertPreviewsHold, messages, types } from "../assertions.ts";
-import type { HarnessCase } from "../conformance.ts";
+import type { HarnessCase } from "../harness-case.ts";
 
 const LONG = "A sentence with some length, repeated for the deltas. 😀 ".repeat(40);
 

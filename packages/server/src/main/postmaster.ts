@@ -14,8 +14,7 @@ const MARKER = "sandbox0.data_dir";
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 /** How much of the log goes into an error. */
 const LOG_TAIL_BYTES = 2_000;
-/** The watchdog looks this often, and stops the postmaster after so many looks without a client: half a minute. */
-const WATCH_SECONDS = 10;
+/** The watchdog stops the postmaster after so many looks without a client. */
 const WATCH_LOOKS = 3;
 const STOP_STEPS = [
   { signal: "SIGINT", waitMs: 20_000 },
@@ -34,6 +33,8 @@ export interface PostmasterOptions {
   /** Where the socket is made: a directory, or `.` for the data directory. */
   socketDirectory: string;
   settings: Readonly<Record<string, string>>;
+  /** Without any client for about this long it is stopped, when no server is left to do it. */
+  abandonedAfterSeconds: number;
 }
 
 /**
@@ -67,7 +68,7 @@ export async function spawnPostmaster(options: PostmasterOptions): Promise<{ end
   });
   child.unref();
   await log.close();
-  const watchdog = startWatchdog(cluster, child);
+  const watchdog = startWatchdog(cluster, child, options.abandonedAfterSeconds);
   child.once("exit", () => endGroup(watchdog));
   return { ended };
 }
@@ -103,9 +104,10 @@ while sleep "$2" && [ "/proc/$1/cwd" -ef . ] && [ -r "/proc/$1/task/$1/children"
 done`;
 
 /** Only where there is a /proc; elsewhere an abandoned postmaster runs until the next server takes it over. */
-function startWatchdog(cluster: Cluster, postmaster: ChildProcess): ChildProcess | undefined {
+function startWatchdog(cluster: Cluster, postmaster: ChildProcess, seconds: number): ChildProcess | undefined {
   if (process.platform !== "linux" || postmaster.pid === undefined) return undefined;
-  const args = ["-c", WATCHDOG, "sandbox0-postgres-watchdog", String(postmaster.pid), String(WATCH_SECONDS), String(WATCH_LOOKS)];
+  const pause = Math.max(1, Math.round(seconds / WATCH_LOOKS));
+  const args = ["-c", WATCHDOG, "sandbox0-postgres-watchdog", String(postmaster.pid), String(pause), String(WATCH_LOOKS)];
   const shell = spawn("/bin/sh", args, {
     cwd: cluster.path,
     env: POSTGRES_ENV,

@@ -1,7 +1,8 @@
 import { once } from "node:events";
+import type { RunningServer } from "@sandbox0/server/main";
 import { type Command, EXIT, type Output } from "./command.ts";
 import { printLine } from "./print.ts";
-import { type RunningServer, startServer } from "./server.ts";
+import { startServer } from "./server.ts";
 import { loadSettings } from "./settings.ts";
 
 export const serve: Command = {
@@ -39,7 +40,7 @@ function announce(server: RunningServer, output: Output): void {
     printLine(output, `sandbox0 API key, shown once: ${server.createdApiKey}`);
     printLine(output, "  it is the apiKey of the SDK's client; as SANDBOX0_API_KEY the CLI uses it too");
   }
-  printLine(output, `sandbox0 listening on ${server.url}`);
+  printLine(output, server.url === "" ? "sandbox0 working, without the api role" : `sandbox0 listening on ${server.url}`);
 }
 
 /** Resolves at the first SIGTERM or SIGINT, also one that comes while the server still starts. The second one ends it. */

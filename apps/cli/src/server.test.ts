@@ -209,7 +209,7 @@ describe("demo and doctor", () => {
       ANTHROPIC_BASE_URL: (await createRefusingProvider()).url,
     }).ended;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^sandbox0: The (turn stopped with retries_exhausted|session was terminated)/);
+    expect(stderr).toMatch(/^sandbox0: The (turn stopped with retries_exhausted|session was terminated)/m);
   });
 
   test("doctor: a machine that can run the tests is fit, and it says so for people and for scripts", async () => {

@@ -1,14 +1,5 @@
+import type { RunningServer } from "@sandbox0/server/main";
 import { UserError } from "./command.ts";
-
-/** A server in this process. */
-export interface RunningServer {
-  /** `http://HOST:PORT`, without a trailing slash. */
-  readonly url: string;
-  /** The first start's API key, which is stored as a hash only; `null` when there is a key already. */
-  readonly createdApiKey: string | null;
-  /** Drains: stops taking requests and turns, lets what runs reach a safe point, closes the database. */
-  close(): Promise<void>;
-}
 
 /**
  * Starts the server from these environment variables. Loaded on demand: the client commands need none of it.

@@ -45,6 +45,7 @@ export class EventStream implements FollowSink {
   /** When the socket became full, by `performance.now()`; `null` while it takes more. */
   private fullSince: number | null = null;
   private ended = false;
+  private abandoned = false;
 
   constructor(
     response: ServerResponse,
@@ -63,7 +64,8 @@ export class EventStream implements FollowSink {
   start(subscription: Subscription): void {
     this.subscription = subscription;
     this.begin();
-    if (this.ended) subscription.close();
+    // The client left while the subscription was made.
+    if (this.abandoned) subscription.close();
   }
 
   events(frames: readonly LogFrame[]): boolean {
@@ -105,6 +107,8 @@ export class EventStream implements FollowSink {
 
   /** The connection is gone, or is given up. */
   abandon(): void {
+    if (this.abandoned) return;
+    this.abandoned = true;
     this.ended = true;
     this.subscription?.close();
     this.response.destroy();

@@ -21,11 +21,13 @@ import { addSessionEventRoutes } from "./routes/session-events.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
-import { createStreamHub } from "./stream-hub.ts";
+import { type StreamHub, createStreamHub } from "./stream-hub.ts";
 
 /** A whole request, head and body, must be here within this time. */
 const REQUEST_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_MS = 75_000;
+/** What running requests have to finish once the server stops. */
+const LAST_REQUESTS_MS = 20_000;
 const PATH_PARAM_CHARS_MAX = 512;
 
 export interface HttpDeps {
@@ -71,6 +73,10 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   app.addHook("onRequest", async (request, reply) => {
     reply.header("request-id", request.id);
   });
+  app.addHook("onSend", async (_request, reply) => {
+    // A connection that stays open would hold the server up for as long as clients keep theirs.
+    if (isStopping()) reply.header("connection", "close");
+  });
   addCors(app, options.corsOrigins ?? []);
   // Before the guards: health and metrics must answer most of all when there is too much to do.
   addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
@@ -90,13 +96,17 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     listen: (address) => app.listen(address),
     streams: hub.size,
     close() {
-      stopping ??= Promise.resolve().then(() => {
-        hub.close();
-        return app.close();
-      });
+      stopping ??= stop(app, hub);
       return stopping;
     },
   };
+}
+
+async function stop(app: FastifyInstance, hub: StreamHub): Promise<void> {
+  hub.close();
+  const deadline = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS_MS);
+  await app.close();
+  clearTimeout(deadline);
 }
 
 function createApp(logger: Logger): FastifyInstance {

@@ -17,11 +17,8 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
   const held = new WeakMap<FastifyRequest, number>();
   let requests = 0;
   let bytes = 0;
-  app.addHook("onRequest", async (request, reply) => {
-    if (isStopping()) {
-      reply.header("connection", "close");
-      throw overloaded("The server is stopping.");
-    }
+  app.addHook("onRequest", async (request) => {
+    if (isStopping()) throw overloaded("The server is stopping.");
     const wanted = declaredBytes(request);
     // One body is always let in: a bound smaller than the largest body would refuse it for ever.
     if (requests >= REQUESTS_IN_FLIGHT_MAX || (bytes > 0 && bytes + wanted > BODY_BYTES_IN_FLIGHT_MAX)) {

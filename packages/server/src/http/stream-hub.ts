@@ -11,6 +11,8 @@ export const STREAMS_MAX = 20_000;
 export const PING_INTERVAL_MS = 15_000;
 /** The official tool runner stops reading for up to two minutes while a tool runs; more than this is a dead reader. */
 export const STALL_MS_MAX = 300_000;
+/** What a reader has, once the server stops, to take what is in its socket. */
+const LAST_FRAMES_MS = 2_000;
 
 /** All event streams of this process: one timer pings them and gives up those whose reader is gone. */
 export interface StreamHub {
@@ -22,7 +24,7 @@ export interface StreamHub {
     follow: (sink: FollowSink) => Promise<Subscription>,
   ): Promise<FastifyReply>;
   size(): number;
-  /** Ends every stream and opens none any more. */
+  /** Ends every stream, those that do not take their end within a moment by force, and opens none any more. */
   close(): void;
 }
 
@@ -68,6 +70,9 @@ export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?:
       closed = true;
       clearInterval(timer);
       for (const stream of streams) stream.end();
+      setTimeout(() => {
+        for (const stream of streams) stream.abandon();
+      }, LAST_FRAMES_MS).unref();
     },
   };
 }

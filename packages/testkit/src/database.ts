@@ -30,7 +30,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 }
 
 /** Clones the template of a cluster that runs. */
-export async function cloneDatabase(cluster: TestCluster): Promise<TestDatabase> {
+async function cloneDatabase(cluster: TestCluster): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   await runOn(cluster.connectionString, `create database ${name} template ${cluster.template}`);
   return {

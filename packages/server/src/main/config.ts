@@ -28,7 +28,7 @@ export interface Config {
   models: Models;
 }
 
-export type Role = "api" | "worker";
+type Role = "api" | "worker";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The environment cannot be used; each problem names the variable and the rule, never a secret's value. */

@@ -5,7 +5,7 @@ import { z } from "zod";
 type Api = ProviderConfig["api"];
 
 /** USD for a million tokens. */
-export interface ListPrice {
+interface ListPrice {
   input: number;
   output: number;
   cacheRead: number;
@@ -13,7 +13,7 @@ export interface ListPrice {
 }
 
 /** A line of the models file with its provider. */
-export interface ModelEntry {
+interface ModelEntry {
   /** A model id, or a prefix that ends in `*`. */
   id: string;
   displayName: string | null;
@@ -183,7 +183,7 @@ function vendorOf(api: Api, environment: ProviderEnvironment) {
  * People write base URLs with and without a slash or `/v1` at the end. Here Anthropic's is without, because its paths begin
  * with `/v1`, and OpenAI's has a path, `/v1` unless another is given.
  */
-export function normalizeBaseUrl(api: Api, url: string): string {
+function normalizeBaseUrl(api: Api, url: string): string {
   const bare = url.replace(/\/+$/, "");
   if (api === "anthropic-messages") return bare.replace(/\/v1$/, "");
   return new URL(bare).pathname === "/" ? `${bare}/v1` : bare;

@@ -15,7 +15,7 @@ const INITDB_TIMEOUT_MS = 60_000;
 const OUTPUT_CHARS_MAX = 4_000;
 
 /** User and group for a child process; empty when it runs as we do. */
-export type Identity = { uid: number; gid: number } | Record<string, never>;
+type Identity = { uid: number; gid: number } | Record<string, never>;
 
 export interface Cluster {
   /** The data directory, absolute. */
@@ -69,7 +69,10 @@ async function createCluster(root: string, path: string, binaries: PostgresBinar
     const create = [
       "--no-sync",
       "--no-instructions",
-      "--locale=C.UTF-8",
+      // Sorts by bytes, upper-cases all of Unicode, and needs no locale of the system's.
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      "--locale=C",
       "--encoding=UTF8",
       "--auth=trust",
       `--username=${POSTGRES_USER}`,

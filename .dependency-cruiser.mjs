@@ -32,7 +32,7 @@ const testEdges = [
   [TEST, pkg("[^/]+", "testing/")],
   [TEST, pkg("server", "main/index[.]ts$")],
   // A test of one layer sets its stage with the layers below it, through the same files production uses.
-  [pkg("server", ".+[.]test[.]ts$"), pkg("server", "(?!http/|orchestrator/|main/)")],
+  [pkg("server", ".+[.](?:test|fixture)[.]ts$"), pkg("server", "(?!http/|orchestrator/|main/)")],
   ["^test/", "^test/"],
   ["^bench/", "^(?:bench|test)/"],
 ];

@@ -22,6 +22,7 @@ import { addSessionRoutes } from "./routes/sessions.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
 import { type StreamHub, createStreamHub } from "./stream-hub.ts";
+import { type UnusedConnections, trackUnusedConnections } from "./unused-connections.ts";
 
 /** A whole request, head and body, must be here within this time. */
 const REQUEST_TIMEOUT_MS = 120_000;
@@ -65,6 +66,7 @@ export interface HttpServer {
 /** The official API under `/v1`, ours under `/sandbox0/v1`, and what operations need (design §9). */
 export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServer {
   const app = createApp(deps.logger);
+  const unused = trackUnusedConnections(app.server);
   const hub = createStreamHub(options);
   const registry = deps.registry ?? new Registry();
   let stopping: Promise<void> | undefined;
@@ -96,14 +98,15 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     listen: (address) => app.listen(address),
     streams: hub.size,
     close() {
-      stopping ??= stop(app, hub);
+      stopping ??= stop(app, hub, unused);
       return stopping;
     },
   };
 }
 
-async function stop(app: FastifyInstance, hub: StreamHub): Promise<void> {
+async function stop(app: FastifyInstance, hub: StreamHub, unused: UnusedConnections): Promise<void> {
   hub.close();
+  unused.destroy();
   const deadline = setTimeout(() => app.server.closeAllConnections(), LAST_REQUESTS_MS);
   await app.close();
   clearTimeout(deadline);

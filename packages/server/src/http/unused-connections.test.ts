@@ -6,7 +6,10 @@ import { trackUnusedConnections } from "./unused-connections.ts";
 
 test("a connection without a request does not hold up a server that closes; one with a request does", async () => {
   const answer = Promise.withResolvers<void>();
-  const server = createServer((_request, response) => void answer.promise.then(() => response.end("done")));
+  const server = createServer((_request, response) => {
+    response.setHeader("connection", "close");
+    void answer.promise.then(() => response.end("done"));
+  });
   const unused = trackUnusedConnections(server);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

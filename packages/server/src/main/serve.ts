@@ -223,7 +223,7 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
 
 async function createSandboxes(config: Config, logger: Logger): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
-  return createSandboxPool(chooseDriver(config, onProblem), { dir: join(config.dataDir, "volumes"), onProblem });
+  return createSandboxPool(chooseDriver(config, onProblem), { dir: join(config.dataDir, "sandbox", "volumes"), onProblem });
 }
 
 /** `process` isolates nothing: only by name, and said aloud (design §6). */

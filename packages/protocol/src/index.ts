@@ -1,9 +1,4 @@
 export {
-  AGENT_NAME_CHARS_MAX,
-  DESCRIPTION_CHARS_MAX,
-  MCP_SERVERS_MAX,
-  SKILLS_MAX,
-  SYSTEM_CHARS_MAX,
   agentCreateParamsSchema,
   agentSchema,
   agentUpdateParamsSchema,
@@ -20,17 +15,14 @@ export {
   type Skill,
   type SkillParams,
 } from "./agents.ts";
-export {
-  documentBlockSchema,
-  imageBlockSchema,
-  textBlockSchema,
-  type AgentContent,
-  type DocumentBlock,
-  type ImageBlock,
-  type MessageContent,
-  type ResultContent,
-  type SearchResultBlock,
-  type TextBlock,
+export type {
+  AgentContent,
+  DocumentBlock,
+  ImageBlock,
+  MessageContent,
+  ResultContent,
+  SearchResultBlock,
+  TextBlock,
 } from "./content.ts";
 export {
   PACKAGE_MANAGERS,
@@ -52,8 +44,6 @@ export { ApiError, ERROR_STATUS, invalidRequest, notFound, type ErrorBody, type 
 export {
   EVENT_FILTER_TYPES,
   PREVIEW_TYPES,
-  RUBRIC_MAX_CHARS,
-  eventParamsSchema,
   sessionEventSchema,
   type EventFilterType,
   type EventOf,
@@ -71,10 +61,7 @@ export {
 export { ID_PREFIXES, createId, type IdKind } from "./ids.ts";
 export {
   EVENTS_PAGE_SIZE_MAX,
-  MODELS_PAGE_SIZE_MAX,
   PAGE_SIZE_DEFAULT,
-  PAGE_SIZE_MAX,
-  THREADS_PAGE_SIZE_MAX,
   agentListQuerySchema,
   agentRetrieveQuerySchema,
   environmentListQuerySchema,
@@ -94,25 +81,24 @@ export {
   type ThreadListQuery,
 } from "./lists.ts";
 export { mergeMetadata, type Metadata, type MetadataPatch } from "./metadata.ts";
-export { EFFORTS, SPEEDS, type Effort, type ModelConfig, type ModelParams, type Speed } from "./model-config.ts";
+export type { Effort, ModelConfig, ModelParams, Speed } from "./model-config.ts";
 export { modelInfoSchema, type ModelInfo } from "./models.ts";
-export {
-  ROSTER_MAX,
-  type AgentReference,
-  type Multiagent,
-  type Multiagent20261001,
-  type Multiagent20261001Params,
-  type MultiagentParams,
-  type PredefinedAgentParams,
-  type RosterEntryParams,
-  type Spawning,
-  type SpawningParams,
+export type {
+  AgentReference,
+  Multiagent,
+  Multiagent20261001,
+  Multiagent20261001Params,
+  MultiagentParams,
+  PredefinedAgentParams,
+  RosterEntryParams,
+  Spawning,
+  SpawningParams,
 } from "./multiagent.ts";
 export { OPERATIONS, OPERATION_NAMES, findOperation, type HttpMethod, type OperationName } from "./operations.ts";
 export { decodeCursor, encodeCursor, type Cursor, type Order, type Page } from "./pagination.ts";
 export { parseQuery, type Query } from "./query.ts";
 export { findProblems, parseEvent, parseStreamEvent, validateResponse } from "./responses.ts";
-export { sessionResourceSchema, type SessionResource, type SessionResourceParams } from "./session-resources.ts";
+export type { SessionResource, SessionResourceParams } from "./session-resources.ts";
 export {
   EVENTS_PER_SEND_MAX,
   eventSendParamsSchema,
@@ -133,7 +119,6 @@ export {
   AGENT_TOOLSET,
   BUILTIN_TOOLS,
   SANDBOX_TOOLS,
-  TOOLS_MAX,
   type AgentToolset,
   type BuiltinTool,
   type CustomTool,
@@ -148,4 +133,4 @@ export {
   type UrlSourcesParams,
 } from "./tools.ts";
 export type { BudgetLimit, ModelUsage, Money, SessionUsage, UsageSnapshot } from "./usage.ts";
-export { JSON_DEPTH_MAX, parseRequest, requireShallow, requireStorableText } from "./validation.ts";
+export { parseRequest, requireShallow, requireStorableText } from "./validation.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EVENT_FILTER_TYPES, PREVIEW_TYPES } from "./events.ts";
-import { createdAtParams, enumParam, flagParam, listParam, numberParam, pageParam, textParam, timeParam } from "./query.ts";
+import { createdAtParams, enumParam, flagParam, listParam, numberParam, textParam, timeParam } from "./query.ts";
 
 /** The query of every list and stream (contract §1.6, §2): page sizes, filters, orders. */
 export const PAGE_SIZE_DEFAULT = 20;
@@ -21,14 +21,14 @@ export const agentListQuerySchema = z.object({
   "created_at[lte]": timeParam,
   include_archived: flagParam,
   limit,
-  page: pageParam,
+  page: textParam,
 });
 export type AgentListQuery = z.infer<typeof agentListQuerySchema>;
 
-export const pageQuerySchema = z.object({ limit, page: pageParam });
+export const pageQuerySchema = z.object({ limit, page: textParam });
 export type PageQuery = z.infer<typeof pageQuerySchema>;
 
-export const environmentListQuerySchema = z.object({ include_archived: flagParam, limit, page: pageParam });
+export const environmentListQuerySchema = z.object({ include_archived: flagParam, limit, page: textParam });
 export type EnvironmentListQuery = z.infer<typeof environmentListQuerySchema>;
 
 export const modelListQuerySchema = z.object({
@@ -50,7 +50,7 @@ export const sessionListQuerySchema = z
     order: enumParam(ORDERS),
     statuses: listParam(SESSION_STATUSES),
     limit,
-    page: pageParam,
+    page: textParam,
   })
   .refine((query) => query.agent_version === undefined || query.agent_id !== undefined, {
     path: ["agent_version"],
@@ -65,7 +65,7 @@ export const eventListQuerySchema = z.strictObject(
     order: enumParam(ORDERS),
     types: listParam(EVENT_FILTER_TYPES),
     limit: numberParam(1, EVENTS_PAGE_SIZE_MAX),
-    page: pageParam,
+    page: textParam,
   },
   {
     error: (issue) =>
@@ -76,12 +76,12 @@ export const eventListQuerySchema = z.strictObject(
 );
 export type EventListQuery = z.infer<typeof eventListQuerySchema>;
 
-export const threadEventListQuerySchema = z.object({ limit: numberParam(1, EVENTS_PAGE_SIZE_MAX), page: pageParam });
+export const threadEventListQuerySchema = z.object({ limit: numberParam(1, EVENTS_PAGE_SIZE_MAX), page: textParam });
 
 export const threadListQuerySchema = z.object({
   statuses: listParam(SESSION_STATUSES),
   limit: numberParam(1, THREADS_PAGE_SIZE_MAX),
-  page: pageParam,
+  page: textParam,
 });
 export type ThreadListQuery = z.infer<typeof threadListQuerySchema>;
 

@@ -43,7 +43,6 @@ export const timeParam = one
   .transform((text) => new Date(text))
   .optional();
 
-export const pageParam = textParam;
 /** `created_at[gte]` and its like, for the operators a list has. */
 export const createdAtParams = {
   "created_at[gt]": timeParam,

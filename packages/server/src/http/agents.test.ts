@@ -1,5 +1,5 @@
 import { Anthropic } from "@anthropic-ai/sdk";
-import type { AgentCreateParams } from "@anthropic-ai/sdk/resources/beta/agents/agents";
+import type { AgentCreateParams, BetaManagedAgentsCustomTool } from "@anthropic-ai/sdk/resources/beta/agents/agents";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type TestServer, startTestServer } from "./http-server.fixture.ts";
 
@@ -59,6 +59,10 @@ test("a new agent has version 1 and every field resolved", async () => {
   expect(await client.beta.agents.retrieve(agent.id)).toEqual(agent);
 });
 
+const custom = (name: string, schema: object = { type: "object" }) =>
+  ({ type: "custom", name, description: "d", input_schema: schema }) as BetaManagedAgentsCustomTool;
+const DEPLOY = custom("deploy", { type: "object", properties: { env: { type: "string" } }, required: ["env"] });
+
 test("toolsets are resolved: defaults, every config entry, shorthands", async () => {
   const agent = await create({
     mcp_servers: [{ type: "url", name: "gh", url: "https://mcp.example.com/x" }],
@@ -81,12 +85,7 @@ test("toolsets are resolved: defaults, every config entry, shorthands", async ()
         ],
       },
       { type: "mcp_toolset", mcp_server_name: "gh", configs: [{ name: "issues", permission_policy: ALLOW }] },
-      {
-        type: "custom",
-        name: "deploy",
-        description: "Deploys",
-        input_schema: { type: "object", properties: { env: { type: "string" } }, required: ["env"] },
-      },
+      DEPLOY,
     ],
   });
   expect(agent.tools).toEqual([
@@ -122,21 +121,10 @@ test("toolsets are resolved: defaults, every config entry, shorthands", async ()
       default_config: { enabled: true, permission_policy: ASK },
       configs: [{ name: "issues", enabled: true, permission_policy: ALLOW }],
     },
-    {
-      type: "custom",
-      name: "deploy",
-      description: "Deploys",
-      input_schema: { type: "object", properties: { env: { type: "string" } }, required: ["env"] },
-    },
+    DEPLOY,
   ]);
 });
 
-const custom = (name: string, schema: object = { type: "object" }) => ({
-  type: "custom",
-  name,
-  description: "d",
-  input_schema: schema,
-});
 const server1 = { type: "url", name: "s", url: "https://s.example.com" };
 const REFUSED: [string, Record<string, unknown>, RegExp][] = [
   ["no name", { name: undefined }, /^name: Field required$/],

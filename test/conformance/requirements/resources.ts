@@ -33,7 +33,7 @@ export const RESOURCES = {
   "agents.list-filter": ["contract §3", "created_at[gte] and [lte] are inclusive."],
   "agents.snapshot": ["semantics §2", "A later update never changes a session that exists."],
   "agents.unknown-id": ["contract §1.7", "An unknown id: 404 not_found_error."],
-  "agents.skills-unknown": ["contract P3.2", "A skill that does not exist here is refused, never dropped."],
+  "agents.skills": ["contract §3", "Skills are kept with their version; one left out is resolved."],
 
   "environments.name-only": ["semantics §3", "A name is enough: cloud, unrestricted, empty packages."],
   "environments.limited-defaults": ["contract §4", "limited: allow_* default to false, allowed_hosts to []."],

@@ -33,8 +33,8 @@ const KNOWN: readonly Known[] = [
   ["claude-opus-4-7", "opus", "Claude Opus 4.7", WITH_XHIGH, FAST],
   ["claude-opus-4-6", "opus", "Claude Opus 4.6", TO_MAX, FAST],
   ["claude-sonnet-4-6", "sonnet", "Claude Sonnet 4.6", TO_MAX, STANDARD],
-  ["claude-haiku-4-5-20251001", "haiku", "Claude Haiku 4.5", NO_EFFORT, STANDARD, ["claude-haiku-4-5"]],
   ["claude-opus-4-5-20251101", "opus", "Claude Opus 4.5", TO_MAX, STANDARD, ["claude-opus-4-5"]],
+  ["claude-haiku-4-5-20251001", "haiku", "Claude Haiku 4.5", NO_EFFORT, STANDARD, ["claude-haiku-4-5"]],
   ["claude-sonnet-4-5-20250929", "sonnet", "Claude Sonnet 4.5", NO_EFFORT, STANDARD, ["claude-sonnet-4-5"]],
 ];
 

@@ -13,11 +13,17 @@ const STATUS_REFUSED = 41;
 
 /**
  * Every script starts like this: `$t` is the target with all links resolved, inside the sandbox, and lies in one of the
- * session's own directories. A link that is swapped afterwards leads to nothing but what the sandbox sees anyway.
+ * session's own directories, which follow it as arguments. A link that is swapped afterwards leads to nothing but what
+ * the sandbox sees anyway.
  */
 const RESOLVE = `
 t=$(realpath -m -- "$1") || exit ${STATUS_REFUSED}
-case $t/ in ${ROOTS.map((root) => `${root}/*`).join("|")}) ;; *) exit ${STATUS_REFUSED};; esac
+shift
+inside=
+for root; do
+  case $t/ in "$(realpath -m -- "$root")"/*) inside=1;; esac
+done
+[ -n "$inside" ] || exit ${STATUS_REFUSED}
 `;
 const READ = `${RESOLVE}[ -e "$t" ] || exit ${STATUS_NOT_FOUND}\nexec cat -- "$t"`;
 const WRITE = `${RESOLVE}mkdir -p -- "$(dirname -- "$t")" && exec cat >"$t"`;
@@ -71,7 +77,7 @@ async function runScript(
   input: Uint8Array | null,
   outputBytesMax: number,
 ): Promise<Buffer> {
-  const child = await exec(["/bin/sh", "-c", script, "sh", checkSandboxPath(path)], { cwd: "/" });
+  const child = await exec(["/bin/sh", "-c", script, "sh", checkSandboxPath(path), ...ROOTS], { cwd: "/" });
   const output = collect(child.stdout, outputBytesMax);
   const message = collect(child.stderr, MESSAGE_BYTES_MAX);
   if (input !== null) child.stdin.write(input);

@@ -2,7 +2,7 @@ import { SandboxError, type Sandbox, type SandboxDriver, type SandboxLimits, typ
 import { PooledSandbox } from "./pooled-sandbox.ts";
 import { Slots } from "./slots.ts";
 import { OutputMeter } from "./tool-server/output-meter.ts";
-import { ToolClient } from "./tool-server/tool-client.ts";
+import { ToolClient, type SharedBounds } from "./tool-server/tool-client.ts";
 import { defaultOwners, openVolumes, type Volumes } from "./volumes.ts";
 
 export const DEFAULT_LIMITS: SandboxLimits = {
@@ -109,8 +109,7 @@ class Pool implements SandboxPool {
   readonly #volumes: Volumes;
   readonly #options: Required<Omit<PoolOptions, "limits">> & { limits: SandboxLimits };
   readonly #live: Slots;
-  readonly #starts: Slots;
-  readonly #meter = new OutputMeter();
+  readonly #bounds: SharedBounds;
   readonly #entries = new Map<string, Entry>();
   readonly #warm: PooledSandbox[] = [];
   #filling: Promise<void> | null = null;
@@ -121,7 +120,8 @@ class Pool implements SandboxPool {
     this.#volumes = volumes;
     this.#options = { env: {}, onProblem: () => {}, ...POOL_DEFAULTS, ...options, limits: { ...DEFAULT_LIMITS, ...options.limits } };
     this.#live = new Slots(this.#options.liveMax, this.#options.queueMax);
-    this.#starts = new Slots(this.#options.startingMax, this.#options.queueMax);
+    const starts = new Slots(this.#options.startingMax, this.#options.queueMax);
+    this.#bounds = { meter: new OutputMeter(), starts };
   }
 
   async claim(sessionId: string, volumeId: string | null): Promise<ClaimedSandbox> {
@@ -170,19 +170,18 @@ class Pool implements SandboxPool {
       active: count("active"),
       idle: count("idle"),
       paused: count("paused"),
-      starting: this.#starts.taken,
-      queued: this.#live.queued + this.#starts.queued,
+      starting: this.#bounds.starts.taken,
+      queued: this.#live.queued + this.#bounds.starts.queued,
     };
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#filling;
-    const sessions = [...this.#entries.keys()];
-    await Promise.all(sessions.map((sessionId) => this.discard(sessionId).catch(() => undefined)));
-    for (const warm of this.#warm.splice(0)) {
-      await warm.destroy();
-      await this.#volumes.remove(warm.volume.id);
+    const endings = [...this.#entries.keys()].map((sessionId) => this.discard(sessionId));
+    const warm = this.#warm.splice(0).map((pooled) => this.#removeUnclaimed(pooled));
+    for (const ending of await Promise.allSettled([...endings, ...warm])) {
+      if (ending.status === "rejected" && !isClosedError(ending.reason)) this.#options.onProblem(asError(ending.reason));
     }
   }
 
@@ -203,15 +202,21 @@ class Pool implements SandboxPool {
   }
 
   #wantsWarm(): boolean {
-    const isBusy = this.#live.queued > 0 || this.#starts.queued > 0 || this.#starts.taken > 0;
+    const isBusy = this.#live.queued > 0 || this.#bounds.starts.queued > 0 || this.#bounds.starts.taken > 0;
     return !this.#isClosed && !isBusy && this.#warm.length < this.#options.warmCount;
   }
 
   async #addWarm(): Promise<void> {
     if (!this.#live.tryTake()) return;
-    const volume = await this.#volumes.create();
-    const withFileTools = this.#warm.length < this.#options.warmFileToolsCount;
-    this.#warm.push(await this.#start(volume, { shell: true, fileTools: withFileTools }));
+    const volume = await this.#givingBack(this.#volumes.create());
+    const pooled = await this.#start(volume);
+    try {
+      await pooled.tools.warm({ shell: true, fileTools: this.#warm.length < this.#options.warmFileToolsCount });
+      this.#warm.push(pooled);
+    } catch (error) {
+      await this.#removeUnclaimed(pooled);
+      throw error;
+    }
   }
 
   #addEntry(sessionId: string, volumeId: string | null): Entry {
@@ -243,8 +248,8 @@ class Pool implements SandboxPool {
       return { pooled: warm, source: "warm" };
     }
     await this.#takeLiveSlot();
-    const volume = own ?? (await this.#newVolume(sessionId).catch(this.#givingBack));
-    return { pooled: await this.#start(volume, { shell: false, fileTools: false }), source: "cold" };
+    const volume = own ?? (await this.#givingBack(this.#newVolume(sessionId)));
+    return { pooled: await this.#start(volume), source: "cold" };
   }
 
   async #newVolume(sessionId: string): Promise<Volume> {
@@ -254,31 +259,34 @@ class Pool implements SandboxPool {
   }
 
   /** The caller has taken a live slot; it is given back when the sandbox is gone. */
-  async #start(volume: Volume, warm: { shell: boolean; fileTools: boolean }): Promise<PooledSandbox> {
-    await this.#starts.take().catch(this.#givingBack);
+  async #start(volume: Volume): Promise<PooledSandbox> {
+    const { limits, env, onProblem } = this.#options;
+    let sandbox: Sandbox;
     try {
-      const sandbox = await this.#driver
-        .create({ volume, limits: this.#options.limits, env: this.#options.env, egressSocketPath: null })
-        .catch(this.#givingBack);
-      void sandbox.gone.then(() => this.#live.give());
-      const tools = new ToolClient(sandbox, this.#meter);
-      await tools.warm(warm);
-      return new PooledSandbox(volume, sandbox, tools, this.#options, this.#options.onProblem);
-    } finally {
-      this.#starts.give();
+      sandbox = await this.#driver.create({ volume, limits, env, egressSocketPath: null });
+    } catch (error) {
+      this.#live.give();
+      throw error;
     }
+    void sandbox.gone.then(() => this.#live.give());
+    return new PooledSandbox(volume, sandbox, new ToolClient(sandbox, this.#bounds), this.#options, onProblem);
   }
-
-  readonly #givingBack = (error: unknown): never => {
-    this.#live.give();
-    throw error;
-  };
 
   async #takeLiveSlot(): Promise<void> {
     const slot = this.#live.take();
     this.#makeRoom();
     await slot;
-    if (this.#isClosed) this.#givingBack(closedError());
+    if (!this.#isClosed) return;
+    this.#live.give();
+    throw closedError();
+  }
+
+  /** The live slot that the caller has taken is free again when `work` fails. */
+  async #givingBack<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      this.#live.give();
+      throw error;
+    });
   }
 
   /** Destroys, for those who wait, what is used least: the longest idle first, then warm ones. */
@@ -296,12 +304,13 @@ class Pool implements SandboxPool {
 
   async #evict(victim: PooledSandbox): Promise<void> {
     const isClaimed = [...this.#entries.values()].some(({ pooled }) => pooled === victim);
-    try {
-      await victim.destroy();
-      if (!isClaimed) await this.#volumes.remove(victim.volume.id);
-    } catch (error) {
-      this.#options.onProblem(asError(error));
-    }
+    const ending = isClaimed ? victim.destroy() : this.#removeUnclaimed(victim);
+    await ending.catch((error: unknown) => this.#options.onProblem(asError(error)));
+  }
+
+  async #removeUnclaimed(pooled: PooledSandbox): Promise<void> {
+    await pooled.destroy();
+    await this.#volumes.remove(pooled.volume.id);
   }
 
   #refuseWhenClosed(): void {
@@ -309,8 +318,14 @@ class Pool implements SandboxPool {
   }
 }
 
+const CLOSED_MESSAGE = "the pool is closed";
+
 function closedError(): SandboxError {
-  return new SandboxError("unavailable", "the pool is closed");
+  return new SandboxError("unavailable", CLOSED_MESSAGE);
+}
+
+function isClosedError(error: unknown): boolean {
+  return error instanceof SandboxError && error.message === CLOSED_MESSAGE;
 }
 
 function asError(error: unknown): Error {

@@ -42,10 +42,14 @@ export class PooledSandbox {
   async use(): Promise<boolean> {
     const wasPaused = this.#state === "paused";
     if (this.#state !== "destroyed") this.#become("active");
-    await this.#change(async () => {
-      if (wasPaused) await this.sandbox.resume();
-    });
+    if (wasPaused) await this.#change(() => this.sandbox.resume()).catch((error: unknown) => this.#giveUp(error));
     return this.state !== "destroyed";
+  }
+
+  /** What can neither be paused nor resumed is of no use to anybody. */
+  async #giveUp(error: unknown): Promise<void> {
+    this.#onProblem(error instanceof Error ? error : new Error(String(error)));
+    await this.destroy();
   }
 
   letIdle(): void {
@@ -67,7 +71,7 @@ export class PooledSandbox {
     }
     this.#become("paused");
     this.#after(this.#times.destroyAfterMs, () => this.destroy());
-    await this.#change(() => this.sandbox.pause());
+    await this.#change(() => this.sandbox.pause()).catch((error: unknown) => this.#giveUp(error));
   }
 
   #become(state: "active" | "idle" | "paused" | "destroyed"): void {

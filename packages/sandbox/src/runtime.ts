@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, copyFile, link, mkdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, link, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VERSION as SDK_VERSION } from "@anthropic-ai/sdk/version";
+import { makeDir, PASSAGE_MODE } from "./make-dir.ts";
+import { bundleToolServer } from "./bundle-tool-server.ts";
 
 /** Raise it when the content of the runtime directory changes for a reason the key below does not see. */
 const RUNTIME_FORMAT = 1;
-const TOOL_SERVER_ENTRY = fileURLToPath(new URL("./tool-server/main.ts", import.meta.url));
+const SOURCES = ["./tool-server/main.ts", "./bundle-tool-server.ts"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 const BASH = "/bin/bash";
 
 /** What is mounted read-only into sandboxes at `/opt/sandbox0`, as a host directory. */
@@ -26,7 +28,7 @@ export async function prepareRuntime(parent: string): Promise<Runtime> {
   const dir = join(parent, await runtimeKey());
   const runtime: Runtime = { dir, bashPath: join(dir, "bin/bash") };
   if (await exists(join(dir, "tool-server.cjs"))) return runtime;
-  await mkdir(parent, { recursive: true, mode: 0o755 });
+  makeDir(parent, PASSAGE_MODE);
   const draft = `${dir}.${process.pid}.draft`;
   await rm(draft, { recursive: true, force: true });
   await makeRuntime(draft);
@@ -41,14 +43,21 @@ export async function prepareRuntime(parent: string): Promise<Runtime> {
 }
 
 async function runtimeKey(): Promise<string> {
-  const [node, bash, entry] = await Promise.all([stat(process.execPath), stat(BASH), readFile(TOOL_SERVER_ENTRY)]);
+  const [node, bash] = await Promise.all([stat(process.execPath), stat(BASH)]);
+  const sources = await Promise.all(SOURCES.map((path) => readFile(path)));
   const facts = [RUNTIME_FORMAT, SDK_VERSION, process.version, node.size, node.mtimeMs, bash.size, bash.mtimeMs];
-  return createHash("sha256").update(JSON.stringify(facts)).update(entry).digest("hex").slice(0, 16);
+  return createHash("sha256").update(JSON.stringify(facts)).update(Buffer.concat(sources)).digest("hex").slice(0, 16);
 }
 
 async function makeRuntime(dir: string): Promise<void> {
-  await mkdir(join(dir, "bin"), { recursive: true, mode: 0o755 });
-  await Promise.all([bundleToolServer(join(dir, "tool-server.cjs")), copyNode(join(dir, "bin/node")), copyBash(join(dir, "bin/bash"))]);
+  makeDir(dir, 0o755);
+  makeDir(join(dir, "bin"), 0o755);
+  await Promise.all([writeToolServer(join(dir, "tool-server.cjs")), copyNode(join(dir, "bin/node")), copyBash(join(dir, "bin/bash"))]);
+}
+
+async function writeToolServer(target: string): Promise<void> {
+  await writeFile(target, await bundleToolServer());
+  await chmod(target, 0o644);
 }
 
 /** A hard link where possible: the file has 120 MB. */
@@ -71,14 +80,6 @@ async function copyNode(target: string): Promise<void> {
 async function copyBash(target: string): Promise<void> {
   await copyFile(await realpath(BASH), target);
   await chmod(target, 0o111);
-}
-
-async function bundleToolServer(target: string): Promise<void> {
-  const { rolldown } = await import("rolldown");
-  const build = await rolldown({ input: TOOL_SERVER_ENTRY, platform: "node", treeshake: { moduleSideEffects: false }, logLevel: "silent" });
-  const { output } = await build.generate({ format: "cjs", minify: true, codeSplitting: false });
-  await build.close();
-  await writeFile(target, output[0].code, { mode: 0o644 });
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { chmod, chown, mkdir, readdir, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chown, readdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
+import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
   type Finding,
@@ -15,7 +16,7 @@ import { prepareRuntime } from "../runtime.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
-import { checkHost, finding, findHostTools, isRoot, seccompArch, systemDirs, type SandboxUser } from "./host.ts";
+import { checkHost, finding, findHostTools, isReachableForAll, isRoot, seccompArch, systemDirs, type SandboxUser } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { seccompFilter } from "./seccomp.ts";
@@ -23,7 +24,7 @@ import { seccompFilter } from "./seccomp.ts";
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
 export interface BubblewrapOptions {
-  /** Host directory for what the driver keeps: the runtime and the sandboxes' temporary files. */
+  /** Absolute host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
   dir: string;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
@@ -80,11 +81,14 @@ class BubblewrapDriver implements SandboxDriver {
   async create(spec: SandboxSpec): Promise<Sandbox> {
     const { host, cgroups, diskWatch } = await this.#prepare();
     const user = await this.#userOf(spec.volume.path);
+    if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
+      throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
+    }
     const id = `${this.#instance}.${++this.#count}`;
     const runDir = join(this.#sandboxesDir, id);
     const tempDir = join(runDir, "tmp");
-    await mkdir(tempDir, { recursive: true });
-    await chmod(tempDir, 0o1777);
+    makeDir(runDir, PASSAGE_MODE);
+    makeDir(tempDir, 0o1777);
     if (user !== null) await chown(tempDir, user.uid, user.gid);
     const cgroup = cgroups.create(id, spec.limits);
     return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers: cgroups.powers, diskWatch, runDir, tempDir });
@@ -100,11 +104,12 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async #makePrepared(): Promise<Prepared> {
-    const [tools, arch, problems] = await Promise.all([findHostTools(), seccompArch(), checkHost()]);
-    const problem = problems.find(({ ok }) => !ok);
+    const [tools, arch] = [findHostTools(), seccompArch()];
+    const problem = (await checkHost()).find(({ ok }) => !ok);
     if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
     const { dir, onProblem = () => {} } = this.#options;
-    await mkdir(this.#sandboxesDir, { recursive: true, mode: 0o711 });
+    makeDir(dir, PASSAGE_MODE);
+    makeDir(this.#sandboxesDir, PASSAGE_MODE);
     const etcDir = join(dir, "etc");
     const seccompPath = join(dir, `seccomp-${arch}.bpf`);
     const cgroups = openCgroupHost(CGROUP_ROOT, readOwnGroups());
@@ -116,7 +121,8 @@ class BubblewrapDriver implements SandboxDriver {
       this.#sweepRunDirs(),
     ]);
     const sharedEtc = SHARED_ETC_DIRS.filter((name) => existsSync(join("/etc", name)));
-    const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc };
+    const hiddenDir = isRoot() && !isReachableForAll(dirname(dir)) ? dir : null;
+    const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc, hiddenDir };
     return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
   }
 

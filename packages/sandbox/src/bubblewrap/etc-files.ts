@@ -1,6 +1,7 @@
-import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HOME_DIR } from "../layout.ts";
+import { makeDir } from "../make-dir.ts";
 
 /** The user that commands run as, inside; what it is on the host is another number (see `SandboxUser`). */
 export const INNER_UID = 1000;
@@ -42,8 +43,11 @@ const FILES: Readonly<Record<string, string>> = {
  * @param hostEtc where the copied files come from (`/etc`)
  */
 export async function writeEtc(dir: string, hostEtc: string): Promise<void> {
-  for (const name of ["ssl", ...SHARED_ETC_DIRS]) await mkdir(join(dir, name), { recursive: true, mode: 0o755 });
-  for (const [name, content] of Object.entries(FILES)) await writeFile(join(dir, name), content, { mode: 0o644 });
+  for (const name of ["", "ssl", ...SHARED_ETC_DIRS]) makeDir(join(dir, name), 0o755);
+  for (const [name, content] of Object.entries(FILES)) {
+    await writeFile(join(dir, name), content);
+    await chmod(join(dir, name), 0o644);
+  }
   for (const name of COPIED_FILES) await ignoring("ENOENT", copyFile(join(hostEtc, name), join(dir, name)));
   await ignoring("EEXIST", symlink("/proc/self/mounts", join(dir, "mtab")));
 }

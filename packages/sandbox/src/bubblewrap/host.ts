@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
-import { constants, existsSync, readlinkSync, lstatSync } from "node:fs";
+import { constants, existsSync, lstatSync, readlinkSync, statSync } from "node:fs";
 import { access, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Finding } from "../port.ts";
 import type { SeccompArch } from "./seccomp.ts";
@@ -20,8 +21,6 @@ export interface HostTools {
   bwrap: string;
   /** Needed by root only. */
   setpriv: string | null;
-  /** `bwrap` can mount an open directory, so no user needs to be able to walk to it. */
-  bindsByDescriptor: boolean;
 }
 
 /** The user that bwrap runs as on the host: the volume's owner. */
@@ -39,16 +38,22 @@ export function seccompArch(): SeccompArch | null {
 }
 
 /** What this machine has; `null` where bwrap is missing. */
-export async function findHostTools(): Promise<HostTools | null> {
+export function findHostTools(): HostTools | null {
   const bwrap = firstThatExists(BWRAP_PATHS);
-  if (bwrap === null) return null;
-  const help = await bwrapHelp(bwrap);
-  return { bwrap, setpriv: firstThatExists(SETPRIV_PATHS), bindsByDescriptor: help.includes("--ro-bind-fd") };
+  return bwrap === null ? null : { bwrap, setpriv: firstThatExists(SETPRIV_PATHS) };
 }
 
 async function bwrapHelp(bwrap: string): Promise<string> {
   const { stdout } = await run(bwrap, ["--help"], { env: HELPER_ENV, timeout: PROBE_TIMEOUT_MS });
   return stdout;
+}
+
+/** Whether any user can walk to the directory. */
+export function isReachableForAll(dir: string): boolean {
+  for (let path = dir; ; path = dirname(path)) {
+    if ((statSync(path).mode & 0o001) === 0) return false;
+    if (path === "/") return true;
+  }
 }
 
 /** Top-level names that belong to the system, as bwrap arguments. On merged systems they are links into /usr. */

@@ -9,27 +9,32 @@ import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;
-/** Unit of `ulimit -f` in a POSIX shell. */
-const ULIMIT_BLOCK_BYTES = 512;
+/** Unit of `ulimit -f` in bash. */
+const ULIMIT_BLOCK_BYTES = 1024;
 /** The kernel prefers a sandbox to the server when the whole machine runs out of memory. */
 const OOM_SCORE_ADJUST = 500;
-/** Exit status of the launcher when it could not enter the control groups. */
+/** Of the launcher and bwrap, after their stdio. */
+const SECCOMP_FD = 3;
+/** Exit status of the launcher when it could not set things up. */
 const LAUNCH_FAILED = 125;
 
 /**
- * Runs before bwrap, as the server's user: enters the control groups, so that not one process of the sandbox is ever
- * outside them, and sets the limits that are inherited.
+ * Runs before bwrap, as the server's user: shows the driver's directory at a place that everybody can reach, enters the control groups, so that not one process of the sandbox is ever
+ * outside them, sets the limits that are inherited, and closes what the server itself has inherited from its parent.
+ * A limit that cannot be raised is lower already.
  */
 const LAUNCH_SCRIPT = `
-groups=$1; shift
-while [ "$groups" -gt 0 ]; do
+[[ -z $1 ]] || mount --rbind -- "$1" "$2" || exit ${LAUNCH_FAILED}
+groups=$3; shift 3
+while [[ $groups -gt 0 ]]; do
   echo 0 >"$1" || exit ${LAUNCH_FAILED}
   shift; groups=$((groups - 1))
 done
-echo ${OOM_SCORE_ADJUST} >/proc/self/oom_score_adj
-ulimit -c 0
-ulimit -n "$1"
-ulimit -f "$2"
+{ echo ${OOM_SCORE_ADJUST} >/proc/self/oom_score_adj; ulimit -c 0; ulimit -n "$1"; ulimit -f "$2"; } 2>/dev/null
+for fd in /proc/self/fd/*; do
+  fd=\${fd##*/}
+  if [[ $fd -gt ${SECCOMP_FD} ]]; then eval "exec $fd>&-"; fi
+done
 shift 2
 exec "$@"`;
 
@@ -46,6 +51,8 @@ export interface LaunchHost {
   systemArgs: readonly string[];
   /** Host directories of `SHARED_ETC_DIRS` that exist. */
   sharedEtc: readonly string[];
+  /** The driver's directory, when the users that sandboxes run as cannot walk to it (`/root` is closed, say). */
+  hiddenDir: string | null;
 }
 
 export interface LaunchPlan {
@@ -63,37 +70,25 @@ export interface LaunchPlan {
   needsInnerLimits: boolean;
 }
 
+/** Where a hidden directory is shown: in a mount namespace of the launcher's own, so nobody else sees it there. */
+const SHOWN_AT = "/mnt";
+
 /** Starts a command in namespaces of its own; its stdio are pipes, and it dies with this process. */
 export function launch(host: LaunchHost, plan: LaunchPlan): ChildProcess {
-  const descriptors: number[] = [];
-  const open = (path: string): string => {
-    descriptors.push(openSync(path, "r"));
-    return String(2 + descriptors.length);
-  };
+  const seccomp = openSync(host.seccompPath, "r");
   try {
-    const args = [
-      ...groupArgs(plan),
-      ...userArgs(host, plan),
-      host.tools.bwrap,
-      ...namespaceArgs(),
-      "--seccomp",
-      open(host.seccompPath),
-      ...mountArgs(host, plan, open),
-      ...envArgs(plan),
-      "--",
-      ...innerCommand(plan),
-    ];
-    return spawn("/bin/sh", ["-c", LAUNCH_SCRIPT, "sandbox0", ...args], {
-      stdio: ["pipe", "pipe", "pipe", ...descriptors],
-      env: { ...HELPER_ENV },
-      cwd: "/",
-    });
+    const bwrap = [host.tools.bwrap, ...namespaceArgs(), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan), ...envArgs(plan)];
+    const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
+    const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap, "--", ...innerCommand(plan)];
+    const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
+    const [file = "", ...rest] = host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
+    return spawn(file, rest, { stdio: ["pipe", "pipe", "pipe", seccomp], env: { ...HELPER_ENV }, cwd: "/" });
   } finally {
-    for (const descriptor of descriptors) closeSync(descriptor);
+    closeSync(seccomp);
   }
 }
 
-function groupArgs(plan: LaunchPlan): string[] {
+function limitArgs(plan: LaunchPlan): string[] {
   const blocks = Math.max(1, Math.floor(plan.limits.diskBytesMax / ULIMIT_BLOCK_BYTES));
   return [String(plan.procsFiles.length), ...plan.procsFiles, String(plan.limits.openFilesMax), String(blocks)];
 }
@@ -112,30 +107,29 @@ function namespaceArgs(): string[] {
   ];
 }
 
-/**
- * Root mounts directories by descriptor: the sandbox's user need not be able to walk to them. The server's own user
- * always can, and cannot open its own bash, which is not readable.
- */
-function mountArgs(host: LaunchHost, plan: LaunchPlan, open: (path: string) => string): string[] {
-  const byDescriptor = host.tools.bindsByDescriptor && plan.user !== null;
-  const bind = (path: string, at: string, writable: boolean): string[] => {
-    const option = writable ? "--bind" : "--ro-bind";
-    return byDescriptor ? [`${option}-fd`, open(path), at] : [option, path, at];
-  };
+function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
+  const bind = (path: string, at: string, writable: boolean): string[] => [writable ? "--bind" : "--ro-bind", shownPath(host, path), at];
   return [
     ...host.systemArgs,
     ...bind(host.etcDir, "/etc", false),
     ...host.sharedEtc.flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
     ...bind(host.runtime.dir, RUNTIME_DIR, false),
     ...bind(host.runtime.bashPath, "/usr/bin/bash", false),
-    ...["--proc", "/proc", "--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
+    // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
+    ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
+    ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
     ...bind(plan.tempDir, TEMP_DIR, true),
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
     ...["--symlink", "../tmp", "/var/tmp", "--dir", "/run"],
-    ...(plan.egressSocketPath === null ? [] : ["--bind", plan.egressSocketPath, EGRESS_SOCKET_PATH]),
+    ...(plan.egressSocketPath === null ? [] : bind(plan.egressSocketPath, EGRESS_SOCKET_PATH, true)),
     // bwrap makes both as writable memory file systems.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ];
+}
+
+function shownPath(host: LaunchHost, path: string): string {
+  const { hiddenDir } = host;
+  return hiddenDir !== null && path.startsWith(`${hiddenDir}/`) ? `${SHOWN_AT}${path.slice(hiddenDir.length)}` : path;
 }
 
 function envArgs(plan: LaunchPlan): string[] {

@@ -1,18 +1,25 @@
 import { HOME_DIR, NODE_PATH, TEMP_DIR, TOOL_SERVER_PATH, UPLOADS_DIR, WORKSPACE_DIR } from "../layout.ts";
-import type { Sandbox, SandboxProcess } from "../port.ts";
-import type { AnswerMessage, CallMessage, CancelMessage, ToolServerSetup } from "./messages.ts";
+import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
+import { collectStart } from "./collect-start.ts";
+import { READY_ID, type AnswerMessage, type CallMessage, type CancelMessage } from "./messages.ts";
 
 /** A longer line is not an answer of ours: the longest is a 256 KiB file with every character escaped. */
 const LINE_BYTES_MAX = 4 * 1024 * 1024;
 const HEAP_MIB_MAX = 512;
 
-const SETUP: ToolServerSetup = {
-  workdir: WORKSPACE_DIR,
-  allowedRoots: ["/mnt/session", "/mnt/memory", TEMP_DIR, HOME_DIR],
-  readOnlyRoots: [UPLOADS_DIR],
-};
-/** On SIGUSR1 Node would open a debugger port, and whoever talks to it runs code in the server. */
-const COMMAND = [NODE_PATH, "--disable-sigusr1", `--max-old-space-size=${HEAP_MIB_MAX}`, TOOL_SERVER_PATH, JSON.stringify(SETUP)];
+/** Besides the working directory. */
+const ALLOWED_ROOTS = ["/mnt/session", "/mnt/memory", TEMP_DIR, HOME_DIR];
+
+const COMMAND = [
+  NODE_PATH,
+  // On SIGUSR1 Node would open a debugger port, and whoever talks to it runs code in the server.
+  "--disable-sigusr1",
+  `--max-old-space-size=${HEAP_MIB_MAX}`,
+  TOOL_SERVER_PATH,
+  ...["--workdir", WORKSPACE_DIR],
+  ...ALLOWED_ROOTS.flatMap((dir) => ["--allow", dir]),
+  ...["--read-only", UPLOADS_DIR],
+];
 
 export type FileToolOutcome = { type: "answered"; text: string; isError: boolean } | { type: "ended"; killedBy?: "memory" | "disk" };
 
@@ -23,18 +30,23 @@ export type FileToolOutcome = { type: "answered"; text: string; isError: boolean
 export class FileTools {
   readonly #child: SandboxProcess;
   readonly #waiting = new Map<number, (outcome: FileToolOutcome) => void>();
-  #lastId = 0;
+  #lastId = READY_ID;
   #partial: Buffer[] = [];
   #partialBytes = 0;
   #isOver = false;
 
+  /** @throws SandboxError when the server ends before it is ready */
   static async start(sandbox: Sandbox): Promise<FileTools> {
-    return new FileTools(await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR }));
+    const child = await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR });
+    const complaint = collectStart(child.stderr);
+    const fileTools = new FileTools(child);
+    const outcome = await fileTools.#wait(READY_ID);
+    if (outcome.type === "answered") return fileTools;
+    throw new SandboxError("unavailable", `the tool server did not start: ${complaint()}`);
   }
 
   private constructor(child: SandboxProcess) {
     this.#child = child;
-    child.stderr.resume();
     child.stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
     void child.exited.then((exit) => {
       this.#isOver = true;
@@ -58,11 +70,14 @@ export class FileTools {
     if (this.#isOver) return Promise.resolve({ type: "ended" });
     const id = ++this.#lastId;
     const cancel = (): void => this.#send({ cancel: id });
-    return new Promise<FileToolOutcome>((resolve) => {
-      this.#waiting.set(id, resolve);
-      this.#send({ id, name, input });
-      signal.addEventListener("abort", cancel, { once: true });
-    }).finally(() => signal.removeEventListener("abort", cancel));
+    const answer = this.#wait(id);
+    this.#send({ id, name, input });
+    signal.addEventListener("abort", cancel, { once: true });
+    return answer.finally(() => signal.removeEventListener("abort", cancel));
+  }
+
+  #wait(id: number): Promise<FileToolOutcome> {
+    return new Promise((resolve) => this.#waiting.set(id, resolve));
   }
 
   #send(message: CallMessage | CancelMessage): void {

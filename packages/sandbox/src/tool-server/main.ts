@@ -2,7 +2,8 @@
  * The tool server: runs inside the sandbox and answers file tool calls with the SDK's own implementation. It is built
  * into one file (`runtime.ts`), because loading the SDK as it is would take five times as long as everything else.
  */
-import { stderr, stdin, stdout, argv, exit } from "node:process";
+import { createReadStream, writeSync } from "node:fs";
+import { argv, exit } from "node:process";
 import {
   betaEditTool,
   betaGlobTool,
@@ -10,15 +11,25 @@ import {
   betaReadTool,
   betaWriteTool,
 } from "@anthropic-ai/sdk/tools/agent-toolset/node";
-import type { AnswerMessage, CallMessage, CancelMessage, ToolServerSetup } from "./messages.ts";
+import { READY_ID, type AnswerMessage, type CallMessage, type CancelMessage, type ToolServerSetup } from "./messages.ts";
 
-const setup = JSON.parse(argv[2] ?? "{}") as ToolServerSetup;
+// Read and written as files: `process.stdin` and `process.stdout` would load Node's network modules first.
+const [STDIN, STDOUT, STDERR] = [0, 1, 2];
+const NEWLINE = 10;
+
+const setup = readSetup(argv.slice(2));
 const tools = new Map(
   [betaReadTool, betaWriteTool, betaEditTool, betaGlobTool, betaGrepTool]
     .map((create) => create(setup))
     .map((tool) => [tool.name, tool]),
 );
 const running = new Map<number, AbortController>();
+
+function readSetup(args: readonly string[]): ToolServerSetup {
+  const valuesOf = (option: string): string[] => args.flatMap((arg, index) => (args[index - 1] === option ? [arg] : []));
+  const [workdir = "/"] = valuesOf("--workdir");
+  return { workdir, allowedRoots: valuesOf("--allow"), readOnlyRoots: valuesOf("--read-only") };
+}
 
 async function answer(call: CallMessage): Promise<AnswerMessage> {
   const tool = tools.get(call.name);
@@ -47,26 +58,30 @@ function receive(line: string): void {
     running.get(message.cancel)?.abort();
     return;
   }
-  answer(message).then(
-    (result) => stdout.write(`${JSON.stringify(result)}\n`),
-    (error: unknown) => {
-      stderr.write(`${String(error)}\n`);
-      exit(1);
-    },
-  );
+  answer(message).then(send, (error: unknown) => {
+    writeSync(STDERR, `${String(error)}\n`);
+    exit(1);
+  });
 }
 
-let partial: string[] = [];
-stdin.setEncoding("utf8");
-stdin.on("data", (chunk: string) => {
-  const lines = chunk.split("\n");
-  for (const line of lines.slice(0, -1)) {
-    partial.push(line);
-    const whole = partial.join("");
-    partial = [];
-    receive(whole);
+function send(message: AnswerMessage): void {
+  writeSync(STDOUT, `${JSON.stringify(message)}\n`);
+}
+
+async function serve(): Promise<void> {
+  let partial: Buffer[] = [];
+  for await (const chunk of createReadStream("", { fd: STDIN }) as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let newline = chunk.indexOf(NEWLINE); newline >= 0; newline = chunk.indexOf(NEWLINE, start)) {
+      receive(Buffer.concat([...partial, chunk.subarray(start, newline)]).toString("utf8"));
+      partial = [];
+      start = newline + 1;
+    }
+    partial.push(chunk.subarray(start));
   }
-  partial.push(lines.at(-1) ?? "");
-});
-// The client is gone: there is nobody to answer.
-stdin.on("end", () => exit(0));
+  // The client is gone: there is nobody to answer.
+  exit(0);
+}
+
+send({ id: READY_ID, text: "", isError: false });
+void serve();

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
 import { WORKSPACE_DIR } from "../layout.ts";
-import type { Sandbox, SandboxProcess } from "../port.ts";
+import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
+import { collectStart } from "./collect-start.ts";
 
 /** After the marker: an exit status and a newline. */
 const STATUS_CHARS_MAX = 8;
@@ -22,14 +23,18 @@ export class Shell {
   readonly #child: SandboxProcess;
   #isOver = false;
 
+  /** @throws SandboxError when the shell ends before it is ready */
   static async start(sandbox: Sandbox): Promise<Shell> {
-    return new Shell(await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env: SHELL_ENV }));
+    const child = await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env: SHELL_ENV });
+    const complaint = collectStart(child.stderr);
+    const shell = new Shell(child);
+    const outcome = await shell.run(":", ignoreOutput);
+    if (outcome.type === "exited") return shell;
+    throw new SandboxError("unavailable", `the shell did not start: ${complaint()}`);
   }
 
   private constructor(child: SandboxProcess) {
     this.#child = child;
-    // Commands are told to write to stdout: on stderr is only what bash says about itself.
-    child.stderr.resume();
     void child.exited.then(() => {
       this.#isOver = true;
     });
@@ -57,6 +62,8 @@ export class Shell {
     return exit.killedBy === undefined ? { type: "ended" } : { type: "ended", killedBy: exit.killedBy };
   }
 }
+
+async function ignoreOutput(): Promise<void> {}
 
 /**
  * The marker is broken in two so that it is not in what the shell may echo (`set -v`, `set -x`). `eval` keeps a syntax

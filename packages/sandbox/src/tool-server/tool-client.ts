@@ -1,8 +1,11 @@
+import { randomUUID } from "node:crypto";
 import type { ResultContent } from "@sandbox0/protocol";
 import type { Sandbox } from "../port.ts";
+import type { Slots } from "../slots.ts";
+import { CallLimit } from "./call-limit.ts";
 import { FileTools, type FileToolOutcome } from "./file-tools.ts";
 import { OutputCapture } from "./output-capture.ts";
-import { OutputMeter } from "./output-meter.ts";
+import type { OutputMeter } from "./output-meter.ts";
 import { PREVIEW_HEAD_CHARS, PREVIEW_TAIL_CHARS, previewText, RESULT_CHARS_MAX } from "./result-text.ts";
 import { Shell, type ShellOutcome } from "./shell.ts";
 import { Spill } from "./spill.ts";
@@ -32,6 +35,13 @@ export interface CallOptions {
   callId?: string;
 }
 
+/** What the tool clients of one server share. */
+export interface SharedBounds {
+  meter: OutputMeter;
+  /** Held by each start of a process in a sandbox until it is ready: starts take the processor, and wait in line. */
+  starts: Slots;
+}
+
 /**
  * The built-in tools of one sandbox (contract §3.2, semantics §7). Calls may run at the same time; bash commands wait
  * for each other, because they share a shell. What the tool did wrong, or the sandbox, is an error result: `call`
@@ -39,16 +49,15 @@ export interface CallOptions {
  */
 export class ToolClient {
   readonly #sandbox: Sandbox;
-  readonly #meter: OutputMeter;
+  readonly #bounds: SharedBounds;
   #shell: Promise<Shell> | null = null;
   #fileTools: Promise<FileTools> | null = null;
   #shellFree: Promise<unknown> = Promise.resolve();
   #calls = 0;
-  #callCount = 0;
 
-  constructor(sandbox: Sandbox, meter: OutputMeter = new OutputMeter()) {
+  constructor(sandbox: Sandbox, bounds: SharedBounds) {
     this.#sandbox = sandbox;
-    this.#meter = meter;
+    this.#bounds = bounds;
   }
 
   /** Calls that run or wait now. */
@@ -68,7 +77,7 @@ export class ToolClient {
     if (!checked.ok) return failure(checked.message);
     if (this.#calls >= CALLS_MAX) return failure(`${name}: too many calls at once (${CALLS_MAX})`);
     this.#calls++;
-    const callId = safeName(options.callId) ?? `call-${++this.#callCount}`;
+    const callId = safeName(options.callId) ?? `call-${randomUUID()}`;
     const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
     const limit = new CallLimit(timeoutMs, options.signal);
     try {
@@ -127,7 +136,7 @@ export class ToolClient {
   #metered(capture: OutputCapture): (bytes: Buffer) => Promise<void> {
     let already = 0;
     return async (bytes) => {
-      await this.#meter.take(bytes.length, already);
+      await this.#bounds.meter.take(bytes.length, already);
       already += bytes.length;
       await capture.add(bytes);
     };
@@ -160,7 +169,7 @@ export class ToolClient {
 
   async #startShell(): Promise<Shell> {
     if (this.#shell !== null && (await this.#shell).isOver) this.#shell = null;
-    this.#shell ??= Shell.start(this.#sandbox).catch((error: unknown) => {
+    this.#shell ??= this.#inLine(() => Shell.start(this.#sandbox)).catch((error: unknown) => {
       this.#shell = null;
       throw error;
     });
@@ -175,61 +184,20 @@ export class ToolClient {
 
   async #startFileTools(): Promise<FileTools> {
     if (this.#fileTools !== null && (await this.#fileTools).isOver) this.#fileTools = null;
-    this.#fileTools ??= FileTools.start(this.#sandbox).catch((error: unknown) => {
+    this.#fileTools ??= this.#inLine(() => FileTools.start(this.#sandbox)).catch((error: unknown) => {
       this.#fileTools = null;
       throw error;
     });
     return this.#fileTools;
   }
-}
 
-/** Why a call was cut short, in the words of its result. */
-class CallCut extends Error {}
-
-/** The caller's abort and the call's time limit as one thing to wait against. */
-class CallLimit {
-  readonly #abort = new AbortController();
-  readonly #outer: AbortSignal | undefined;
-  readonly #onOuterAbort = (): void => this.#abort.abort(new CallCut("This operation was aborted"));
-  #timer: NodeJS.Timeout;
-
-  constructor(timeoutMs: number, outer: AbortSignal | undefined) {
-    this.#outer = outer;
-    this.#timer = this.#startTimer(timeoutMs, `timed out after ${timeoutMs}ms`);
-    outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
-    if (outer?.aborted === true) this.#onOuterAbort();
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  /** A tool's own, from now on; the call's still holds when it is nearer. */
-  shorten(timeoutMs: number): void {
-    const timer = this.#startTimer(timeoutMs, `bash command timed out after ${timeoutMs}ms`);
-    this.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-  }
-
-  /** @throws CallCut as soon as the call is over, whatever becomes of `work` */
-  race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this;
-    return new Promise((resolve, reject) => {
-      const cut = (): void => reject(signal.reason as CallCut);
-      if (signal.aborted) cut();
-      signal.addEventListener("abort", cut, { once: true });
-      work.then(resolve, reject).finally(() => signal.removeEventListener("abort", cut));
-    });
-  }
-
-  release(): void {
-    clearTimeout(this.#timer);
-    this.#outer?.removeEventListener("abort", this.#onOuterAbort);
-    // Lets go of the second timer; nobody waits any more.
-    this.#abort.abort(new CallCut("over"));
-  }
-
-  #startTimer(timeoutMs: number, message: string): NodeJS.Timeout {
-    return setTimeout(() => this.#abort.abort(new CallCut(message)), timeoutMs);
+  async #inLine<T>(start: () => Promise<T>): Promise<T> {
+    await this.#bounds.starts.take();
+    try {
+      return await start();
+    } finally {
+      this.#bounds.starts.give();
+    }
   }
 }
 

@@ -1,0 +1,88 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxLimits, Volume } from "../port.ts";
+import { defaultOwners, openVolumes } from "../volumes.ts";
+import { auditCases } from "./audit-cases.ts";
+import { execCases } from "./exec-cases.ts";
+import { fileCases } from "./file-cases.ts";
+import { lifecycleCases } from "./lifecycle-cases.ts";
+import { limitCases } from "./limit-cases.ts";
+
+const MIB = 1024 * 1024;
+/** Roomy enough for every case but those that ask for less. */
+const LIMITS: SandboxLimits = {
+  memoryBytesMax: 512 * MIB,
+  processesMax: 128,
+  diskBytesMax: 512 * MIB,
+  openFilesMax: 1024,
+  cpuCoresMax: 2,
+};
+
+/** What a case may use; sandboxes and volumes are removed after it. */
+export interface ConformanceContext {
+  capabilities: SandboxCapabilities;
+  createVolume(): Promise<Volume>;
+  createSandbox(options?: { volume?: Volume; limits?: Partial<SandboxLimits>; env?: Record<string, string> }): Promise<Sandbox>;
+}
+
+export interface ConformanceCase {
+  name: string;
+  /** Cases that only some drivers can pass. */
+  needs?: "isolation" | keyof SandboxLimits;
+  /** Rejects when the driver does not conform. */
+  run(context: ConformanceContext): Promise<void>;
+}
+
+export interface SandboxConformance {
+  cases: readonly { name: string; /** Why not, or `null`. */ skipped: string | null; run(): Promise<void> }[];
+  close(): Promise<void>;
+}
+
+/** The suite that every sandbox driver passes. @throws the driver's first failed check, as a sentence */
+export async function openSandboxConformance(createDriver: (dir: string) => SandboxDriver): Promise<SandboxConformance> {
+  const dir = await mkdtemp(join(tmpdir(), "sandbox0-conformance-"));
+  const driver = createDriver(dir);
+  const failed = (await driver.check()).find(({ ok }) => !ok);
+  if (failed !== undefined) throw new Error(`${driver.name}: ${failed.name}: ${failed.detail}; ${failed.fix ?? ""}`);
+  const capabilities = await driver.capabilities();
+  return {
+    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases].map((each) => ({
+      name: each.name,
+      skipped: reasonToSkip(each, capabilities),
+      run: () => runCase(each, driver, capabilities, dir),
+    })),
+    close: () => rm(dir, { recursive: true, force: true }),
+  };
+}
+
+function reasonToSkip({ needs }: ConformanceCase, capabilities: SandboxCapabilities): string | null {
+  if (needs === undefined) return null;
+  if (needs === "isolation") return capabilities.isolation === "none" ? "the driver does not isolate" : null;
+  return capabilities.enforces.includes(needs) ? null : `the driver does not enforce ${needs} here`;
+}
+
+async function runCase(each: ConformanceCase, driver: SandboxDriver, capabilities: SandboxCapabilities, dir: string): Promise<void> {
+  const volumes = await openVolumes(dir, await defaultOwners());
+  const made: { volumes: Volume[]; sandboxes: Sandbox[] } = { volumes: [], sandboxes: [] };
+  const createVolume = async (): Promise<Volume> => {
+    const volume = await volumes.create();
+    made.volumes.push(volume);
+    return volume;
+  };
+  try {
+    await each.run({
+      capabilities,
+      createVolume,
+      createSandbox: async ({ volume, limits, env = {} } = {}) => {
+        const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, egressSocketPath: null };
+        const sandbox = await driver.create(spec);
+        made.sandboxes.push(sandbox);
+        return sandbox;
+      },
+    });
+  } finally {
+    await Promise.all(made.sandboxes.map((sandbox) => sandbox.destroy()));
+    await Promise.all(made.volumes.map(({ id }) => volumes.remove(id)));
+  }
+}

@@ -1,0 +1,1 @@
+export { openSandboxConformance, type ConformanceCase, type ConformanceContext, type SandboxConformance } from "./conformance.ts";

@@ -38,8 +38,10 @@ export function sessionObject(row: SessionRow, now: Date): Session {
 /** The one thread of a session without multiagent: its primary (contract §6.2). */
 export function primaryThread(row: SessionRow, now: Date): Thread {
   const { multiagent: _, ...agent } = row.agent;
-  const totals = totalsAt(toHead(row), now);
-  const started = row.seq > 0;
+  const head = toHead(row);
+  const totals = totalsAt(head, now);
+  const hasIdled = head.stopReason !== null || head.usage.activeMs > 0;
+  const hasRun = hasIdled || head.runningSince !== null;
   return {
     id: row.thread_id,
     type: "session_thread",
@@ -48,10 +50,10 @@ export function primaryThread(row: SessionRow, now: Date): Thread {
     workflow_run_id: null,
     agent: agent as Thread["agent"],
     status: row.shown_status,
-    stats: started
+    stats: hasRun
       ? { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now), startup_seconds: 0 }
       : null,
-    usage: started ? (usageFields(totals) as Thread["usage"]) : null,
+    usage: hasIdled ? (usageFields(totals) as Thread["usage"]) : null,
     created_at: row.created_at.toISOString(),
     updated_at: later(row.updated_at, row.last_event_at).toISOString(),
     archived_at: row.archived_at?.toISOString() ?? null,

@@ -80,6 +80,8 @@ export interface Step {
   /** Emits `agent.message`; left out when the response had no text. */
   message?: { id: string; content: AgentContent[] };
   calls: readonly RequestedCall[];
+  /** The model declined; there are no calls then. The outcome says it too: this is for a crash between the two. */
+  refusal?: RefusalDetails;
   usage: ModelUsage;
   native?: unknown;
   timing: StepTiming;

@@ -74,7 +74,7 @@ export async function requestModel(
   const step = toStep(response, texts, { ...ids, newEventId: effects.newEventId }, timing, { baseUrl: model.baseUrl, fast });
   return {
     type: "finished",
-    step: refusal === null ? step : refusedStep(step, observer.refusalText(), effects.newEventId),
+    step: refusal === null ? step : { ...refusedStep(step, observer.refusalText(), effects.newEventId), refusal },
     refusal,
   };
 }

@@ -20,6 +20,7 @@ function head(change: Partial<Head> = {}): Head {
     inboxCount: 0,
     turnPending: false,
     interrupted: false,
+    ending: null,
     attempts: 0,
     steps: 0,
     usage: { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, activeMs: 0 },

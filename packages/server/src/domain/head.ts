@@ -1,4 +1,4 @@
-import type { StopReason } from "@sandbox0/protocol";
+import type { RefusalDetails, StopReason } from "@sandbox0/protocol";
 
 /** Token counts and running time of a session so far. */
 export interface UsageTotals {
@@ -10,6 +10,9 @@ export interface UsageTotals {
 }
 
 export type SessionStatus = "idle" | "running" | "rescheduling" | "terminated";
+
+/** How a model response ends its turn. */
+export type TurnEnding = { type: "end_turn" } | { type: "refusal"; details: RefusalDetails };
 
 /** What is projected from a session's log: the row whose lock orders it. */
 export interface Head {
@@ -27,6 +30,8 @@ export interface Head {
   turnPending: boolean;
   /** A `user.interrupt` is in the inbox. */
   interrupted: boolean;
+  /** The last model response on the log ends the turn, and the turn has not been settled yet. */
+  ending: TurnEnding | null;
   attempts: number;
   steps: number;
   usage: UsageTotals;
@@ -42,6 +47,7 @@ export interface HeadPatch {
   stopReason?: StopReason | null;
   turnPending?: boolean;
   interrupted?: boolean;
+  ending?: TurnEnding | null;
   attempts?: number;
   steps?: number;
   addUsage?: { inputTokens: number; outputTokens: number; cacheReadTokens: number; cacheWriteTokens: number };

@@ -18,6 +18,7 @@ function head(change: Partial<Head> = {}): Head {
     inboxCount: 0,
     turnPending: false,
     interrupted: false,
+    ending: null,
     attempts: 0,
     steps: 0,
     usage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4, activeMs: 1500 },
@@ -151,6 +152,17 @@ describe("recover", () => {
     expect(plan.finished).toEqual(["a", "b"]);
     expect(plan.next).toBe("rest");
     expect(stopReason(plan)).toEqual({ type: "retries_exhausted" });
+  });
+
+  test("a turn that the model has ended is settled, and the model is not asked again", () => {
+    const plan = begin(state({ head: { ...running, ending: { type: "end_turn" } } }), RETRY);
+    expect(types(plan)).toEqual(IDLE);
+    expect(stopReason(plan)).toEqual({ type: "end_turn" });
+    const ending = { type: "refusal", details: { type: "refusal", category: null, explanation: "no" } } as const;
+    const refused = begin(state({ head: { ...running, ending } }), RETRY);
+    expect(stopReason(refused)).toEqual({ type: "refusal" });
+    const onward = begin(state({ head: { ...running, ending: { type: "end_turn" } }, inbox: [message(1)] }), RETRY);
+    expect(onward).toMatchObject({ next: "run", taken: [1] });
   });
 
   test("an interrupt that came before the crash still ends the turn", () => {

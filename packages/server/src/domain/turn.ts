@@ -150,6 +150,7 @@ function resume(state: TurnState): TurnPlan {
 function recover(state: TurnState, retry: RetryPolicy): TurnPlan {
   const { head, calls } = state;
   if (head.interrupted) return interrupt(state);
+  if (head.ending !== null) return settle(state, head.ending, retry);
   const attempts = head.attempts + 1;
   const result = plan("run", { attempts });
   closeSpans(result, state.openSpans);

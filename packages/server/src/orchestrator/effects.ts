@@ -1,5 +1,6 @@
 import { type CallDisposition, type Effects, type Step, type StepTiming, type ToolResult, TurnStopped } from "@sandbox0/harness";
 import { createId, type ModelUsage } from "@sandbox0/protocol";
+import type { TurnEnding } from "../domain/head.ts";
 import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
 import { planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { Bells } from "../log/bells.ts";
@@ -109,7 +110,7 @@ async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: St
     events: plan.events,
     calls: plan.calls,
     spanEnds: [spanEnd(spanId, false, step.usage, step.timing)],
-    patch: { attempts: 0, addUsage: usageDelta(step.usage) },
+    patch: { attempts: 0, addUsage: usageDelta(step.usage), ...endingOf(step) },
     ...(step.native === undefined ? {} : { native: { index: plan.spanEndIndex, value: step.native } }),
   });
   for (const call of plan.calls) {
@@ -121,6 +122,12 @@ async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: St
       ? { id: fate.id, action: "answered", result: { content: [{ type: "text", text: fate.text }], isError: true } }
       : fate,
   );
+}
+
+/** A response without calls is the turn's last. Stored with it, so that a crash before the turn is settled asks nobody again. */
+function endingOf(step: Step): { ending?: TurnEnding } {
+  if (step.calls.length > 0) return {};
+  return { ending: step.refusal ? { type: "refusal", details: step.refusal } : { type: "end_turn" } };
 }
 
 function spanEndEvent(spanId: string, isError: boolean, usage: ModelUsage) {

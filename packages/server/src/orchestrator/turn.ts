@@ -1,6 +1,6 @@
 import type { AgentTool } from "../domain/permissions.ts";
 import { newEvent } from "../domain/lifecycle-events.ts";
-import { type Head, isRunnable, type ToolCall } from "../domain/head.ts";
+import { type Head, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
 import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { TurnPlan, TurnState } from "../domain/turn.ts";
 import type { LockedSession, LockedWrite } from "../log/event-log.ts";
@@ -81,14 +81,15 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
     threadId: turn.threadId,
     generation: turn.generation,
     events: plan.events,
-    patch: plan.patch,
+    patch: { ...plan.patch, ending: null },
     takenInputs: plan.taken,
     finishedCalls: plan.finished,
     startedCalls: runnable,
     spanEnds: failedSpans(plan),
   };
   const steps = plan.patch.steps ?? session.head.steps;
-  const spanId = plan.next === "run" && runnable.length === 0 && steps < STEPS_PER_TURN_MAX ? openSpan(turn, write, steps) : null;
+  const asksModel = plan.next === "run" && runnable.length === 0 && !open.some(waitsForClient) && steps < STEPS_PER_TURN_MAX;
+  const spanId = asksModel ? openSpan(turn, write, steps) : null;
   const written = await session.write(write);
   turn.calls = new Map(open.map((call) => [call.id, call]));
   turn.runnable = runnable;

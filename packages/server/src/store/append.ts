@@ -133,6 +133,8 @@ function headChanges(statement: Statement, patch: HeadPatch): string[] {
   }
   if (patch.turnPending !== undefined) set.push(`turn_pending = ${statement.param(patch.turnPending, "boolean")}`);
   if (patch.interrupted !== undefined) set.push(`interrupted = ${statement.param(patch.interrupted, "boolean")}`);
+  if (patch.ending === null) set.push("ending = null");
+  else if (patch.ending !== undefined) set.push(`ending = ${statement.param(JSON.stringify(patch.ending), "jsonb")}`);
   if (patch.attempts !== undefined) set.push(`attempts = ${statement.param(patch.attempts, "int")}`);
   if (patch.steps !== undefined) set.push(`steps = ${statement.param(patch.steps, "int")}`);
   if (patch.addUsage) {

@@ -1,5 +1,5 @@
 import type { StopReason } from "@sandbox0/protocol";
-import type { Head, InboxRow, SessionStatus, ToolCall } from "../domain/head.ts";
+import type { Head, InboxRow, SessionStatus, ToolCall, TurnEnding } from "../domain/head.ts";
 import type { Queryable } from "./query.ts";
 
 export interface HeadRow {
@@ -13,6 +13,7 @@ export interface HeadRow {
   inbox_count: number;
   turn_pending: boolean;
   interrupted: boolean;
+  ending: TurnEnding | null;
   attempts: number;
   steps: number;
   input_tokens: number;
@@ -39,6 +40,7 @@ export function toHead(row: HeadRow): Head {
     inboxCount: row.inbox_count,
     turnPending: row.turn_pending,
     interrupted: row.interrupted,
+    ending: row.ending,
     attempts: row.attempts,
     steps: row.steps,
     usage: {

@@ -90,6 +90,8 @@ create table session_heads (
   turn_pending     boolean not null default false,
   shown_status     text not null generated always as (case when status = 'idle' and turn_pending then 'running' else status end) stored,
   interrupted      boolean not null default false,
+  -- the last model response ends the turn, which is not settled yet: after a crash the model is not asked again
+  ending           jsonb,
   -- consecutive failed attempts at the current turn
   attempts         int not null default 0,
   -- model requests in the current turn

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { newEvent } from "../domain/lifecycle-events.ts";
 import { createNotifier, type Notifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
+import type { Queryable } from "../store/query.ts";
 import { deleteSessionRow, insertSession } from "../store/sessions.ts";
 import { createBells, type LivePreview } from "./bells.ts";
 import { createEventLog } from "./event-log.ts";
@@ -84,6 +85,28 @@ class Reader {
     if (!subscription) throw new Error("no such session");
     this.subscription = subscription;
     return this;
+  }
+}
+
+/** Carries out the next statement of this name at once and keeps its answer back until `release`. */
+class LateAnswers implements Queryable {
+  private late: { name: string; arrived: () => void; released: Promise<void> } | null = null;
+
+  hold(name: string): { arrived: Promise<void>; release: () => void } {
+    const arrived = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    this.late = { name, arrived: arrived.resolve, released: released.promise };
+    return { arrived: arrived.promise, release: released.resolve };
+  }
+
+  async query<Row extends object>(...args: Parameters<Queryable["query"]>) {
+    const { late } = this;
+    const held = late?.name === args[2] ? late : null;
+    if (held) this.late = null;
+    const answer = await db.query<Row>(...args);
+    held?.arrived();
+    await held?.released;
+    return answer;
   }
 }
 
@@ -175,4 +198,78 @@ test("a deleted session says so and ends its streams; an unknown one is null", a
   expect(
     await follower(here).follow(sessionId, { events: () => true, preview: () => undefined, end: () => undefined }),
   ).toBeNull();
+});
+
+test("a reader that catches up misses nothing that the others were handed meanwhile", async () => {
+  const sessionId = await newSession();
+  const bells = createBells(here);
+  const log = createEventLog(db, bells);
+  const append = () => log.append({ sessionId, threadId, generation: null, events: [newEvent("agent.message", {})] });
+  const answers = new LateAnswers();
+  const from = createFollower(answers, bells, rethrow);
+  followers.push(from);
+  const live = await new Reader().open(from, sessionId);
+  const slow = new Reader();
+  slow.room = 1;
+  await slow.open(from, sessionId);
+  await append();
+  await until(() => live.seqs.length === 1 && slow.seqs.length === 1);
+
+  const look = answers.hold("read_events_after");
+  slow.room = Number.POSITIVE_INFINITY;
+  slow.subscription.resume();
+  await look.arrived;
+  await append();
+  await until(() => live.seqs.length === 2);
+  look.release();
+  await append();
+  await until(() => slow.seqs.at(-1) === 3);
+  expect(slow.seqs).toEqual([1, 2, 3]);
+});
+
+test("a stream that opens while the sweep is under way is not taken for one of a deleted session", async () => {
+  const [known, fresh] = [await newSession(), await newSession()];
+  const bells = createBells(here);
+  let sweep = () => {};
+  const answers = new LateAnswers();
+  const onReconnect = (fn: () => void) => {
+    sweep = fn;
+    return () => undefined;
+  };
+  const from = createFollower(answers, { ...bells, onReconnect }, rethrow);
+  followers.push(from);
+  await new Reader().open(from, known);
+  const look = answers.hold("read_seqs");
+  sweep();
+  await look.arrived;
+  const reader = await new Reader().open(from, fresh);
+  look.release();
+  await createEventLog(db, bells).append({
+    sessionId: fresh,
+    threadId,
+    generation: null,
+    events: [newEvent("agent.message", {})],
+  });
+  await until(() => reader.frames.length > 0);
+  expect(reader.frames.map((frame) => frame.type)).toEqual(["agent.message"]);
+  expect(reader.ended).toBeNull();
+});
+
+test("a reader that opens while its session is deleted is told that there is none, and nothing else", async () => {
+  const sessionId = await newSession();
+  const bells = createBells(here);
+  const answers = new LateAnswers();
+  const from = createFollower(answers, bells, rethrow);
+  followers.push(from);
+  const early = await new Reader().open(from, sessionId);
+  await db.transaction((tx) => deleteSessionRow(tx, sessionId, null));
+  const look = answers.hold("read_seq");
+  const late = new Reader();
+  const opening = late.open(from, sessionId);
+  await look.arrived;
+  bells.deleted(sessionId);
+  await until(() => early.ended === "deleted");
+  look.release();
+  await expect(opening).rejects.toThrow("no such session");
+  expect(late.ended).toBeNull();
 });

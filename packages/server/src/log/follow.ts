@@ -48,8 +48,13 @@ export function createFollower(db: Queryable, bells: Bells, onError: (error: unk
   };
   const sweep = async (): Promise<void> => {
     if (feeds.size === 0) return;
-    const seqs = await readSeqs(db, [...feeds.keys()]);
-    for (const feed of feeds.values()) feed.ring(seqs.get(feed.sessionId) ?? "deleted");
+    // Those that are asked about: one that opens meanwhile has no row in the answer, and is not deleted for that.
+    const asked = [...feeds.values()];
+    const seqs = await readSeqs(
+      db,
+      asked.map((feed) => feed.sessionId),
+    );
+    for (const feed of asked) feed.ring(seqs.get(feed.sessionId) ?? "deleted");
   };
   const sweepNow = () => void sweep().catch(onError);
   const timer = setInterval(sweepNow, FOLLOW_SWEEP_MS);
@@ -72,7 +77,7 @@ export function createFollower(db: Queryable, bells: Bells, onError: (error: unk
     close() {
       clearInterval(timer);
       for (const off of unsubscribe) off();
-      for (const feed of [...feeds.values()]) feed.end("shutdown");
+      for (const feed of [...feeds.values()]) feed.shutDown();
     },
   };
 }
@@ -136,8 +141,7 @@ class Feed {
 
   ring(seq: number | "deleted"): void {
     if (seq === "deleted") {
-      // A reader that is still opening finds out by itself.
-      if (this.hasLive() || [...this.readers].some((reader) => reader.state !== "opening")) this.finishDeleted();
+      this.finishDeleted();
       return;
     }
     if (seq > this.known) this.known = seq;
@@ -150,10 +154,10 @@ class Feed {
     }
   }
 
-  end(reason: "deleted" | "shutdown"): void {
+  shutDown(): void {
     for (const reader of [...this.readers]) {
       this.remove(reader);
-      reader.sink.end(reason);
+      reader.sink.end("shutdown");
     }
   }
 
@@ -221,12 +225,11 @@ class Feed {
       if (reader.state !== "behind") return;
       if (frames.length > 0) this.hand(reader, frames);
       if (reader.state !== "behind") return;
-      // Nothing was handed out between the read and now that this reader has not: it may join the others.
-      if (frames.length === 0 || reader.cursor >= this.cursor) {
-        if (!this.hasLive()) this.cursor = reader.cursor;
-        reader.state = "live";
-        this.ring(this.known);
-      }
+      // It may join the others when it has all that they were handed, also while this read was under way.
+      if (this.hasLive() ? reader.cursor < this.cursor : frames.length > 0) continue;
+      if (!this.hasLive()) this.cursor = reader.cursor;
+      reader.state = "live";
+      this.ring(this.known);
     }
   }
 
@@ -240,8 +243,13 @@ class Feed {
       json,
       frame: Buffer.from(encodeFrame("session.deleted", json)),
     };
-    for (const reader of this.readers) if (reader.state !== "opening") reader.sink.events([frame]);
-    this.end("deleted");
+    for (const reader of [...this.readers]) {
+      // It finds out by itself that there is no session, before anything is sent.
+      if (reader.state === "opening") continue;
+      reader.sink.events([frame]);
+      this.remove(reader);
+      reader.sink.end("deleted");
+    }
   }
 
   private remove(reader: Reader): void {

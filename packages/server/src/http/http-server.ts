@@ -1,6 +1,6 @@
 import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { ApiError, createId, notFound, parseQuery } from "@sandbox0/protocol";
+import { ApiError, createId, invalidRequest, notFound, parseQuery } from "@sandbox0/protocol";
 import { type FastifyInstance, fastify } from "fastify";
 import type { Agents } from "../resources/agents/agents.ts";
 import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
@@ -74,6 +74,8 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("request-id", request.id);
+    // No id, cursor or filter has one, and Postgres refuses it in any text.
+    if (request.url.includes("%00")) throw invalidRequest("The URL must not contain NUL characters");
   });
   app.addHook("onSend", async (_request, reply) => {
     // A connection that stays open would hold the server up for as long as clients keep theirs.

@@ -1,4 +1,6 @@
 import { type IncomingMessage, get } from "node:http";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { type StreamPreview, encodeFrame, parseStreamEvent } from "@sandbox0/protocol";
 import { until } from "@sandbox0/testkit";
 import { afterEach, expect, test } from "vitest";
@@ -182,6 +184,38 @@ test("a reader that has stalled for too long is closed", async () => {
     if (resumed < stage.resumed && stage.sinks[0]?.events([big]) === false) resumed = stage.resumed;
     return stage.closed === 1 && stage.server.streams() === 0;
   });
+});
+
+test("HTTP/1.0, as some proxies speak it, gets the same frames without chunks", async () => {
+  const stage = await setStage();
+  const socket = connect(Number(new URL(stage.server.url).port), "127.0.0.1");
+  socket.write(`GET ${stage.path} HTTP/1.0\r\nx-api-key: ${TEST_KEY}\r\n\r\n`);
+  const sink = await until(() => stage.sinks[0]);
+  const frame = running();
+  sink.events([frame]);
+  sink.end("shutdown");
+  const answer = await text(socket);
+  expect(answer.slice(answer.indexOf("\r\n\r\n") + 4)).toBe(
+    `: connected\n\nevent: session.status_running\ndata: ${frame.json}\n\n`,
+  );
+});
+
+test("a connection serves other requests after its stream", async () => {
+  const stage = await setStage();
+  const socket = connect(Number(new URL(stage.server.url).port), "127.0.0.1");
+  const ask = (path: string): void => void socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\nx-api-key: ${TEST_KEY}\r\n\r\n`);
+  let answers = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => {
+    answers += chunk;
+  });
+  ask(stage.path);
+  const sink = await until(() => stage.sinks[0]);
+  await until(() => answers.includes(": connected"));
+  sink.end("deleted");
+  await until(() => answers.endsWith("0\r\n\r\n"));
+  ask("/healthz");
+  await until(() => answers.endsWith('{"status":"ok"}'));
+  socket.destroy();
 });
 
 test("more streams than there may be are refused with a typed overload", async () => {

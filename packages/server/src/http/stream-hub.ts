@@ -1,9 +1,10 @@
-import { PING_FRAME, type PreviewType } from "@sandbox0/protocol";
+import { type PreviewType, invalidRequest } from "@sandbox0/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { FollowSink, Subscription } from "../log/follow.ts";
 import { workspaceOf } from "./auth.ts";
-import { EventStream, createPreviewEncoder } from "./event-stream.ts";
+import { EventStream } from "./event-stream.ts";
 import { overloaded } from "./request-errors.ts";
+import { createStreamChunks } from "./stream-chunks.ts";
 
 /** Streams at once in this process: at 25 KiB each, 500 MB. */
 export const STREAMS_MAX = 20_000;
@@ -31,13 +32,12 @@ export interface StreamHub {
 export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?: number; stallMsMax?: number } = {}): StreamHub {
   const { streamsMax = STREAMS_MAX, pingIntervalMs = PING_INTERVAL_MS, stallMsMax = STALL_MS_MAX } = options;
   const streams = new Set<EventStream>();
-  const encodePreview = createPreviewEncoder();
-  const ping = Buffer.from(PING_FRAME);
+  const chunks = createStreamChunks();
   const timer = setInterval(() => {
     const now = performance.now();
     for (const stream of streams) {
       if (stream.stalledMs(now) > stallMsMax) stream.abandon();
-      else stream.ping(ping);
+      else stream.ping();
     }
   }, pingIntervalMs);
   timer.unref();
@@ -46,7 +46,9 @@ export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?:
     async open(request, reply, previews, follow) {
       if (closed || streams.size >= streamsMax) throw overloaded("Too many event streams are open; try again in a moment.");
       const head = streamHead(request.id, workspaceOf(request));
-      const stream = new EventStream(reply.raw, head, new Set(previews), encodePreview);
+      const { socket } = reply.raw;
+      if (socket === null) throw invalidRequest("An event stream cannot begin before the request before it was answered.");
+      const stream = new EventStream(reply.raw, socket, head, new Set(previews), chunks);
       streams.add(stream);
       // Also when the client leaves before the subscription stands.
       reply.raw.once("close", () => {

@@ -12,3 +12,4 @@ export {
 } from "./pool.ts";
 export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
 export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";
+export { createProcessDriver } from "./process/driver.ts";

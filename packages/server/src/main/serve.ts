@@ -5,6 +5,7 @@ import { createSandpi, type Harness } from "@sandbox0/harness";
 import {
   BUILT_IN_TOOLS,
   createBubblewrapDriver,
+  createProcessDriver,
   createSandboxPool,
   type SandboxDriver,
   type SandboxPool,
@@ -234,7 +235,8 @@ function chooseDriver(config: Config, onProblem: (problem: Error) => void): Sand
     case "bubblewrap":
       return createBubblewrapDriver({ dir, onProblem });
     case "process":
-      throw new Error("pending");
+      onProblem(new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."));
+      return createProcessDriver({ dir });
     case "docker":
       throw new Error("SANDBOX0_SANDBOX: the docker driver is not built yet; use bubblewrap");
   }

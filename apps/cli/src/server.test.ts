@@ -3,17 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, demoScript, type ScriptedProvider, until } from "@sandbox0/testkit";
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type CommandLine, startCommandLine } from "./command-line.fixture.ts";
 
 const API_KEY = "test-key-of-the-operator";
 
 let root: string;
 let provider: ScriptedProvider;
+/** Of a server with a data directory of this file: tests that need a fresh one set their own. */
 let environment: Record<string, string>;
 const running: CommandLine[] = [];
 
-beforeEach(async () => {
+beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "sandbox0-cli-"));
   provider = await createScriptedProvider({ script: demoScript });
   environment = {
@@ -24,7 +25,11 @@ beforeEach(async () => {
   };
 });
 afterEach(async () => {
-  for (const { child } of running.splice(0)) child.kill("SIGTERM");
+  const left = running.splice(0);
+  for (const { child } of left) child.kill("SIGTERM");
+  await Promise.all(left.map(({ ended }) => ended));
+});
+afterAll(async () => {
   await provider.close();
   rmSync(root, { recursive: true, force: true });
 });
@@ -98,6 +103,7 @@ describe("serve", () => {
 });
 
 describe("client commands", () => {
+  let server: CommandLine;
   let url: string;
   let client: Anthropic;
   let sessionId: string;
@@ -106,9 +112,13 @@ describe("client commands", () => {
     return { ...result, json: () => JSON.parse(result.stdout) };
   };
 
-  beforeEach(async () => {
-    url = await listening(startServer({ SANDBOX0_API_KEY: API_KEY }));
+  beforeAll(async () => {
+    server = startCommandLine(["serve"], { ...environment, SANDBOX0_API_KEY: API_KEY });
+    url = await listening(server);
     client = new Anthropic({ baseURL: url, apiKey: API_KEY });
+  });
+  afterAll(() => stop(server));
+  beforeEach(async () => {
     const { id: environmentId } = await client.beta.environments.create({ name: "cli" });
     const tools = [{ type: "agent_toolset_20260401" as const }];
     const agent = await client.beta.agents.create({ name: "Primes", model: "claude-haiku-5-5", tools });
@@ -135,7 +145,9 @@ describe("client commands", () => {
   });
 
   test("sessions: send waits for the turn, show and tail tell what happened", async () => {
-    expect((await run("sessions", "list")).stdout).toMatch(new RegExp(`^ID .*\n${sessionId} +idle .*Primes +A title\n$`));
+    expect((await run("sessions", "list", "--limit", "1")).stdout).toMatch(
+      new RegExp(`^ID .*\\n${sessionId} +idle .*Primes +A title\\n$`),
+    );
 
     const sent = await run("sessions", "send", sessionId, "--wait", "Print", "the", "primes");
     expect(sent).toMatchObject({ code: 0, stderr: "" });
@@ -203,11 +215,10 @@ describe("demo and doctor", () => {
   });
 
   test("demo says what failed and exits 1 when the provider refuses", async () => {
-    const { code, stderr } = await startCommandLine(["demo"], {
-      SANDBOX0_DATA_DIR: join(root, "data"),
-      ANTHROPIC_API_KEY: "wrong",
-      ANTHROPIC_BASE_URL: (await createRefusingProvider()).url,
-    }).ended;
+    const refusing = await createScriptedProvider({ apiKey: "the right one", script: demoScript });
+    const withWrongKey = { SANDBOX0_DATA_DIR: join(root, "data"), ANTHROPIC_API_KEY: "wrong", ANTHROPIC_BASE_URL: refusing.url };
+    const { code, stderr } = await startCommandLine(["demo"], withWrongKey).ended;
+    await refusing.close();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^sandbox0: The (turn stopped with retries_exhausted|session was terminated)/m);
   });
@@ -232,15 +243,5 @@ describe("demo and doctor", () => {
     expect(stdout).toMatch(/FAIL {2}postgres +DATABASE_URL: 127\.0\.0\.1:9\/x: .*ECONNREFUSED/);
     expect(stdout).toContain("→ Start that Postgres");
     expect(stdout).not.toContain("secret");
-  });
-
-  const refusing: ScriptedProvider[] = [];
-  async function createRefusingProvider(): Promise<ScriptedProvider> {
-    const made = await createScriptedProvider({ apiKey: "the right one", script: demoScript });
-    refusing.push(made);
-    return made;
-  }
-  afterAll(async () => {
-    for (const made of refusing) await made.close();
   });
 });

@@ -16,6 +16,21 @@ export interface Cursor {
   direction: "next" | "prev";
 }
 
+const TIME_MS_MAX = Date.UTC(9999, 11, 31);
+/** What a key is made of: a cursor is given back by a client, and may be forged. */
+const KEY_PARTS = {
+  /** Milliseconds since 1970; -1 for none. */
+  time: z.int().min(-1).max(TIME_MS_MAX),
+  id: z.string().regex(/^[\x21-\x7e]{1,128}$/),
+  /** A place in a log or a queue; -1 for none. */
+  seq: z.int().min(-1),
+  version: z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+} as const;
+type KeyPart = keyof typeof KEY_PARTS;
+
 const payloadSchema = z.tuple([
   z.string(),
   z.enum(["asc", "desc"]),
@@ -38,10 +53,13 @@ export function encodeCursor(cursor: {
  * Reads a cursor that a client gave back.
  * @throws ApiError when it is not one of ours, belongs to another list, or was made under another order
  */
-export function decodeCursor(page: string, expected: { list: string; order: Order }): Cursor {
+export function decodeCursor(page: string, expected: { list: string; order: Order; key: readonly KeyPart[] }): Cursor {
   const payload = payloadSchema.safeParse(readPayload(page));
   if (!payload.success || payload.data[0] !== expected.list) throw invalidRequest("page: Invalid or expired cursor");
   const [list, order, direction, key] = payload.data;
+  const isKey =
+    key.length === expected.key.length && expected.key.every((kind, at) => KEY_PARTS[kind].safeParse(key[at]).success);
+  if (!isKey) throw invalidRequest("page: Invalid or expired cursor");
   if (order !== expected.order)
     throw invalidRequest(`page: This cursor was made with order "${order}"; it cannot be used with order "${expected.order}"`);
   return { list, order, direction, key };

@@ -1,5 +1,6 @@
 import { EVENTS_PAGE_SIZE_MAX, type EventListQuery, decodeCursor, encodeCursor } from "@sandbox0/protocol";
-import { type EventFilter, eventJson, listEvents, listInbox } from "../store/events.ts";
+import { refuseOutside } from "../domain/cursor-filter.ts";
+import { type EventFilter, eventJson, listEvents, listInbox, type StoredEvent, type StoredInput } from "../store/events.ts";
 import type { Queryable } from "../store/query.ts";
 
 const LIST = "events";
@@ -24,11 +25,12 @@ export async function listSessionEvents(
   };
   // What is not processed has no time to compare.
   const timed = Boolean(filter.gt ?? filter.gte ?? filter.lt ?? filter.lte);
-  const [seq, position] = readKey(query.page, order);
+  const [seq, position] = readKey(query.page, order, filter);
   const page = order === "asc" ? oldestFirst : newestFirst;
   const { rows, more } = await page(db, sessionId, { seq, position, limit, filter, timed });
   const last = rows.at(-1);
-  const cursor = more && last ? encodeCursor({ list: LIST, order, key: [last.seq ?? -1, last.position ?? -1] }) : null;
+  const key = [last?.seq ?? -1, last?.position ?? -1, last?.at?.getTime() ?? -1];
+  const cursor = more ? encodeCursor({ list: LIST, order, key }) : null;
   return { data: rows.map((row) => row.json), next_page: cursor };
 }
 
@@ -42,54 +44,51 @@ interface Place {
 /** `seq` and `position` are what has been shown up to and with this row. */
 interface Row {
   json: string;
+  /** When it was processed; what is queued has no time. */
+  at: Date | null;
   seq: number | null;
   position: number | null;
 }
 
-function readKey(page: string | undefined, order: "asc" | "desc"): [number | null, number | null] {
+function readKey(page: string | undefined, order: "asc" | "desc", filter: EventFilter): [number | null, number | null] {
   if (!page) return [null, null];
-  const { key } = decodeCursor(page, { list: LIST, order });
-  const [seq, position] = key.map((part) => (typeof part === "number" && part >= 0 ? part : null));
-  return [seq ?? null, position ?? null];
+  const { key } = decodeCursor(page, { list: LIST, order, key: ["seq", "seq", "time"] });
+  const [seq = null, position = null, at = null] = key.map((part) => (typeof part === "number" && part >= 0 ? part : null));
+  refuseOutside(at === null ? null : new Date(at), filter);
+  return [seq, position];
 }
 
 async function oldestFirst(db: Queryable, sessionId: string, place: Place): Promise<{ rows: Row[]; more: boolean }> {
-  const logged = await listEvents(db, sessionId, { order: "asc", from: place.seq, limit: place.limit + 1 }, place.filter);
-  const rows: Row[] = logged.map((event) => ({ json: eventJson(event), seq: event.seq, position: place.position }));
-  if (!place.timed && rows.length <= place.limit) {
-    const seq = logged.at(-1)?.seq ?? place.seq;
-    const queued = await listInbox(
-      db,
-      sessionId,
-      { order: "asc", from: place.position, limit: place.limit + 1 - rows.length },
-      place.filter.types,
-    );
-    for (const input of queued) rows.push({ json: eventJson({ ...input, processedAt: null }), seq, position: input.position });
-  }
+  const { queued, logged } = await readPage(db, sessionId, "asc", place);
+  const seq = logged.at(-1)?.seq ?? place.seq;
+  const rows = [...logged.map((event) => logRow(event, place)), ...queued.map((input) => inboxRow(input, seq))];
   return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };
 }
 
 async function newestFirst(db: Queryable, sessionId: string, place: Place): Promise<{ rows: Row[]; more: boolean }> {
-  const rows: Row[] = [];
   // The inbox comes first; once a page has reached the log it is behind us.
-  if (!place.timed && place.seq === null) {
-    const queued = await listInbox(
-      db,
-      sessionId,
-      { order: "desc", from: place.position, limit: place.limit + 1 },
-      place.filter.types,
-    );
-    for (const input of queued)
-      rows.push({ json: eventJson({ ...input, processedAt: null }), seq: null, position: input.position });
-  }
-  if (rows.length <= place.limit) {
-    const logged = await listEvents(
-      db,
-      sessionId,
-      { order: "desc", from: place.seq, limit: place.limit + 1 - rows.length },
-      place.filter,
-    );
-    for (const event of logged) rows.push({ json: eventJson(event), seq: event.seq, position: place.position });
-  }
+  const { queued, logged } = await readPage(db, sessionId, "desc", { ...place, timed: place.timed || place.seq !== null });
+  const rows = [...queued.map((input) => inboxRow(input, null)), ...logged.map((event) => logRow(event, place))];
   return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };
+}
+
+function logRow(event: StoredEvent, { position }: Place): Row {
+  return { json: eventJson(event), at: event.processedAt, seq: event.seq, position };
+}
+
+function inboxRow(input: StoredInput, seq: number | null): Row {
+  return { json: eventJson({ ...input, processedAt: null }), at: null, seq, position: input.position };
+}
+
+/** Up to one more of both than fits. The inbox first: what is taken up before the second look is on the log by then, not lost. */
+async function readPage(
+  db: Queryable,
+  sessionId: string,
+  order: "asc" | "desc",
+  { seq, position, limit, filter, timed }: Place,
+): Promise<{ queued: StoredInput[]; logged: StoredEvent[] }> {
+  const queued = timed ? [] : await listInbox(db, sessionId, { order, from: position, limit: limit + 1 }, filter.types);
+  const logged = await listEvents(db, sessionId, { order, from: seq, limit: limit + 1 }, filter);
+  const taken = new Set(logged.map((event) => event.id));
+  return { queued: queued.filter((input) => !taken.has(input.id)), logged };
 }

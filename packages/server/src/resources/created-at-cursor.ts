@@ -7,6 +7,6 @@ export function cursorAt(list: string, last: { createdAt: Date; id: string }): s
 
 /** @throws ApiError when the cursor is not one of this list */
 export function placeOf(page: string, list: string): { createdAt: Date; id: string } {
-  const [time, id] = decodeCursor(page, { list, order: "desc" }).key;
+  const [time, id] = decodeCursor(page, { list, order: "desc", key: ["time", "id"] }).key;
   return { createdAt: new Date(Number(time)), id: String(id) };
 }

@@ -16,6 +16,7 @@ import {
   PAGE_SIZE_DEFAULT,
 } from "@sandbox0/protocol";
 import { type AdmitContext, type Admission, admit } from "../domain/admit.ts";
+import { refuseOutside } from "../domain/cursor-filter.ts";
 import { newEvent, promoted, terminatedEvents } from "../domain/lifecycle-events.ts";
 import type { EventLog, LockedSession } from "../log/event-log.ts";
 import type { Follower } from "../log/follow.ts";
@@ -104,7 +105,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
     async listThreads(workspaceId, sessionId, query) {
       const thread = primaryThread(await need(workspaceId, sessionId), new Date());
-      if (query.page) decodeCursor(query.page, { list: "threads", order: "asc" });
+      if (query.page) decodeCursor(query.page, { list: "threads", order: "asc", key: [] });
       const wanted = query.page === undefined && (!query.statuses?.length || query.statuses.includes(thread.status));
       return { data: wanted ? [thread] : [], next_page: null };
     },
@@ -328,10 +329,17 @@ async function listPage(
 ): Promise<{ data: Session[]; next_page: string | null; prev_page: string | null }> {
   const order = query.order ?? "desc";
   const limit = query.limit ?? PAGE_SIZE_DEFAULT;
-  const cursor = query.page ? decodeCursor(query.page, { list: "sessions", order }) : null;
+  const cursor = query.page ? decodeCursor(query.page, { list: "sessions", order, key: ["time", "id"] }) : null;
   const back = cursor?.direction === "prev";
-  const from = cursor ? { createdAt: new Date(String(cursor.key[0])), id: String(cursor.key[1]) } : null;
+  const from = cursor ? { createdAt: new Date(Number(cursor.key[0])), id: String(cursor.key[1]) } : null;
   const walk = back ? (order === "asc" ? "desc" : "asc") : order;
+  const times = {
+    gt: query["created_at[gt]"],
+    gte: query["created_at[gte]"],
+    lt: query["created_at[lt]"],
+    lte: query["created_at[lte]"],
+  };
+  if (from) refuseOutside(from.createdAt, times);
   const rows = await listSessions(
     db,
     workspaceId,
@@ -343,16 +351,13 @@ async function listPage(
       memoryStoreId: query.memory_store_id,
       statuses: query.statuses,
       includeArchived: query.include_archived,
-      gt: query["created_at[gt]"],
-      gte: query["created_at[gte]"],
-      lt: query["created_at[lt]"],
-      lte: query["created_at[lte]"],
+      ...times,
     },
   );
   const more = rows.length > limit;
   const page = rows.slice(0, limit);
   if (back) page.reverse();
-  const key = (row: SessionRow | undefined) => (row ? [row.created_at.toISOString(), row.id] : []);
+  const key = (row: SessionRow | undefined) => (row ? [row.created_at.getTime(), row.id] : []);
   const next = page.length > 0 && (back || more);
   const prev = page.length > 0 && cursor !== null && (!back || more);
   const now = new Date();

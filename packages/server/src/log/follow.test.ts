@@ -230,7 +230,7 @@ test("a reader that catches up misses nothing that the others were handed meanwh
 test("a stream that opens while the sweep is under way is not taken for one of a deleted session", async () => {
   const [known, fresh] = [await newSession(), await newSession()];
   const bells = createBells(here);
-  let sweep = () => {};
+  let sweep: () => void = () => undefined;
   const answers = new LateAnswers();
   const onReconnect = (fn: () => void) => {
     sweep = fn;

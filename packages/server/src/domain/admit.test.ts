@@ -2,7 +2,7 @@ import type { EventParams } from "@sandbox0/protocol";
 import { ApiError } from "@sandbox0/protocol";
 import { describe, expect, test } from "vitest";
 import { type Admission, admit, EVENTS_PER_SEND_MAX, INBOX_MAX } from "./admit.ts";
-import type { Head, ToolCall } from "./head.ts";
+import type { Head, InboxRow, ToolCall } from "./head.ts";
 
 const NOW = new Date("2026-11-25T12:00:00.000Z");
 const THREAD = { threadId: "sthr_1", agentName: "agent" };
@@ -60,8 +60,8 @@ const answer = (id: string, value = "ok"): EventParams => ({
 const system: EventParams = { type: "system.message", content: [{ type: "text", text: "s" }] };
 const interrupt: EventParams = { type: "user.interrupt" };
 
-function run(at: Head, events: EventParams[], calls: ToolCall[] = []): Admission {
-  return admit({ head: at, thread: THREAD, now: NOW, calls }, events);
+function run(at: Head, events: EventParams[], calls: ToolCall[] = [], inbox: InboxRow[] = []): Admission {
+  return admit({ head: at, thread: THREAD, now: NOW, calls, inbox }, events);
 }
 function refused(at: Head, events: EventParams[], calls: ToolCall[] = []): string {
   try {
@@ -123,7 +123,7 @@ describe("answers", () => {
     expect(admission.startsTurn).toBe(true);
     expect(admission.answers).toMatchObject([
       { callId: "c1", confirmed: "allow" },
-      { callId: "c2", confirmed: "deny", denyMessage: "no" },
+      { callId: "c2", confirmed: "deny", answer: { deny_message: "no" } },
     ]);
     expect(admission.enqueue).toHaveLength(1);
   });
@@ -191,6 +191,34 @@ describe("interrupts", () => {
     expect(appended(admission)).toEqual(["user.interrupt", "agent.tool_result", "agent.tool_result", ...IDLE]);
     expect(admission.append.at(-1)?.fields.stop_reason).toEqual({ type: "end_turn" });
     expect(admission).toMatchObject({ closed: ["c1", "c2"], startsTurn: true, interrupted: false });
+  });
+
+  test("behind an answer that leaves some waiting: all is closed, and no turn starts", () => {
+    const admission = run(waiting(["c1", "c2"]), [allow("c1"), interrupt], [call("c1"), call("c2")]);
+    expect(appended(admission)).toEqual([
+      "user.tool_confirmation",
+      "user.interrupt",
+      "agent.tool_result",
+      "agent.tool_result",
+      ...IDLE,
+    ]);
+    expect(admission.append.at(-1)?.fields.stop_reason).toEqual({ type: "end_turn" });
+    // Each call is changed in one place only: a statement cannot change a row twice.
+    expect(admission.answers).toMatchObject([{ callId: "c1", confirmed: "allow", finishes: true }]);
+    expect(admission).toMatchObject({ closed: ["c2"], startsTurn: false, interrupted: false });
+  });
+
+  test("behind the last answer: it ends the turn that the answer starts", () => {
+    const admission = run(waiting(["c1"]), [allow("c1"), interrupt], [call("c1")]);
+    expect(appended(admission)).toEqual(["user.tool_confirmation"]);
+    expect(admission).toMatchObject({ startsTurn: true, interrupted: true, closed: [], enqueue: [{ type: "user.interrupt" }] });
+  });
+
+  test("waiting, with a message from before: it has its turn now", () => {
+    const queued = { position: 1, id: "m1", type: "user.message", fields: {} };
+    expect(run(waiting(["c1"]), [interrupt], [call("c1")], [queued])).toMatchObject({ closed: ["c1"], startsTurn: true });
+    const note = { position: 1, id: "s1", type: "system.message", fields: {} };
+    expect(run(waiting(["c1"]), [interrupt], [call("c1")], [note])).toMatchObject({ closed: ["c1"], startsTurn: false });
   });
 
   test("running: it jumps into the inbox and rings", () => {

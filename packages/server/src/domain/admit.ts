@@ -1,6 +1,6 @@
 import { type EventParams, createId, invalidRequest } from "@sandbox0/protocol";
 import type { Head, InboxRow, NewEvent, ToolCall } from "./head.ts";
-import { waitsForClient } from "./head.ts";
+import { hasWork, waitsForClient } from "./head.ts";
 import type { ThreadName } from "./lifecycle-events.ts";
 import { INTERRUPTED_TEXT, errorResult, idleEvents, newEvent, totalsAt } from "./lifecycle-events.ts";
 import { ApiError } from "@sandbox0/protocol";
@@ -17,7 +17,7 @@ export interface Admission {
   /** Into the inbox, in order. */
   enqueue: Omit<InboxRow, "position">[];
   answers: CallAnswer[];
-  /** Calls that an interrupt closes. */
+  /** Calls that an interrupt closes, but for those that this batch also answers. */
   closed: string[];
   interrupted: boolean;
   /** A turn is certain to start. */
@@ -31,8 +31,7 @@ export interface CallAnswer {
   answerId: string;
   answer: Record<string, unknown>;
   confirmed: "allow" | "deny" | null;
-  denyMessage: string | null;
-  /** A custom tool's result ends the call; a confirmation does not. */
+  /** The call is over: by its custom tool's result, or by an interrupt behind its confirmation. */
   finishes: boolean;
 }
 
@@ -47,6 +46,8 @@ export interface AdmitContext {
   now: Date;
   /** Every call without a result, in order of emission, and each call that the batch names. */
   calls: readonly ToolCall[];
+  /** What was admitted before and is not taken up. */
+  inbox: readonly InboxRow[];
 }
 
 const ANSWER_TYPES = new Set(["user.tool_confirmation", "user.custom_tool_result", "user.tool_result"]);
@@ -73,11 +74,14 @@ class Batch {
   private readonly result: Admission;
   /** Nothing runs and nothing is about to: what the batch so far leaves behind. */
   private atRest: boolean;
+  /** At rest until the client has answered its calls. */
+  private parked: boolean;
 
   constructor(context: AdmitContext) {
     this.context = context;
     this.calls = new Map(context.calls.map((call) => [call.id, { ...call }]));
     this.atRest = context.head.shownStatus === "idle";
+    this.parked = this.atRest && context.head.stopReason?.type === "requires_action" && this.waiting().length > 0;
     this.result = { append: [], enqueue: [], answers: [], closed: [], interrupted: false, startsTurn: false, echo: [] };
   }
 
@@ -119,14 +123,9 @@ class Batch {
       );
     }
     // Some of what the session waits for was answered: say what is left (contract §7.10).
-    const settled = result.answers.length > 0 && this.atRest && context.head.stopReason?.type === "requires_action";
-    if (settled) {
-      const left = this.waiting();
-      if (left.length === 0) result.startsTurn = true;
-      else
-        result.append.push(
-          ...idleEvents(context.thread, totalsAt(context.head, context.now), { type: "requires_action", event_ids: left }),
-        );
+    if (this.parked && result.answers.length > 0) {
+      const left = { type: "requires_action", event_ids: this.waiting() } as const;
+      result.append.push(...idleEvents(context.thread, totalsAt(context.head, context.now), left));
     }
     return result;
   }
@@ -135,12 +134,8 @@ class Batch {
     return [...this.calls.values()].filter(waitsForClient).map((call) => call.id);
   }
 
-  private isWaiting(): boolean {
-    return this.atRest && this.context.head.stopReason?.type === "requires_action" && this.waiting().length > 0;
-  }
-
   private refuseWhileWaiting(type: string, index: number): void {
-    if (!this.isWaiting()) return;
+    if (!this.parked) return;
     throw invalidRequest(
       `Invalid ${type} event at events[${index}]: waiting on responses to events [${this.waiting().join(", ")}]; ` +
         "only `user.tool_confirmation`, `user.custom_tool_result`, `user.tool_result`, or `user.interrupt` may be sent",
@@ -161,6 +156,7 @@ class Batch {
   private startTurn(): void {
     if (this.atRest) this.result.startsTurn = true;
     this.atRest = false;
+    this.parked = false;
   }
 
   /** At most one, last, and right behind an input; or alone to a session at rest (semantics §5.6, §25 no. 4). */
@@ -201,17 +197,21 @@ class Batch {
       this.result.interrupted = true;
       return;
     }
-    const wasWaiting = this.isWaiting();
     this.log(newEvent(event.type, fields));
-    if (!wasWaiting) return;
+    if (!this.parked) return;
     // Parked on the client: close what waits, go idle, do not ask the model (semantics §5.5).
     for (const call of this.calls.values()) {
       if (call.finished) continue;
       this.result.append.push(errorResult(call, INTERRUPTED_TEXT));
-      this.result.closed.push(call.id);
       call.finished = true;
+      const answered = this.result.answers.find((answer) => answer.callId === call.id);
+      if (answered) answered.finishes = true;
+      else this.result.closed.push(call.id);
     }
     this.result.append.push(...idleEvents(thread, totalsAt(head, now), { type: "end_turn" }));
+    this.parked = false;
+    // Messages that came before the calls were made have waited with them.
+    if (hasWork(this.context.inbox)) this.startTurn();
   }
 
   private takeConfirmation(event: Extract<EventParams, { type: "user.tool_confirmation" }>, index: number): void {
@@ -232,19 +232,8 @@ class Batch {
     }
     const fields: Record<string, unknown> = { tool_use_id: call.id, result: event.result };
     if (event.deny_message != null) fields.deny_message = event.deny_message;
-    const logged = newEvent(event.type, fields);
-    this.log(logged);
     call.confirmed = event.result;
-    call.answer = answer;
-    call.answerId = logged.id;
-    this.result.answers.push({
-      callId: call.id,
-      answerId: logged.id,
-      answer,
-      confirmed: event.result,
-      denyMessage: event.deny_message ?? null,
-      finishes: false,
-    });
+    this.settle(call, newEvent(event.type, fields), answer);
   }
 
   private takeCustomResult(event: Extract<EventParams, { type: "user.custom_tool_result" }>, index: number): void {
@@ -260,19 +249,18 @@ class Batch {
     const fields: Record<string, unknown> = { custom_tool_use_id: call.id };
     if (event.content) fields.content = event.content;
     if (event.is_error != null) fields.is_error = event.is_error;
-    const logged = newEvent(event.type, fields);
-    this.log(logged);
     call.finished = true;
+    this.settle(call, newEvent(event.type, fields), answer);
+  }
+
+  /** `call` is as the answer leaves it. The last answer that the session waits for starts the turn again. */
+  private settle(call: ToolCall, logged: NewEvent, answer: Record<string, unknown>): void {
+    this.log(logged);
     call.answer = answer;
     call.answerId = logged.id;
-    this.result.answers.push({
-      callId: call.id,
-      answerId: logged.id,
-      answer,
-      confirmed: null,
-      denyMessage: null,
-      finishes: true,
-    });
+    const { confirmed, finished: finishes } = call;
+    this.result.answers.push({ callId: call.id, answerId: logged.id, answer, confirmed, finishes });
+    if (this.parked && this.waiting().length === 0) this.startTurn();
   }
 
   /** SDKs retry a POST: the same answer again is a success, a different one an error (contract §1.8, semantics §25 no. 17). */

@@ -87,6 +87,13 @@ export interface ToolCall {
   denyMessage: string | null;
 }
 
+const STARTS_TURN = new Set(["user.message", "user.define_outcome"]);
+
+/** Some of these inputs are for a turn of their own. */
+export function hasWork(inbox: readonly InboxRow[]): boolean {
+  return inbox.some((row) => STARTS_TURN.has(row.type));
+}
+
 /** The call waits for the client: a custom result or a confirmation. */
 export function waitsForClient(call: ToolCall): boolean {
   if (call.finished) return false;

@@ -1,6 +1,6 @@
 import type { RefusalDetails, SessionError, StopReason } from "@sandbox0/protocol";
 import type { Head, HeadPatch, InboxRow, NewEvent, ToolCall } from "./head.ts";
-import { isRunnable, waitsForClient } from "./head.ts";
+import { hasWork, isRunnable, waitsForClient } from "./head.ts";
 import type { ThreadName } from "./lifecycle-events.ts";
 import {
   INTERRUPTED_TEXT,
@@ -73,14 +73,8 @@ export interface RetryPolicy {
   baseMs: number;
 }
 
-const STARTS_TURN = new Set(["user.message", "user.define_outcome"]);
-
 function plan(next: TurnPlan["next"], patch: HeadPatch): TurnPlan {
   return { events: [], patch, taken: [], finished: [], restarted: [], next };
-}
-
-function hasWork(inbox: readonly InboxRow[]): boolean {
-  return inbox.some((row) => STARTS_TURN.has(row.type));
 }
 
 function closeCalls(target: TurnPlan, calls: readonly ToolCall[], text: string): void {

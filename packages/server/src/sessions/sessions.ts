@@ -215,7 +215,7 @@ async function sendEvents(
   const done = await deps.log.locked(sessionId, named, async (session) => {
     const now = new Date(Math.max(Date.now(), session.head.lastEventAt.getTime()));
     const thread = { threadId: identity.threadId, agentName: identity.agentName };
-    const context: AdmitContext = { head: session.head, thread, now, calls: session.calls };
+    const context: AdmitContext = { head: session.head, thread, now, calls: session.calls, inbox: session.inbox };
     const admission = admit(context, events);
     const written = await session.write(admissionWrite(identity.threadId, session, admission));
     return { admission, at: written.at };

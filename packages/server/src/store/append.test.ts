@@ -140,7 +140,6 @@ test("everything one write does is there or nothing of it", async () => {
         answerId: "a2",
         answer: { result: "deny", deny_message: "no" },
         confirmed: "deny",
-        denyMessage: "no",
         finishes: false,
       },
     ],

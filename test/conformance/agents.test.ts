@@ -57,7 +57,10 @@ verifies("agents.create-limits", "beyond a limit is a 400 that names the field",
   expect((await agents().create({ name: "a", model: MODEL, tools: tools(256) })).tools).toHaveLength(256);
   await refusedParams({ tools: tools(257) }, /tools/);
   const servers = Array.from({ length: 21 }, (_, index) => ({ ...DOCS, name: `s${index}` }));
-  await refusedParams({ mcp_servers: servers, tools: servers.map(({ name }) => ({ ...DOCS_TOOLS, mcp_server_name: name })) }, /mcp_servers/);
+  await refusedParams(
+    { mcp_servers: servers, tools: servers.map(({ name }) => ({ ...DOCS_TOOLS, mcp_server_name: name })) },
+    /mcp_servers/,
+  );
   await refusedParams({ mcp_servers: [{ ...DOCS, url: "ftp://x" }], tools: [DOCS_TOOLS] }, /mcp_servers\[0\]\.url/);
   for (const missing of ["name", "model"]) await refusedParams({ [missing]: undefined }, new RegExp(missing));
 });
@@ -65,7 +68,13 @@ verifies("agents.create-limits", "beyond a limit is a 400 that names the field",
 verifies(["agents.toolset-resolved", "agents.policy-defaults"], "toolsets come back resolved", async () => {
   const agent = await server.createAgent({
     tools: [
-      { ...TOOLSET, configs: [{ name: "bash", permission_policy: { type: "always_ask" } }, { name: "web_fetch", enabled: false }] },
+      {
+        ...TOOLSET,
+        configs: [
+          { name: "bash", permission_policy: { type: "always_ask" } },
+          { name: "web_fetch", enabled: false },
+        ],
+      },
       { ...DOCS_TOOLS, configs: [{ name: "search", enabled: false }] },
       CUSTOM,
     ],
@@ -120,7 +129,10 @@ verifies("agents.domain-lists", "domain lists are checked, with the official mes
     refusedParams({ tools: [{ ...TOOLSET, configs: [{ name: "web_fetch", ...config }] }] }, about);
   const both = { allowed_domains: ["a.com"], blocked_domains: ["b.com"] };
   await fetchWith(both, "Only one of allowed_domains or blocked_domains may be set.");
-  await fetchWith({ allowed_domains: [] }, "allowed_domains: Empty list of domains is ambiguous. Provide at least one domain or null.");
+  await fetchWith(
+    { allowed_domains: [] },
+    "allowed_domains: Empty list of domains is ambiguous. Provide at least one domain or null.",
+  );
   const ip = 'allowed_domains.0: IP addresses are not supported; provide a plain hostname like "example.com"';
   await fetchWith({ allowed_domains: ["127.0.0.1"] }, ip);
   for (const bad of ["https://a.com", "a.com:8080", "*.a.com", "com", "localhost", "a.local", "x.internal", "a.com/path"]) {
@@ -168,7 +180,11 @@ verifies(["agents.update-keeps", "agents.update-clears", "metadata.patch"], "wha
   });
   const replaced = await agents().update(agent.id, { tools: [CUSTOM], system: "" });
   expect(replaced).toMatchObject({ tools: [CUSTOM], system: null, description: "d", version: 3 });
-  expect(await agents().update(agent.id, { tools: null, description: null })).toMatchObject({ tools: [], description: null, version: 4 });
+  expect(await agents().update(agent.id, { tools: null, description: null })).toMatchObject({
+    tools: [],
+    description: null,
+    version: 4,
+  });
   for (const cleared of [{ name: null }, { model: null }, { name: "" }]) {
     await refusedAsInvalid(agents().update(agent.id, cleared as never), /name|model/);
   }
@@ -197,16 +213,24 @@ verifies(["agents.update-new-version", "agents.update-noop", "agents.versions"],
   expect(await agents().retrieve(first.id, { version: 2 })).toEqual(second);
 });
 
-verifies(["agents.update-stale", "agents.update-current", "http.conflict-no-retry"], "an update under a stale version", async () => {
-  const agent = await server.createAgent({ system: "one" });
-  const second = await agents().update(agent.id, { version: 1, system: "two" });
-  for (const params of [{ version: 1, system: "three" }, { version: 1 }, { version: 3, system: "two" }]) {
-    const { status, type, headers } = await refused(agents().update(agent.id, params));
-    expect({ status, type, retry: headers.get("x-should-retry") }).toEqual({ status: 409, type: "conflict_error", retry: "false" });
-  }
-  expect(await agents().retrieve(agent.id)).toEqual(second);
-  expect((await agents().update(agent.id, { system: "three" })).version).toBe(3);
-});
+verifies(
+  ["agents.update-stale", "agents.update-current", "http.conflict-no-retry"],
+  "an update under a stale version",
+  async () => {
+    const agent = await server.createAgent({ system: "one" });
+    const second = await agents().update(agent.id, { version: 1, system: "two" });
+    for (const params of [{ version: 1, system: "three" }, { version: 1 }, { version: 3, system: "two" }]) {
+      const { status, type, headers } = await refused(agents().update(agent.id, params));
+      expect({ status, type, retry: headers.get("x-should-retry") }).toEqual({
+        status: 409,
+        type: "conflict_error",
+        retry: "false",
+      });
+    }
+    expect(await agents().retrieve(agent.id)).toEqual(second);
+    expect((await agents().update(agent.id, { system: "three" })).version).toBe(3);
+  },
+);
 
 verifies(["agents.unknown-id", "agents.unknown-version"], "unknown ids and versions", async () => {
   const agent = await server.createAgent();
@@ -214,7 +238,11 @@ verifies(["agents.unknown-id", "agents.unknown-version"], "unknown ids and versi
   await refusedAsUnknown(agents().retrieve(id));
   await refusedAsUnknown(agents().update(id, {}));
   await refusedAsUnknown(agents().archive(id));
-  await refusedAsUnknown(agents().versions.list(id).then((page) => page.data));
+  await refusedAsUnknown(
+    agents()
+      .versions.list(id)
+      .then((page) => page.data),
+  );
   await refusedAsUnknown(agents().retrieve(agent.id, { version: 2 }));
   await refusedAsInvalid(agents().retrieve(agent.id, { version: 0 }), /version/);
 });
@@ -235,18 +263,22 @@ verifies(["agents.archive", "agents.archived-unlisted", "agents.update-archived"
   expect(await agents().retrieve(agent.id)).toEqual(archived);
 });
 
-verifies(["agents.archived-sessions", "agents.snapshot", "sessions.archived-parts"], "sessions go on with what they began with", async () => {
-  const agent = await server.createAgent({ system: "The first words." });
-  const session = await server.createSession({ agent: agent.id });
-  await agents().update(agent.id, { system: "Other words." });
-  await agents().archive(agent.id);
-  const marker = server.play(say("Still here."));
-  await session.send(message(marker));
-  expect(saidBy(await session.rest())).toEqual(["Still here."]);
-  expect(server.requests(marker)[0]?.system).toContain("The first words.");
-  expect((await session.retrieve()).agent).toMatchObject({ version: 1, system: "The first words." });
-  await refusedAsInvalid(server.createSession({ agent: agent.id }), /archived/);
-});
+verifies(
+  ["agents.archived-sessions", "agents.snapshot", "sessions.archived-parts"],
+  "sessions go on with what they began with",
+  async () => {
+    const agent = await server.createAgent({ system: "The first words." });
+    const session = await server.createSession({ agent: agent.id });
+    await agents().update(agent.id, { system: "Other words." });
+    await agents().archive(agent.id);
+    const marker = server.play(say("Still here."));
+    await session.send(message(marker));
+    expect(saidBy(await session.rest())).toEqual(["Still here."]);
+    expect(server.requests(marker)[0]?.system).toContain("The first words.");
+    expect((await session.retrieve()).agent).toMatchObject({ version: 1, system: "The first words." });
+    await refusedAsInvalid(server.createSession({ agent: agent.id }), /archived/);
+  },
+);
 
 verifies("agents.list-filter", "created_at[gte] and [lte] are inclusive", async () => {
   const agent = await server.createAgent();

@@ -2,7 +2,19 @@ import { call, callRaw, hold, say } from "@sandbox0/testkit";
 import { expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
-import { allow, countOf, deny, last, message, only, saidBy, stopReasons, textOf, typesOf, waitingIds } from "./fixture/test-session.ts";
+import {
+  allow,
+  countOf,
+  deny,
+  last,
+  message,
+  only,
+  saidBy,
+  stopReasons,
+  textOf,
+  typesOf,
+  waitingIds,
+} from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -70,30 +82,42 @@ verifies("action.deny", "denied: the model is told, with the reason, and nothing
   expect(saidBy(events)).toEqual(["As you wish."]);
 });
 
-verifies(["action.partial", "action.several"], "three calls: one answered, idle again with two; then allow and deny mixed", async () => {
-  const session = await server.start({ tools: [ASKING] }, [echo("a"), echo("b"), echo("c")], say("Done."));
-  const asked = await session.rest();
-  const [a = "", b = "", c = ""] = waitingIds(asked);
-  await session.send(allow(b));
-  expect((await session.retrieve()).status).toBe("idle");
-  const partly = await session.events();
-  expect(typesOf(partly.slice(asked.length))).toEqual([
-    "user.tool_confirmation",
-    "session.thread_status_idle",
-    "session.usage",
-    "session.status_idle",
-  ]);
-  expect(waitingIds(partly)).toEqual([a, c]);
-  await session.send(deny(a), allow(c));
-  const events = await session.rest();
-  const results = only(events, "agent.tool_result");
-  expect(Object.fromEntries(results.map((result) => [result.tool_use_id, result.is_error]))).toEqual({ [a]: true, [b]: false, [c]: false });
-  expect(stopReasons(events)).toEqual(["requires_action", "requires_action", "end_turn"]);
-  expect(saidBy(events)).toEqual(["Done."]);
-});
+verifies(
+  ["action.partial", "action.several"],
+  "three calls: one answered, idle again with two; then allow and deny mixed",
+  async () => {
+    const session = await server.start({ tools: [ASKING] }, [echo("a"), echo("b"), echo("c")], say("Done."));
+    const asked = await session.rest();
+    const [a = "", b = "", c = ""] = waitingIds(asked);
+    await session.send(allow(b));
+    expect((await session.retrieve()).status).toBe("idle");
+    const partly = await session.events();
+    expect(typesOf(partly.slice(asked.length))).toEqual([
+      "user.tool_confirmation",
+      "session.thread_status_idle",
+      "session.usage",
+      "session.status_idle",
+    ]);
+    expect(waitingIds(partly)).toEqual([a, c]);
+    await session.send(deny(a), allow(c));
+    const events = await session.rest();
+    const results = only(events, "agent.tool_result");
+    expect(Object.fromEntries(results.map((result) => [result.tool_use_id, result.is_error]))).toEqual({
+      [a]: true,
+      [b]: false,
+      [c]: false,
+    });
+    expect(stopReasons(events)).toEqual(["requires_action", "requires_action", "end_turn"]);
+    expect(saidBy(events)).toEqual(["Done."]);
+  },
+);
 
 verifies("action.mixed-policies", "calls that need no confirmation run at once", async () => {
-  const session = await server.start({ tools: [BASH_ASKS] }, [echo("a"), call("write", { file_path: "f", content: "x" })], say("Done."));
+  const session = await server.start(
+    { tools: [BASH_ASKS] },
+    [echo("a"), call("write", { file_path: "f", content: "x" })],
+    say("Done."),
+  );
   const events = await session.rest();
   const [bash, write] = only(events, "agent.tool_use");
   expect([bash?.evaluated_permission, write?.evaluated_permission]).toEqual(["ask", "allow"]);
@@ -174,7 +198,10 @@ verifies("action.tool-result-cloud", "user.tool_result on a cloud environment is
 });
 
 verifies("action.auto", "auto without a judge asks, and says that it could not judge", async () => {
-  const session = await server.start({ tools: [{ ...TOOLSET, default_config: { permission_policy: { type: "auto" } } }] }, echo("a"));
+  const session = await server.start(
+    { tools: [{ ...TOOLSET, default_config: { permission_policy: { type: "auto" } } }] },
+    echo("a"),
+  );
   const events = await session.rest();
   expect(last(events, "agent.tool_use")).toMatchObject({
     evaluated_permission: "ask",
@@ -199,7 +226,11 @@ verifies("action.disabled-tool", "a disabled or unknown tool is denied, and the 
 
 verifies("action.partial", "an answer that comes while the turn still runs is not asked for again", async () => {
   const gate = server.gate();
-  const session = await server.start({ tools: [BASH_ASKS] }, [echo("a"), call("bash", { command: "echo b" })], [hold(gate), say("Done.")]);
+  const session = await server.start(
+    { tools: [BASH_ASKS] },
+    [echo("a"), call("bash", { command: "echo b" })],
+    [hold(gate), say("Done.")],
+  );
   const [a = "", b = ""] = waitingIds(await session.rest());
   await session.send(allow(a), allow(b));
   await gate.reached;

@@ -3,7 +3,18 @@ import { call, hold, say } from "@sandbox0/testkit";
 import { expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
-import { answer, countOf, last, message, only, saidBy, stopReasons, textOf, typesOf, waitingIds } from "./fixture/test-session.ts";
+import {
+  answer,
+  countOf,
+  last,
+  message,
+  only,
+  saidBy,
+  stopReasons,
+  textOf,
+  typesOf,
+  waitingIds,
+} from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -15,33 +26,41 @@ const WEATHER = {
   input_schema: { type: "object" as const, properties: { place: { type: "string" } }, required: ["place"] },
 };
 
-verifies(["custom.flow", "custom.no-policy", "events.processed-on-receipt"], "asked, answered, and the model has it", async () => {
-  const marker = server.play(call("weather", { place: "Oslo" }), say("It snows."));
-  const session = await server.createSession({ agent: { make: { tools: [WEATHER] } } });
-  await session.send(message(marker));
-  const asked = await session.rest();
-  const use = last(asked, "agent.custom_tool_use");
-  expect(use).toMatchObject({ name: "weather", input: { place: "Oslo" } });
-  expect(Object.keys(use)).not.toContain("evaluated_permission");
-  expect(waitingIds(asked)).toEqual([use.id]);
-  const [stored] = await session.send(answer(use.id, "snow"));
-  expect(stored).toMatchObject({ type: "user.custom_tool_result", custom_tool_use_id: use.id, processed_at: expect.any(String) });
-  const events = await session.rest();
-  expect(typesOf(events.slice(asked.length))).toEqual([
-    "user.custom_tool_result",
-    "session.status_running",
-    "session.thread_status_running",
-    "span.model_request_start",
-    "agent.message",
-    "span.model_request_end",
-    "session.thread_status_idle",
-    "session.usage",
-    "session.status_idle",
-  ]);
-  expect(server.requests(marker)[1]?.messages.at(-1)?.results).toMatchObject([{ text: "snow", isError: false }]);
-  const offered = server.requests(marker)[0]?.body["tools"];
-  expect(offered).toMatchObject([{ name: "weather", description: WEATHER.description, input_schema: WEATHER.input_schema }]);
-});
+verifies(
+  ["custom.flow", "custom.no-policy", "events.processed-on-receipt"],
+  "asked, answered, and the model has it",
+  async () => {
+    const marker = server.play(call("weather", { place: "Oslo" }), say("It snows."));
+    const session = await server.createSession({ agent: { make: { tools: [WEATHER] } } });
+    await session.send(message(marker));
+    const asked = await session.rest();
+    const use = last(asked, "agent.custom_tool_use");
+    expect(use).toMatchObject({ name: "weather", input: { place: "Oslo" } });
+    expect(Object.keys(use)).not.toContain("evaluated_permission");
+    expect(waitingIds(asked)).toEqual([use.id]);
+    const [stored] = await session.send(answer(use.id, "snow"));
+    expect(stored).toMatchObject({
+      type: "user.custom_tool_result",
+      custom_tool_use_id: use.id,
+      processed_at: expect.any(String),
+    });
+    const events = await session.rest();
+    expect(typesOf(events.slice(asked.length))).toEqual([
+      "user.custom_tool_result",
+      "session.status_running",
+      "session.thread_status_running",
+      "span.model_request_start",
+      "agent.message",
+      "span.model_request_end",
+      "session.thread_status_idle",
+      "session.usage",
+      "session.status_idle",
+    ]);
+    expect(server.requests(marker)[1]?.messages.at(-1)?.results).toMatchObject([{ text: "snow", isError: false }]);
+    const offered = server.requests(marker)[0]?.body.tools;
+    expect(offered).toMatchObject([{ name: "weather", description: WEATHER.description, input_schema: WEATHER.input_schema }]);
+  },
+);
 
 verifies("custom.before-idle", "answered while another call of the response runs: straight on, without an idle", async () => {
   const gate = server.sandboxGate();
@@ -81,7 +100,12 @@ verifies(["custom.flow", "action.several"], "two calls, answered one by one and 
   expect(waitingIds(await session.rest())).toEqual([oslo]);
   await session.send(answer(oslo, "snow"));
   expect(saidBy(await session.rest())).toEqual(["Both."]);
-  expect(server.requests(marker)[1]?.messages.at(-1)?.results.map(({ text }) => text)).toEqual(["snow", "sun"]);
+  expect(
+    server
+      .requests(marker)[1]
+      ?.messages.at(-1)
+      ?.results.map(({ text }) => text),
+  ).toEqual(["snow", "sun"]);
 });
 
 type ResultContent = NonNullable<BetaManagedAgentsUserCustomToolResultEventParams["content"]>;
@@ -90,7 +114,13 @@ const BLOCKS: ResultContent = [
   { type: "text", text: "Here is all of it." },
   { type: "image", source: { type: "base64", media_type: "image/png", data: PIXEL } },
   { type: "document", source: { type: "text", media_type: "text/plain", data: "A document." }, title: "Doc" },
-  { type: "search_result", source: "https://example.com", title: "Found", content: [{ type: "text", text: "A hit." }], citations: { enabled: false } },
+  {
+    type: "search_result",
+    source: "https://example.com",
+    title: "Found",
+    content: [{ type: "text", text: "A hit." }],
+    citations: { enabled: false },
+  },
 ];
 
 verifies("custom.content", "blocks of every kind, an error, and nothing at all", async () => {
@@ -160,7 +190,9 @@ verifies("custom.sdk-runner", "the SDK's own tool runner serves the session", as
   const run = (async () => {
     for await (const done of runner) void done;
   })();
-  await session.send(message(server.play(call("weather", { place: "Oslo" }), call("weather", { place: "Rome" }), say("Warmer."))));
+  await session.send(
+    message(server.play(call("weather", { place: "Oslo" }), call("weather", { place: "Rome" }), say("Warmer."))),
+  );
   const events = await session.until((log) => saidBy(log).includes("Warmer."));
   stop.abort();
   await run;

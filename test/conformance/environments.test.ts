@@ -74,7 +74,9 @@ verifies(["environments.update-keeps", "environments.metadata-empty", "metadata.
     networking: { type: "limited", allowed_hosts: ["a.com"], allow_mcp_servers: true, allow_package_managers: true },
     packages: { ...NO_PACKAGES, npm: ["left-pad"], pip: ["x"] },
   });
-  expect((await environments().update(environment.id, { config: { type: "cloud", networking: null } })).config).toEqual(opened.config);
+  expect((await environments().update(environment.id, { config: { type: "cloud", networking: null } })).config).toEqual(
+    opened.config,
+  );
   expect((await environments().update(environment.id, { name: null, description: "" })).description).toBe("");
   expect(await environments().update(environment.id, { description: null })).toMatchObject({ name: "after", description: null });
   expect(await refused(environments().update(environment.id, { metadata: { ["k".repeat(65)]: "v" } }))).toMatchObject({
@@ -99,7 +101,10 @@ verifies(["environments.archive", "environments.archived-unlisted", "sessions.ar
   const archived = await environments().archive(environment.id);
   expect(archived).toEqual({ ...environment, archived_at: expect.any(String), updated_at: expect.any(String) });
   expect(await environments().archive(environment.id)).toEqual(archived);
-  expect(await refused(environments().update(environment.id, { name: "x" }))).toMatchObject({ status: 400, code: "environment_archived" });
+  expect(await refused(environments().update(environment.id, { name: "x" }))).toMatchObject({
+    status: 400,
+    code: "environment_archived",
+  });
   await refusedAsInvalid(server.createSession({ environment_id: environment.id }), /archived/);
   const ids = async (include_archived: boolean) => {
     const all: string[] = [];
@@ -110,16 +115,20 @@ verifies(["environments.archive", "environments.archived-unlisted", "sessions.ar
   expect(await ids(true)).toContain(environment.id);
 });
 
-verifies(["environments.delete", "environments.delete-used", "environments.unknown-id", "http.delete-body"], "delete", async () => {
-  const environment = await environments().create({ name: "gone" });
-  const session = await server.createSession({ environment_id: environment.id });
-  const { status, headers } = await refused(environments().delete(environment.id));
-  expect({ status, retry: headers.get("x-should-retry") }).toEqual({ status: 409, retry: "false" });
-  await server.client.beta.sessions.delete(session.id);
-  expect(await environments().delete(environment.id)).toEqual({ id: environment.id, type: "environment_deleted" });
-  await refusedAsUnknown(environments().retrieve(environment.id));
-  await refusedAsUnknown(environments().update(environment.id, {}));
-  await refusedAsUnknown(environments().archive(environment.id));
-  await refusedAsUnknown(environments().delete(environment.id));
-  await refusedAsUnknown(server.createSession({ environment_id: environment.id }));
-});
+verifies(
+  ["environments.delete", "environments.delete-used", "environments.unknown-id", "http.delete-body"],
+  "delete",
+  async () => {
+    const environment = await environments().create({ name: "gone" });
+    const session = await server.createSession({ environment_id: environment.id });
+    const { status, headers } = await refused(environments().delete(environment.id));
+    expect({ status, retry: headers.get("x-should-retry") }).toEqual({ status: 409, retry: "false" });
+    await server.client.beta.sessions.delete(session.id);
+    expect(await environments().delete(environment.id)).toEqual({ id: environment.id, type: "environment_deleted" });
+    await refusedAsUnknown(environments().retrieve(environment.id));
+    await refusedAsUnknown(environments().update(environment.id, {}));
+    await refusedAsUnknown(environments().archive(environment.id));
+    await refusedAsUnknown(environments().delete(environment.id));
+    await refusedAsUnknown(server.createSession({ environment_id: environment.id }));
+  },
+);

@@ -28,7 +28,10 @@ verifies(["errors.retrying", "turn.spans"], "one failure, then the answer: every
     "session.usage",
     "session.status_idle",
   ]);
-  expect(last(events, "session.error").error).toMatchObject({ type: "model_overloaded_error", retry_status: { type: "retrying" } });
+  expect(last(events, "session.error").error).toMatchObject({
+    type: "model_overloaded_error",
+    retry_status: { type: "retrying" },
+  });
   expect(only(events, "span.model_request_end").map(({ is_error }) => is_error)).toEqual([true, false]);
   expect(stopReasons(events)).toEqual(["end_turn"]);
 });
@@ -72,25 +75,34 @@ verifies("errors.types", "no credit: billing_error, not tried again", async () =
   expect(server.requests(marker)).toHaveLength(1);
 });
 
-verifies(["errors.exhausted", "errors.resume"], "retries used up: one exhausted error, idle; a message starts afresh", async () => {
-  let works = false;
-  const marker = server.play(() => (works ? say("Better now.") : fail(500)));
-  const session = await server.createSession();
-  await session.send(message(marker));
-  const events = await session.rest();
-  const statuses = only(events, "session.error").map(({ error }) => error.retry_status.type);
-  expect(statuses).toEqual([...statuses.slice(0, -1).map(() => "retrying"), "exhausted"]);
-  expect(statuses.length).toBe(server.requests(marker).length);
-  expect(statuses.length).toBeGreaterThan(2);
-  expect(new Set(only(events, "session.error").map(({ error }) => error.type)).size).toBe(1);
-  expect(typesOf(events).slice(-4)).toEqual(["session.error", "session.thread_status_idle", "session.usage", "session.status_idle"]);
-  expect(stopReasons(events)).toEqual(["retries_exhausted"]);
-  works = true;
-  await session.send(message("Try again."));
-  const on = await session.rest();
-  expect(saidBy(on)).toEqual(["Better now."]);
-  expect(countOf(on, "session.error")).toBe(statuses.length);
-});
+verifies(
+  ["errors.exhausted", "errors.resume"],
+  "retries used up: one exhausted error, idle; a message starts afresh",
+  async () => {
+    let works = false;
+    const marker = server.play(() => (works ? say("Better now.") : fail(500)));
+    const session = await server.createSession();
+    await session.send(message(marker));
+    const events = await session.rest();
+    const statuses = only(events, "session.error").map(({ error }) => error.retry_status.type);
+    expect(statuses).toEqual([...statuses.slice(0, -1).map(() => "retrying"), "exhausted"]);
+    expect(statuses.length).toBe(server.requests(marker).length);
+    expect(statuses.length).toBeGreaterThan(2);
+    expect(new Set(only(events, "session.error").map(({ error }) => error.type)).size).toBe(1);
+    expect(typesOf(events).slice(-4)).toEqual([
+      "session.error",
+      "session.thread_status_idle",
+      "session.usage",
+      "session.status_idle",
+    ]);
+    expect(stopReasons(events)).toEqual(["retries_exhausted"]);
+    works = true;
+    await session.send(message("Try again."));
+    const on = await session.rest();
+    expect(saidBy(on)).toEqual(["Better now."]);
+    expect(countOf(on, "session.error")).toBe(statuses.length);
+  },
+);
 
 verifies("errors.terminal", "an error that no input can mend terminates the session", async () => {
   const session = await server.start({}, fail(404, { message: "model: no-such-model" }));

@@ -18,7 +18,12 @@ verifies(["events.send-echo", "events.id-and-time", "events.queued-null"], "the 
   const stored = await session.send({ type: "user.message", content }, message("two"));
   expect(stored).toEqual([
     { id: expect.stringMatching(/^sevt_01\w+$/), type: "user.message", processed_at: null, content },
-    { id: expect.stringMatching(/^sevt_01\w+$/), type: "user.message", processed_at: null, content: [{ type: "text", text: "two" }] },
+    {
+      id: expect.stringMatching(/^sevt_01\w+$/),
+      type: "user.message",
+      processed_at: null,
+      content: [{ type: "text", text: "two" }],
+    },
   ]);
   const events = await session.rest();
   expect(only(events, "user.message")).toEqual(stored.map((event) => ({ ...event, processed_at: expect.any(String) })));
@@ -50,7 +55,10 @@ verifies(["events.unknown-type", "events.redacted"], "events a client may not se
   for (const type of ["agent.message", "session.status_idle", "user.wave", ""]) {
     await refusedAsInvalid(session.send({ type, content: [] } as never), "events[0]");
   }
-  await refusedAsInvalid(session.send({ type: "user.message", content: [{ type: "redacted" }] } as never), "events[0].content[0]");
+  await refusedAsInvalid(
+    session.send({ type: "user.message", content: [{ type: "redacted" }] } as never),
+    "events[0].content[0]",
+  );
   expect(await session.events()).toEqual([]);
 });
 
@@ -62,7 +70,10 @@ verifies("events.send-limit", "10,000 events in one request", async () => {
   const marker = server.play(say("All of them."));
   await session.send(...many.slice(0, 999), message(marker));
   const events = await session.rest();
-  expect(only(events, "user.message").map(textOf)).toEqual([...many.slice(0, 999).map((event) => textOf(event as never)), marker]);
+  expect(only(events, "user.message").map(textOf)).toEqual([
+    ...many.slice(0, 999).map((event) => textOf(event as never)),
+    marker,
+  ]);
 });
 
 verifies("events.list-types", "types[] filters", async () => {
@@ -79,9 +90,11 @@ verifies("events.list-times", "created_at[…] compares with processed_at, and l
   const gate = server.gate();
   const session = await server.start({}, say("Hello."));
   const events = await session.rest();
-  const list = async (query: ListQuery) => (await server.client.beta.sessions.events.list(session.id, query)).data.map(({ id }) => id);
+  const list = async (query: ListQuery) =>
+    (await server.client.beta.sessions.events.list(session.id, query)).data.map(({ id }) => id);
   const at = events[4]?.processed_at ?? "";
-  const matching = (keep: (time: string) => boolean) => events.filter(({ processed_at }) => keep(processed_at ?? "")).map(({ id }) => id);
+  const matching = (keep: (time: string) => boolean) =>
+    events.filter(({ processed_at }) => keep(processed_at ?? "")).map(({ id }) => id);
   expect(await list({ "created_at[gte]": at })).toEqual(matching((time) => time >= at));
   expect(await list({ "created_at[gt]": at })).toEqual(matching((time) => time > at));
   expect(await list({ "created_at[lte]": at })).toEqual(matching((time) => time <= at));
@@ -126,7 +139,16 @@ verifies(["events.list-strict", "pages.events-size"], "unknown parameters and si
   };
   const [status, text] = await get("after=sevt_x");
   expect(status).toBe(400);
-  for (const accepted of ["created_at[gt]", "created_at[gte]", "created_at[lt]", "created_at[lte]", "limit", "order", "page", "types[]"]) {
+  for (const accepted of [
+    "created_at[gt]",
+    "created_at[gte]",
+    "created_at[lt]",
+    "created_at[lte]",
+    "limit",
+    "order",
+    "page",
+    "types[]",
+  ]) {
     expect(text).toContain(accepted);
   }
   expect((await get("limit=1000&beta=true"))[0]).toBe(200);

@@ -10,7 +10,12 @@ const server = conformanceServer();
 /** The official text (semantics §24). */
 const INTERRUPTED = "Tool execution was interrupted before completion. Please retry.";
 const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
-const WEATHER = { type: "custom" as const, name: "weather", description: "The weather.", input_schema: { type: "object" as const } };
+const WEATHER = {
+  type: "custom" as const,
+  name: "weather",
+  description: "The weather.",
+  input_schema: { type: "object" as const },
+};
 
 verifies(["interrupt.text", "turn.spans", "interrupt.unprocessed"], "while the model answers", async () => {
   const gate = server.gate();
@@ -45,7 +50,9 @@ verifies(["interrupt.tool", "interrupt.goes-on"], "while a tool runs, and then t
   const marker = server.play(call("bash", { command: "echo on" }), say("Gone on."));
   await session.send(message(marker));
   expect(saidBy(await session.rest())).toEqual(["Gone on."]);
-  expect(server.requests(marker)[0]?.messages.flatMap(({ results }) => results)).toMatchObject([{ text: INTERRUPTED, isError: true }]);
+  expect(server.requests(marker)[0]?.messages.flatMap(({ results }) => results)).toMatchObject([
+    { text: INTERRUPTED, isError: true },
+  ]);
 });
 
 verifies("interrupt.then-message", "[interrupt, message] in one request: idle, then the message's turn", async () => {

@@ -16,7 +16,9 @@ const all = async (query: Parameters<typeof server.client.beta.models.list>[0] =
 
 verifies("models.list", "newest first, without the retired", async () => {
   const models = await all();
-  expect(models.map(({ id }) => id)).toEqual(expect.arrayContaining(["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5-20251001"]));
+  expect(models.map(({ id }) => id)).toEqual(
+    expect.arrayContaining(["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5-20251001"]),
+  );
   const days = models.map(({ id }) => Number(/-(\d{8})$/.exec(id)?.[1] ?? Number.POSITIVE_INFINITY));
   expect(days).toEqual([...days].sort((a, b) => (a === b ? 0 : b - a)));
   expect(models.filter(({ lifecycle }) => lifecycle === "retired")).toEqual([]);
@@ -45,7 +47,10 @@ verifies("pages.models", "pages by id, in both directions", async () => {
   expect(await all({ limit: 2 })).toEqual(models);
   const end = await api.list({ after_id: models.at(-1)?.id ?? "" });
   expect(end).toMatchObject({ data: [], has_more: false, first_id: null, last_id: null });
-  await refusedAsInvalid(api.list({ limit: 1001 }).then((page) => page.data), /limit/);
+  await refusedAsInvalid(
+    api.list({ limit: 1001 }).then((page) => page.data),
+    /limit/,
+  );
 });
 
 verifies("models.unknown-model", "a model the server does not list is its provider's to judge", async () => {

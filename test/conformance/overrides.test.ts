@@ -42,12 +42,20 @@ verifies("overrides.clear", "null or an empty list: cleared", async () => {
   expect((await agentOf({ system: null })).system).toBeNull();
   for (const empty of [null, []]) {
     expect((await agentOf({ skills: empty })).skills).toEqual([]);
-    expect(await agentOf({ skills: empty, tools: empty, mcp_servers: empty })).toMatchObject({ tools: [], mcp_servers: [], skills: [] });
+    expect(await agentOf({ skills: empty, tools: empty, mcp_servers: empty })).toMatchObject({
+      tools: [],
+      mcp_servers: [],
+      skills: [],
+    });
   }
 });
 
 verifies(["overrides.replace", "overrides.base-id"], "a value: replaced whole", async () => {
-  const agent = await agentOf({ tools: [LOOKUP], mcp_servers: [], skills: [{ type: "anthropic", skill_id: "xlsx", version: "2" }] });
+  const agent = await agentOf({
+    tools: [LOOKUP],
+    mcp_servers: [],
+    skills: [{ type: "anthropic", skill_id: "xlsx", version: "2" }],
+  });
   expect(agent).toMatchObject({
     id: base.id,
     version: base.version,
@@ -57,7 +65,9 @@ verifies(["overrides.replace", "overrides.base-id"], "a value: replaced whole", 
     skills: [{ type: "anthropic", skill_id: "xlsx", version: "2" }],
     system: "Base words.",
   });
-  const asking = await agentOf({ tools: [{ ...TOOLSET, default_config: { permission_policy: { type: "always_ask" } } }, DOCS_TOOLS] });
+  const asking = await agentOf({
+    tools: [{ ...TOOLSET, default_config: { permission_policy: { type: "always_ask" } } }, DOCS_TOOLS],
+  });
   expect(asking.tools[0]).toMatchObject({ default_config: { enabled: true, permission_policy: { type: "always_ask" } } });
 });
 
@@ -77,7 +87,11 @@ verifies("overrides.cross-checks", "what would not fit together any more", async
 
 verifies("overrides.effort", "effort is applied; left out, the model's own default; unsupported, refused", async () => {
   const fresh = await server.createAgent({ model: MODEL });
-  expect((await agentOf({ model: { id: MODEL, effort: "max" } })).model).toEqual({ id: MODEL, effort: { type: "max" }, speed: "standard" });
+  expect((await agentOf({ model: { id: MODEL, effort: "max" } })).model).toEqual({
+    id: MODEL,
+    effort: { type: "max" },
+    speed: "standard",
+  });
   expect((await agentOf({ model: { id: MODEL } })).model).toEqual(fresh.model);
   expect((await agentOf({ model: MODEL })).model).toEqual(fresh.model);
   await refusedAsInvalid(open({ model: { id: "claude-sonnet-4-5", effort: "low" } }), /effort/);

@@ -58,7 +58,9 @@ verifies("previews.thinking", "agent.thinking: a start, no deltas, then the even
   const stream = await session.stream({ deltas: ["agent.thinking"] });
   await session.send(message(server.play([think("A long thought. ".repeat(50)), say("So.")])));
   const received = await stream.until(idle);
-  expect(previewsOf(received)).toEqual([{ type: "event_start", event: { type: "agent.thinking", id: last(received, "agent.thinking").id } }]);
+  expect(previewsOf(received)).toEqual([
+    { type: "event_start", event: { type: "agent.thinking", id: last(received, "agent.thinking").id } },
+  ]);
 });
 
 verifies("previews.late-joiner", "opened in the middle of a message: no deltas of it, but of the next", async () => {
@@ -74,7 +76,9 @@ verifies("previews.late-joiner", "opened in the middle of a message: no deltas o
   expect(previewsOf(received)).toEqual([]);
   expect(textOf(last(received, "agent.message"))).toBe(LONG + LONG);
   await session.send(message(server.play(say(LONG))));
-  expect(previewsOf(await late.until((all) => typesOf(all).filter((type) => type === "session.status_idle").length === 2)).length).toBeGreaterThan(0);
+  expect(
+    previewsOf(await late.until((all) => typesOf(all).filter((type) => type === "session.status_idle").length === 2)).length,
+  ).toBeGreaterThan(0);
 });
 
 verifies(["previews.cut", "turn.spans"], "interrupted: the span's end closes the preview, no message comes", async () => {

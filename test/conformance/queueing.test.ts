@@ -23,20 +23,30 @@ verifies(
     gate.open();
     const events = await session.rest();
     expect(only(events, "user.message").map((event) => textOf(event).split(" ")[0])).toEqual(["<play", "one", "two", "three"]);
-    expect(only(events, "user.message").slice(1).map(({ id }) => id)).toEqual(queued.map((event) => event?.id));
+    expect(
+      only(events, "user.message")
+        .slice(1)
+        .map(({ id }) => id),
+    ).toEqual(queued.map((event) => event?.id));
     expect(saidBy(events)).toEqual(["First.", "All three."]);
     const [request] = server.requests(marker);
     expect(request?.messages.at(-1)?.text).toBe(`one\ntwo\nthree ${marker}`);
     const shown = await stream.until((received) => received.some((event) => event.type === "session.status_idle"));
-    expect(only(shown, "user.message").filter(({ processed_at }) => processed_at !== null).map(({ id }) => id)).toEqual(
-      queued.map((event) => event?.id),
-    );
+    expect(
+      only(shown, "user.message")
+        .filter(({ processed_at }) => processed_at !== null)
+        .map(({ id }) => id),
+    ).toEqual(queued.map((event) => event?.id));
   },
 );
 
 verifies("queue.turn-boundary", "a message during a turn's tool calls waits for the turn's end", async () => {
   const gate = server.gate();
-  const first = server.play(call("bash", { command: "echo a" }), [hold(gate), call("bash", { command: "echo b" })], say("Both run."));
+  const first = server.play(
+    call("bash", { command: "echo a" }),
+    [hold(gate), call("bash", { command: "echo b" })],
+    say("Both run."),
+  );
   const session = await server.createSession({ agent: { make: { tools: [TOOLSET] } } });
   await session.send(message(first));
   await gate.reached;
@@ -85,19 +95,23 @@ verifies("queue.across-action", "a message queued before the client is asked is 
   expect(countOf(events, "user.message")).toBe(2);
 });
 
-verifies(["errors.flush", "errors.resume"], "retries exhausted: what was queued starts no turn, and a new message does", async () => {
-  const gate = server.gate();
-  const marker = server.play([hold(gate), fail(400, { message: "no such thing" })]);
-  const session = await server.createSession();
-  await session.send(message(marker));
-  await gate.reached;
-  const flushed = server.play(say("Never said."));
-  const [queued] = await session.send(message(flushed));
-  gate.open();
-  const events = await session.rest();
-  expect(stopReasons(events)).toEqual(["retries_exhausted"]);
-  expect(only(events, "user.message").find(({ id }) => id === queued?.id)?.processed_at).not.toBeNull();
-  expect(server.requests(flushed)).toEqual([]);
-  await session.send(message(server.play(say("Here again."))));
-  expect(saidBy(await session.rest())).toEqual(["Here again."]);
-});
+verifies(
+  ["errors.flush", "errors.resume"],
+  "retries exhausted: what was queued starts no turn, and a new message does",
+  async () => {
+    const gate = server.gate();
+    const marker = server.play([hold(gate), fail(400, { message: "no such thing" })]);
+    const session = await server.createSession();
+    await session.send(message(marker));
+    await gate.reached;
+    const flushed = server.play(say("Never said."));
+    const [queued] = await session.send(message(flushed));
+    gate.open();
+    const events = await session.rest();
+    expect(stopReasons(events)).toEqual(["retries_exhausted"]);
+    expect(only(events, "user.message").find(({ id }) => id === queued?.id)?.processed_at).not.toBeNull();
+    expect(server.requests(flushed)).toEqual([]);
+    await session.send(message(server.play(say("Here again."))));
+    expect(saidBy(await session.rest())).toEqual(["Here again."]);
+  },
+);

@@ -61,32 +61,43 @@ verifies("sessions.update-agent", "tools and servers: for this session, from the
   });
   expect(both.agent.mcp_servers).toEqual([DOCS]);
   await refusedAsInvalid(sessions().update(session.id, { agent: { mcp_servers: [] } }), /docs/);
-  expect((await sessions().update(session.id, { agent: { mcp_servers: [], tools: [] } })).agent).toMatchObject({ tools: [], mcp_servers: [] });
+  expect((await sessions().update(session.id, { agent: { mcp_servers: [], tools: [] } })).agent).toMatchObject({
+    tools: [],
+    mcp_servers: [],
+  });
 });
 
-verifies(["sessions.update-agent-idle", "sessions.update-running"], "while it runs: title and metadata, not the tools", async () => {
-  const gate = server.gate();
-  const session = await server.start({ tools: [TOOLSET] }, [hold(gate), say("Done.")]);
-  await gate.reached;
-  await refusedAsInvalid(sessions().update(session.id, { title: "New", agent: { tools: [LOOKUP] } }), /idle/);
-  expect((await session.retrieve()).title).toBeNull();
-  const updated = await sessions().update(session.id, { title: "New", metadata: { k: "v" } });
-  expect(updated).toMatchObject({ title: "New", metadata: { k: "v" }, status: "running" });
-  gate.open();
-  const events = await session.rest();
-  expect(last(events, "session.updated")).toMatchObject({ title: "New" });
-  expect(saidBy(events)).toEqual(["Done."]);
-});
+verifies(
+  ["sessions.update-agent-idle", "sessions.update-running"],
+  "while it runs: title and metadata, not the tools",
+  async () => {
+    const gate = server.gate();
+    const session = await server.start({ tools: [TOOLSET] }, [hold(gate), say("Done.")]);
+    await gate.reached;
+    await refusedAsInvalid(sessions().update(session.id, { title: "New", agent: { tools: [LOOKUP] } }), /idle/);
+    expect((await session.retrieve()).title).toBeNull();
+    const updated = await sessions().update(session.id, { title: "New", metadata: { k: "v" } });
+    expect(updated).toMatchObject({ title: "New", metadata: { k: "v" }, status: "running" });
+    gate.open();
+    const events = await session.rest();
+    expect(last(events, "session.updated")).toMatchObject({ title: "New" });
+    expect(saidBy(events)).toEqual(["Done."]);
+  },
+);
 
-verifies("sessions.update-agent", "while the client is asked: the pending call keeps its rules, the next turn has the new ones", async () => {
-  const session = await server.start({ tools: [LOOKUP] }, call("lookup", {}), say("Found."));
-  const asked = await session.rest();
-  await sessions().update(session.id, { agent: { tools: [TOOLSET] } });
-  const [id = ""] = only(asked, "agent.custom_tool_use").map((use) => use.id);
-  await session.send({ type: "user.custom_tool_result", custom_tool_use_id: id, content: [{ type: "text", text: "it" }] });
-  expect(saidBy(await session.rest())).toEqual(["Found."]);
-  expect(server.provider.requests.at(-1)?.toolNames).toContain("bash");
-});
+verifies(
+  "sessions.update-agent",
+  "while the client is asked: the pending call keeps its rules, the next turn has the new ones",
+  async () => {
+    const session = await server.start({ tools: [LOOKUP] }, call("lookup", {}), say("Found."));
+    const asked = await session.rest();
+    await sessions().update(session.id, { agent: { tools: [TOOLSET] } });
+    const [id = ""] = only(asked, "agent.custom_tool_use").map((use) => use.id);
+    await session.send({ type: "user.custom_tool_result", custom_tool_use_id: id, content: [{ type: "text", text: "it" }] });
+    expect(saidBy(await session.rest())).toEqual(["Found."]);
+    expect(server.provider.requests.at(-1)?.toolNames).toContain("bash");
+  },
+);
 
 verifies("sessions.update-refused", "vaults and budgets", async () => {
   const session = await server.createSession();

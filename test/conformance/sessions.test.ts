@@ -62,25 +62,29 @@ verifies("sessions.initial-running", "with initial events it is created running,
   expect(typesOf(await session.rest()).slice(0, 2)).toEqual(["user.message", "session.status_running"]);
 });
 
-verifies(["sessions.initial-limits", "sessions.initial-atomic"], "what initial events may not be, and then there is no session", async () => {
-  const before = (await sessions().list({ limit: 100 })).data.length;
-  const text = { type: "user.message", content: [{ type: "text", text: "x" }] };
-  const outcome = { type: "user.define_outcome", description: "d", rubric: { type: "text", content: "r" } };
-  const file = { type: "document", source: { type: "file", file_id: "file_x" } };
-  const bad: object[][] = [
-    Array(51).fill(text),
-    [text, { type: "user.interrupt" }],
-    [{ type: "system.message", content: [{ type: "text", text: "x" }] }],
-    [outcome, outcome],
-    [{ type: "user.message", content: [] }],
-    [{ type: "user.message", content: Array(101).fill(file) }],
-    [{ ...outcome, rubric: undefined }],
-  ];
-  for (const initial_events of bad) {
-    await refusedAsInvalid(server.createSession({ initial_events: initial_events as never }), /initial_events/);
-  }
-  expect((await sessions().list({ limit: 100 })).data).toHaveLength(before);
-});
+verifies(
+  ["sessions.initial-limits", "sessions.initial-atomic"],
+  "what initial events may not be, and then there is no session",
+  async () => {
+    const before = (await sessions().list({ limit: 100 })).data.length;
+    const text = { type: "user.message", content: [{ type: "text", text: "x" }] };
+    const outcome = { type: "user.define_outcome", description: "d", rubric: { type: "text", content: "r" } };
+    const file = { type: "document", source: { type: "file", file_id: "file_x" } };
+    const bad: object[][] = [
+      Array(51).fill(text),
+      [text, { type: "user.interrupt" }],
+      [{ type: "system.message", content: [{ type: "text", text: "x" }] }],
+      [outcome, outcome],
+      [{ type: "user.message", content: [] }],
+      [{ type: "user.message", content: Array(101).fill(file) }],
+      [{ ...outcome, rubric: undefined }],
+    ];
+    for (const initial_events of bad) {
+      await refusedAsInvalid(server.createSession({ initial_events: initial_events as never }), /initial_events/);
+    }
+    expect((await sessions().list({ limit: 100 })).data).toHaveLength(before);
+  },
+);
 
 verifies("sessions.unknown-parts", "unknown agents, versions, environments and vaults", async () => {
   const agent = await server.createAgent();
@@ -100,25 +104,37 @@ verifies("sessions.unknown-id", "an unknown session, in every operation", async 
   await refusedAsUnknown(sessions().update(id, { title: "x" }));
   await refusedAsUnknown(sessions().archive(id));
   await refusedAsUnknown(sessions().delete(id));
-  await refusedAsUnknown(sessions().events.list(id).then((page) => page.data));
+  await refusedAsUnknown(
+    sessions()
+      .events.list(id)
+      .then((page) => page.data),
+  );
   await refusedAsUnknown(sessions().events.send(id, { events: [message("x")] }));
   await refusedAsUnknown(sessions().events.stream(id));
-  await refusedAsUnknown(sessions().threads.list(id).then((page) => page.data));
+  await refusedAsUnknown(
+    sessions()
+      .threads.list(id)
+      .then((page) => page.data),
+  );
 });
 
-verifies(["sessions.archive", "sessions.archive-again", "sessions.archive-blocks", "sessions.update-archived"], "archive", async () => {
-  const session = await server.start({}, say("Hello."));
-  const before = await session.rest();
-  const archived = await sessions().archive(session.id);
-  expect(archived).toMatchObject({ id: session.id, status: "terminated", archived_at: expect.any(String) });
-  const events = await session.events();
-  expect(events.slice(0, before.length)).toEqual(before);
-  expect(typesOf(events.slice(before.length))).toEqual(["session.thread_status_terminated", "session.status_terminated"]);
-  expect(await sessions().archive(session.id)).toEqual(archived);
-  await refusedAsInvalid(session.send(message("Hello?")), /archived/);
-  await refusedAsInvalid(sessions().update(session.id, { title: "x" }));
-  expect(await session.events()).toEqual(events);
-});
+verifies(
+  ["sessions.archive", "sessions.archive-again", "sessions.archive-blocks", "sessions.update-archived"],
+  "archive",
+  async () => {
+    const session = await server.start({}, say("Hello."));
+    const before = await session.rest();
+    const archived = await sessions().archive(session.id);
+    expect(archived).toMatchObject({ id: session.id, status: "terminated", archived_at: expect.any(String) });
+    const events = await session.events();
+    expect(events.slice(0, before.length)).toEqual(before);
+    expect(typesOf(events.slice(before.length))).toEqual(["session.thread_status_terminated", "session.status_terminated"]);
+    expect(await sessions().archive(session.id)).toEqual(archived);
+    await refusedAsInvalid(session.send(message("Hello?")), /archived/);
+    await refusedAsInvalid(sessions().update(session.id, { title: "x" }));
+    expect(await session.events()).toEqual(events);
+  },
+);
 
 verifies("sessions.archive-running", "while it runs it is neither archived nor deleted", async () => {
   const gate = server.gate();
@@ -148,7 +164,11 @@ verifies(["sessions.list-order", "sessions.list-filters", "sessions.list-archive
   const agent = await server.createAgent();
   await server.client.beta.agents.update(agent.id, { system: "two" });
   const reference = (version: number) => ({ agent: { type: "agent" as const, id: agent.id, version } });
-  const [a, b, c] = [await server.createSession(reference(1)), await server.createSession(reference(2)), await server.createSession(reference(2))];
+  const [a, b, c] = [
+    await server.createSession(reference(1)),
+    await server.createSession(reference(2)),
+    await server.createSession(reference(2)),
+  ];
   const ids = async (query: Parameters<ReturnType<typeof sessions>["list"]>[0] = {}) =>
     (await sessions().list({ agent_id: agent.id, ...query })).data.map(({ id }) => id);
   expect(await ids()).toEqual([c.id, b.id, a.id]);

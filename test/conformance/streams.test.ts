@@ -10,7 +10,8 @@ const server = conformanceServer();
 const idles = (count: number) => (received: readonly StreamEvent[]) =>
   received.filter((event) => event.type === "session.status_idle").length === count;
 /** As the session lists them: once processed, in order. */
-const processed = (received: readonly StreamEvent[]) => withoutPreviews(received).filter(({ processed_at }) => processed_at !== null);
+const processed = (received: readonly StreamEvent[]) =>
+  withoutPreviews(received).filter(({ processed_at }) => processed_at !== null);
 
 verifies(["stream.live-only", "stream.no-gap", "stream.same-as-list"], "no replay; with the list nothing is missed", async () => {
   const session = await server.start({}, say("Before."));
@@ -31,7 +32,10 @@ verifies(["stream.headers-first", "http.accept"], "the headers come before any e
   const session = await server.createSession();
   for (const accept of ["application/json", "text/event-stream", "*/*", "image/png"]) {
     const stop = new AbortController();
-    const response = await server.request(`/v1/sessions/${session.id}/events/stream`, { headers: { accept }, signal: stop.signal });
+    const response = await server.request(`/v1/sessions/${session.id}/events/stream`, {
+      headers: { accept },
+      signal: stop.signal,
+    });
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
     expect(response.headers.get("request-id")).toMatch(/^req_/);

@@ -21,41 +21,51 @@ verifies(["turn.order", "turn.thread-status"], "one answer: every event, in this
   expect(last(events, "session.status_idle")).toMatchObject({ stop_reason: { type: "end_turn" }, stop_details: null });
 });
 
-verifies(["turn.order", "turn.tool-use-before-end", "turn.one-flip"], "a tool call: one running, one idle around it all", async () => {
-  const session = await server.start({ tools: [TOOLSET] }, [say("I look."), call("bash", { command: "pwd" })], say("Done."));
-  const events = await session.rest();
-  expect(typesOf(events)).toEqual([
-    ...START,
-    "span.model_request_start",
-    "agent.message",
-    "agent.tool_use",
-    "span.model_request_end",
-    "agent.tool_result",
-    ...ANSWER,
-    ...END,
-  ]);
-  const use = last(events, "agent.tool_use");
-  expect(use).toMatchObject({ name: "bash", input: { command: "pwd" } });
-  expect(last(events, "agent.tool_result")).toMatchObject({ tool_use_id: use.id, is_error: false });
-});
+verifies(
+  ["turn.order", "turn.tool-use-before-end", "turn.one-flip"],
+  "a tool call: one running, one idle around it all",
+  async () => {
+    const session = await server.start({ tools: [TOOLSET] }, [say("I look."), call("bash", { command: "pwd" })], say("Done."));
+    const events = await session.rest();
+    expect(typesOf(events)).toEqual([
+      ...START,
+      "span.model_request_start",
+      "agent.message",
+      "agent.tool_use",
+      "span.model_request_end",
+      "agent.tool_result",
+      ...ANSWER,
+      ...END,
+    ]);
+    const use = last(events, "agent.tool_use");
+    expect(use).toMatchObject({ name: "bash", input: { command: "pwd" } });
+    expect(last(events, "agent.tool_result")).toMatchObject({ tool_use_id: use.id, is_error: false });
+  },
+);
 
-verifies(["turn.order", "tools.parallel"], "three calls in one response: three uses, the span's end, one result each", async () => {
-  const calls = ["a", "b", "c"].map((name) => call("bash", { command: `echo ${name}` }));
-  const session = await server.start({ tools: [TOOLSET] }, calls, say("Done."));
-  const events = await session.rest();
-  const uses = only(events, "agent.tool_use");
-  expect(uses.map((use) => use.input["command"])).toEqual(["echo a", "echo b", "echo c"]);
-  expect(typesOf(events).slice(3, 8)).toEqual([
-    "span.model_request_start",
-    "agent.tool_use",
-    "agent.tool_use",
-    "agent.tool_use",
-    "span.model_request_end",
-  ]);
-  const results = only(events, "agent.tool_result");
-  const outputs = uses.map((use) => results.filter((result) => result.tool_use_id === use.id).map((result) => textOf(result).trim()));
-  expect(outputs).toEqual([["a"], ["b"], ["c"]]);
-});
+verifies(
+  ["turn.order", "tools.parallel"],
+  "three calls in one response: three uses, the span's end, one result each",
+  async () => {
+    const calls = ["a", "b", "c"].map((name) => call("bash", { command: `echo ${name}` }));
+    const session = await server.start({ tools: [TOOLSET] }, calls, say("Done."));
+    const events = await session.rest();
+    const uses = only(events, "agent.tool_use");
+    expect(uses.map((use) => use.input.command)).toEqual(["echo a", "echo b", "echo c"]);
+    expect(typesOf(events).slice(3, 8)).toEqual([
+      "span.model_request_start",
+      "agent.tool_use",
+      "agent.tool_use",
+      "agent.tool_use",
+      "span.model_request_end",
+    ]);
+    const results = only(events, "agent.tool_result");
+    const outputs = uses.map((use) =>
+      results.filter((result) => result.tool_use_id === use.id).map((result) => textOf(result).trim()),
+    );
+    expect(outputs).toEqual([["a"], ["b"], ["c"]]);
+  },
+);
 
 verifies("turn.no-text", "a response of calls alone has no agent.message", async () => {
   const session = await server.start({ tools: [TOOLSET] }, call("bash", { command: "true" }), say("Done."));
@@ -66,7 +76,14 @@ verifies("turn.no-text", "a response of calls alone has no agent.message", async
 verifies("turn.thinking", "thinking is a signal without content, before the message", async () => {
   const session = await server.start({}, [think("Hm."), thinkRedacted("opaque"), say("So.")]);
   const events = await session.rest();
-  expect(typesOf(events)).toEqual([...START, "span.model_request_start", "agent.thinking", "agent.message", "span.model_request_end", ...END]);
+  expect(typesOf(events)).toEqual([
+    ...START,
+    "span.model_request_start",
+    "agent.thinking",
+    "agent.message",
+    "span.model_request_end",
+    ...END,
+  ]);
   expect(Object.keys(last(events, "agent.thinking")).sort()).toEqual(["id", "processed_at", "type"]);
   expect(JSON.stringify(events)).not.toContain("Hm.");
 });

@@ -23,7 +23,10 @@ export const ENGINE = {
   "previews.prefix": ["semantics §5.8", "Deltas joined are a prefix of the final text, per id and index."],
   "previews.thinking": ["semantics §5.8", "agent.thinking: event_start only."],
   "previews.late-joiner": ["semantics §5.8", "A stream opened in the middle of a message gets no deltas of it."],
-  "previews.cut": ["semantics §5.8", "On error and interrupt no buffered event comes; span.model_request_end closes the preview."],
+  "previews.cut": [
+    "semantics §5.8",
+    "On error and interrupt no buffered event comes; span.model_request_end closes the preview.",
+  ],
   "previews.bad-value": ["semantics §5.8", "Another value, or more than 100: 400 that names event_deltas."],
   "previews.thread-stream": ["contract §6.2", "Thread streams take event_deltas[] too."],
   "previews.accumulate": ["contract §7.9", "The SDK's accumulator takes every preview stream without a throw."],
@@ -34,20 +37,32 @@ export const ENGINE = {
   "queue.initial-order": ["semantics §4.1", "Several initial events are taken up in order."],
   "queue.across-action": ["semantics §4.2", "A message queued before requires_action waits and is taken up after the answers."],
 
-  "interrupt.text": ["semantics §5.5", "While the model answers: it stops, user.interrupt is shown, idle end_turn; no partial message."],
+  "interrupt.text": [
+    "semantics §5.5",
+    "While the model answers: it stops, user.interrupt is shown, idle end_turn; no partial message.",
+  ],
   "interrupt.tool": ["semantics §5.5", "While a tool runs: the call gets an error result with the official text, idle end_turn."],
   "interrupt.then-message": ["semantics §5.5", "[interrupt, message]: idle end_turn, then a turn with the message."],
-  "interrupt.requires-action": ["semantics §5.5", "Pending calls get the official error result, idle end_turn, the model is not asked."],
+  "interrupt.requires-action": [
+    "semantics §5.5",
+    "Pending calls get the official error result, idle end_turn, the model is not asked.",
+  ],
   "interrupt.idle": ["semantics §5.5", "On an idle session: accepted, nothing happens."],
   "interrupt.jumps-queue": ["semantics §5.1", "It jumps ahead of queued messages, which then make the next turn."],
   "interrupt.rescheduling": ["semantics §5.5", "Between retries: idle end_turn, no further try."],
-  "interrupt.unprocessed": ["semantics §5.5", "The answer comes at once: processed_at null and the session running until it is applied."],
+  "interrupt.unprocessed": [
+    "semantics §5.5",
+    "The answer comes at once: processed_at null and the session running until it is applied.",
+  ],
   "interrupt.thread": ["semantics §5.5", "session_thread_id of the primary thread works; an unknown one is a 400."],
   "interrupt.terminated": ["semantics §5.5", "On a terminated session: 400."],
   "interrupt.goes-on": ["semantics §5.5", "The next message continues on a history the provider accepts."],
 
   "action.ids": ["semantics §5.3", "requires_action lists the blocking event ids, in order of emission."],
-  "action.fields": ["contract §7.4", "An asked call has evaluated_permission ask and evaluation always_ask; an allowed one likewise."],
+  "action.fields": [
+    "contract §7.4",
+    "An asked call has evaluated_permission ask and evaluation always_ask; an allowed one likewise.",
+  ],
   "action.allow": ["semantics §5.4", "Allowed: the call runs and the turn goes on."],
   "action.deny": ["semantics §5.4", "Denied: an error result that tells the model, with the deny_message."],
   "action.several": ["semantics §28 no. 4", "Three calls, answered in one request, allow and deny mixed."],
@@ -61,10 +76,16 @@ export const ENGINE = {
   "action.thread-id": ["contract §7.3", "An answer may name the primary thread; a wrong thread is a 400."],
   "action.tool-result-cloud": ["semantics §5.4", "user.tool_result on a cloud environment: 400."],
   "action.auto": ["semantics §8", "auto without a judge: ask, reason_code indeterminate."],
-  "action.disabled-tool": ["semantics §8", "A disabled or unknown tool: deny without evaluation, an error result, the turn goes on."],
+  "action.disabled-tool": [
+    "semantics §8",
+    "A disabled or unknown tool: deny without evaluation, an error result, the turn goes on.",
+  ],
   "action.then-message": ["semantics §5.1", "A message behind the last answer, in the same request, is taken up."],
 
-  "custom.flow": ["semantics §7", "agent.custom_tool_use, requires_action, user.custom_tool_result, and the model has the result."],
+  "custom.flow": [
+    "semantics §7",
+    "agent.custom_tool_use, requires_action, user.custom_tool_result, and the model has the result.",
+  ],
   "custom.no-policy": ["semantics §5.4", "Custom tools have no permission fields."],
   "custom.before-idle": ["semantics §28 no. 5", "A result may be sent as soon as the call is seen, before the idle."],
   "custom.content": ["contract §7.2", "Results carry text, image, document and search_result blocks, or nothing, and is_error."],
@@ -73,12 +94,18 @@ export const ENGINE = {
   "custom.beside-builtin": ["semantics §5.4", "A built-in call of the same response runs while the custom one waits."],
   "custom.sdk-runner": ["contract P2.6", "The SDK's SessionToolRunner serves custom tools unchanged."],
 
-  "system-message.after-input": ["semantics §5.6", "Last in a request, behind a user.message or a result: the model gets it with that turn."],
+  "system-message.after-input": [
+    "semantics §5.6",
+    "Last in a request, behind a user.message or a result: the model gets it with that turn.",
+  ],
   "system-message.alone": ["semantics §25 no. 4", "Alone to an idle session: kept for the next turn, starts none."],
   "system-message.misplaced": ["semantics §5.6", "Elsewhere, or alone while the session runs or waits for answers: 400."],
   "system-message.size": ["semantics §5.6", "1 to 1,000 text items."],
 
-  "errors.retrying": ["semantics §4.2", "A transient error: session.error retrying, status_rescheduled, then running again and the answer."],
+  "errors.retrying": [
+    "semantics §4.2",
+    "A transient error: session.error retrying, status_rescheduled, then running again and the answer.",
+  ],
   "errors.rescheduling-status": ["semantics §4.2", "Between tries the session reads rescheduling."],
   "errors.types": ["semantics §6", "529, 429, 5xx, cut streams and billing each have their session.error type."],
   "errors.exhausted": ["semantics §6", "Retries used up: one error exhausted, usage, idle retries_exhausted."],
@@ -87,7 +114,10 @@ export const ENGINE = {
   "errors.terminal": ["semantics §4.2", "An unrecoverable error: terminal, session.status_terminated, no more events."],
   "errors.no-partial": ["contract §7.9", "A response that broke off leaves no message and no calls on the log."],
   "errors.bad-arguments": ["issue 2", "Tool input that is no JSON object: an error result to the model, the turn goes on."],
-  "errors.tool-loop": ["contract §8.3", "A model that calls tools for ever: tool_use_limit_reached_error, idle retries_exhausted."],
+  "errors.tool-loop": [
+    "contract §8.3",
+    "A model that calls tools for ever: tool_use_limit_reached_error, idle retries_exhausted.",
+  ],
   "errors.mcp": ["semantics §6", "An MCP server that cannot be used: session.error, and the turn goes on without its tools."],
 
   "tools.shell": ["semantics §7", "bash is one persistent shell: cd and exports survive; restart wipes it."],

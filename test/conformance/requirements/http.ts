@@ -8,11 +8,17 @@ export const HTTP = {
   "auth.wrong-key": ["semantics §1", "With an unknown or revoked key: 401 authentication_error."],
   "auth.workspace-scope": ["contract §1.2", "A key belongs to one workspace: it sees and lists only what is in it."],
   "auth.foreign-id": ["issue 2", "Another workspace's id answers exactly like an unknown one, in every operation."],
-  "auth.workspace-header": ["contract §1.1", "`anthropic-workspace-id` of another workspace is an error; the own one is accepted."],
+  "auth.workspace-header": [
+    "contract §1.1",
+    "`anthropic-workspace-id` of another workspace is an error; the own one is accepted.",
+  ],
   "auth.workspace-response": ["contract §1.5", "Responses carry `anthropic-workspace-id`."],
 
   "http.request-id": ["semantics §1", "Every response carries `request-id: req_…`, each its own; error bodies carry the same."],
-  "http.error-envelope": ["contract §1.7", 'Every error is `{type:"error", error:{type,message}, request_id}` as application/json.'],
+  "http.error-envelope": [
+    "contract §1.7",
+    'Every error is `{type:"error", error:{type,message}, request_id}` as application/json.',
+  ],
   "http.json-content-type": ["contract §1.5", "Every body is application/json."],
   "http.official-types": ["design §11", "Every response and every event is of the SDK's types, without unknown fields."],
   "http.id-prefixes": ["contract §1.9", "Ids are opaque, with the official prefixes; timestamps are RFC 3339 in UTC."],

@@ -3,12 +3,24 @@ import type { Requirements } from "./requirement.ts";
 /** Sessions and threads as resources; events as they are sent, listed and streamed. */
 export const SESSIONS = {
   "sessions.create-idle": ["semantics §4.1", "Without initial_events: idle, no events, nothing runs. [] is the same."],
-  "sessions.agent-forms": ["semantics §4.1", "`agent` is an id (latest version), a reference with or without version, or overrides."],
+  "sessions.agent-forms": [
+    "semantics §4.1",
+    "`agent` is an id (latest version), a reference with or without version, or overrides.",
+  ],
   "sessions.agent-snapshot": ["contract §6", "The resolved agent is stored on the session."],
-  "sessions.initial-running": ["semantics §4.1", "With initial_events the session is created running; they are persisted, not echoed."],
-  "sessions.initial-limits": ["semantics §4.1", "initial_events: at most 50, only user.message and one user.define_outcome, else 400."],
+  "sessions.initial-running": [
+    "semantics §4.1",
+    "With initial_events the session is created running; they are persisted, not echoed.",
+  ],
+  "sessions.initial-limits": [
+    "semantics §4.1",
+    "initial_events: at most 50, only user.message and one user.define_outcome, else 400.",
+  ],
   "sessions.initial-atomic": ["semantics §4.1", "A bad initial event: no session at all."],
-  "sessions.unknown-parts": ["semantics §4.1", "Unknown agent, version, environment or vault: an error that names it, no session."],
+  "sessions.unknown-parts": [
+    "semantics §4.1",
+    "Unknown agent, version, environment or vault: an error that names it, no session.",
+  ],
   "sessions.archived-parts": ["semantics §25 no. 15", "An archived agent or environment: 400."],
   "sessions.unknown-id": ["contract §1.7", "An unknown id: 404 in every operation."],
 
@@ -23,7 +35,10 @@ export const SESSIONS = {
 
   "sessions.update-fields": ["semantics §4.3", "title and metadata change; metadata merges, null deletes."],
   "sessions.update-event": ["semantics §4.3", "session.updated carries only what changed; without a change there is none."],
-  "sessions.update-agent": ["semantics §4.3", "agent.tools and agent.mcp_servers replace, for this session only, from the next turn on."],
+  "sessions.update-agent": [
+    "semantics §4.3",
+    "agent.tools and agent.mcp_servers replace, for this session only, from the next turn on.",
+  ],
   "sessions.update-agent-idle": ["semantics §4.3", "agent.* is refused unless the session is idle."],
   "sessions.update-running": ["semantics §25 no. 13", "title and metadata may change while the session runs."],
   "sessions.update-refused": ["semantics §4.3", "vault_ids: 400; a budget after creation: 400 budget_create_only."],
@@ -37,17 +52,26 @@ export const SESSIONS = {
   "sessions.list-order": ["semantics §4.4", "Newest first by default; order=asc turns it round."],
   "sessions.list-filters": ["semantics §4.4", "agent_id, agent_version (needs agent_id), statuses[], created_at[…] filter."],
   "sessions.list-archived": ["semantics §4.4", "Archived sessions are listed with include_archived only."],
-  "sessions.status-at-idle": ["semantics §26.5", "When the idle event is seen the session reads idle: it can be archived at once."],
+  "sessions.status-at-idle": [
+    "semantics §26.5",
+    "When the idle event is seen the session reads idle: it can be archived at once.",
+  ],
   "sessions.stats": ["contract §6", "stats: active time only while running; the duration stops at termination."],
 
-  "threads.primary": ["contract §6.2", "Every session has one primary thread, listed: no parent, the session's agent and status."],
+  "threads.primary": [
+    "contract §6.2",
+    "Every session has one primary thread, listed: no parent, the session's agent and status.",
+  ],
   "threads.before-first-turn": ["contract §6.2", "stats are null until the first transition, usage until the first idle."],
   "threads.unknown-id": ["contract §6.2", "An unknown thread, or one of another session: 404."],
   "threads.statuses": ["contract §6.2", "statuses[] filters."],
   "threads.events": ["contract §6.2", "The primary thread's events are the session's."],
   "threads.stream-path": ["semantics §5.7", "The thread's stream is /threads/{id}/stream; /threads/{id}/events/stream is a 404."],
 
-  "events.id-and-time": ["semantics §5.1", "Ids are `sevt_…` and unique; every processed event has processed_at, which never goes back."],
+  "events.id-and-time": [
+    "semantics §5.1",
+    "Ids are `sevt_…` and unique; every processed event has processed_at, which never goes back.",
+  ],
   "events.send-echo": ["semantics §5.1", "send answers the stored events in request order, with the ids the stream will show."],
   "events.queued-null": ["semantics §5.1", "processed_at of an input is null until the session takes it up."],
   "events.processed-on-receipt": ["semantics §5.1", "user.custom_tool_result has its processed_at in the answer already."],

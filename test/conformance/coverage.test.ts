@@ -1,0 +1,37 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { REQUIREMENTS } from "./requirements.ts";
+import { ENGINE } from "./requirements/engine.ts";
+import { HTTP } from "./requirements/http.ts";
+import { RESOURCES } from "./requirements/resources.ts";
+import { SESSIONS } from "./requirements/sessions.ts";
+
+const directory = import.meta.dirname;
+const tests = readdirSync(directory)
+  .filter((name) => name.endsWith(".test.ts") && name !== "coverage.test.ts")
+  .map((name) => readFileSync(join(directory, name), "utf8"));
+/** What stands between `verifies(` or `verifies.fails(` and the title: the ids are there, whatever the formatter did. */
+const cited = new Set(
+  tests.flatMap((text) =>
+    [...text.matchAll(/\bverifies(?:\.fails)?\(\s*(\[[^\]]*\]|"[^"]+")/g)].flatMap(([, ids = ""]) =>
+      [...ids.matchAll(/"([^"]+)"/g)].map(([, id = ""]) => id),
+    ),
+  ),
+);
+
+test("every requirement is proven by a test, and every test cites requirements that exist", () => {
+  const ids = Object.keys(REQUIREMENTS);
+  expect(ids.filter((id) => !cited.has(id))).toEqual([]);
+  expect([...cited].filter((id) => !ids.includes(id))).toEqual([]);
+});
+
+test("every requirement says where it is written", () => {
+  for (const [id, [source, text]] of Object.entries(REQUIREMENTS)) {
+    expect(id).toMatch(/^[a-z-]+\.[a-z0-9-]+$/);
+    expect(source).toMatch(/^(semantics|contract|design|issue) /);
+    expect(text.length).toBeGreaterThan(10);
+  }
+  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE].map((part) => Object.keys(part).length);
+  expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
+});

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { DatabaseUnavailable } from "./database-error.ts";
+import { GroupCommit } from "./group-commit.ts";
 import { type Queryable, queryOn, sqlTypes } from "./query.ts";
 import { inTransaction, retryConflicts } from "./transaction.ts";
 
@@ -19,6 +20,12 @@ export interface Database extends Queryable {
    * serialization failure or a deadlock, so `fn` must do nothing but queries; any other error rolls back and is thrown.
    */
   transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>;
+  /**
+   * For the single statement of a hot path: runs `fn`, which makes exactly one query before it awaits anything, in one
+   * transaction with those of other callers when there are any (see {@link GroupCommit}). Resolves after the commit. `key`
+   * names the row it locks. As with `transaction`, `fn` may run again. An error of `fn`'s own does not undo its query.
+   */
+  grouped<T>(key: string, fn: (db: Queryable) => Promise<T>): Promise<T>;
   /** One connection for several statements outside a transaction. */
   withClient<T>(fn: (client: Queryable) => Promise<T>): Promise<T>;
   /** Connections now: open, free, and callers in the queue. */
@@ -81,7 +88,10 @@ export function createPool(options: PoolOptions): Database {
     }
   };
 
+  const groups = new GroupCommit(withConnection);
+
   return {
+    grouped: (key, fn) => groups.run(key, fn),
     query: (sql, values, name) => withConnection((client) => queryOn(client, true, sql, values, name)),
     transaction: (fn) => retryConflicts(() => withConnection((client) => inTransaction(client, fn))),
     withClient: (fn) =>

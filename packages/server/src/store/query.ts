@@ -5,6 +5,8 @@ export interface QueryResult<Row> {
   rows: Row[];
   /** Rows returned, or changed by a statement that returns none. */
   rowCount: number;
+  /** For example `INSERT`; `ROLLBACK` for a `commit` that Postgres refused. */
+  command: string;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function queryOn<Row extends object>(
   try {
     const config = { text: sql, ...(values && { values: values as unknown[] }), ...(name !== undefined && { name }) };
     const result = await client.query<Row>(config);
-    return { rows: result.rows, rowCount: result.rowCount ?? 0 };
+    return { rows: result.rows, rowCount: result.rowCount ?? 0, command: result.command };
   } catch (error) {
     throw translateError(error, autocommit);
   }

@@ -1,7 +1,6 @@
 /**
- * Server-sent events as this API frames them (contract §7.1): one `event:` line and exactly one `data:` line a frame.
- * The name is always the event's type. SDKs older than 1.x drop the eight names they do not know (`session.usage`,
- * `workflow_run.*`) and lose nothing they had a type for.
+ * Server-sent events as this API frames them (contract §7.1): one `event:` line, which names the event's type, and exactly
+ * one `data:` line a frame.
  */
 
 /** `json` is one line: JSON as `JSON.stringify` writes it. */

@@ -130,7 +130,7 @@ export const ENGINE = {
   "tools.volume": ["semantics §3", "Files survive between turns."],
   "tools.offered": ["semantics §7", "The model is offered exactly the enabled tools."],
   "tools.no-network": ["issue 2", "The sandbox has no network."],
-  "tools.flood": ["issue 2", "A tool that prints 1 GB: a bounded result, other sessions unaffected."],
+  "tools.flood": ["issue 2", "A tool that floods its output: a bounded result, other sessions unaffected."],
 
   "programs.plain": ["issue 2", "The plain SDK program runs unchanged against `sandbox0 serve`."],
   "programs.old-sdk": ["issue 2", "So it does with SDK 0.86.1."],

@@ -88,6 +88,7 @@ export const SESSIONS = {
   "stream.no-gap": ["contract P2.6", "Opened first, then listed: together they miss nothing."],
   "stream.headers-first": ["contract §1.8", "The headers come at once, before any event."],
   "stream.frames": ["contract §7.1", "Each frame has one event line, the event's type, and one data line."],
+  "stream.old-sdk-frames": ["contract §7.1", "SDKs before 1.0 get frames under a name that they let through."],
   "stream.each-once": ["semantics §5.1", "An event is not shown twice with the same processed_at on one stream."],
   "stream.fan-out": ["semantics §5.7", "Several clients of one session see the same events in the same order."],
   "stream.delete-ends": ["contract §7.1", "session.deleted is the last event; then the stream ends."],

@@ -33,6 +33,7 @@ export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?:
   const { streamsMax = STREAMS_MAX, pingIntervalMs = PING_INTERVAL_MS, stallMsMax = STALL_MS_MAX } = options;
   const streams = new Set<EventStream>();
   const chunks = createStreamChunks();
+  const chunksOfOldSdks = createStreamChunks(OLD_SDK_FRAME_NAME);
   const timer = setInterval(() => {
     const now = performance.now();
     for (const stream of streams) {
@@ -48,7 +49,8 @@ export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?:
       const head = streamHead(request.id, workspaceOf(request));
       const { socket } = reply.raw;
       if (socket === null) throw invalidRequest("An event stream cannot begin before the request before it was answered.");
-      const stream = new EventStream(reply.raw, socket, head, new Set(previews), chunks);
+      const own = isOldSdk(request) ? chunksOfOldSdks : chunks;
+      const stream = new EventStream(reply.raw, socket, head, new Set(previews), own);
       streams.add(stream);
       // Also when the client leaves before the subscription stands.
       reply.raw.once("close", () => {
@@ -77,6 +79,17 @@ export function createStreamHub(options: { streamsMax?: number; pingIntervalMs?:
       }, LAST_FRAMES_MS).unref();
     },
   };
+}
+
+/**
+ * SDKs before 1.0 drop every frame whose name is not on their list, and the first that had sessions knew no session event
+ * at all (0.86). This name is on every list, and no SDK looks at it any further (contract §7.1).
+ */
+const OLD_SDK_FRAME_NAME = "message";
+const OLD_SDK_VERSION = "2023-06-01";
+
+function isOldSdk({ headers }: FastifyRequest): boolean {
+  return headers["x-stainless-lang"] !== undefined && headers["anthropic-version"] === OLD_SDK_VERSION;
 }
 
 function streamHead(requestId: string, workspaceId: string): Record<string, string> {

@@ -21,6 +21,13 @@ export const TURNS_MAX = 1_000;
 /** A SIGTERM lets running turns end by themselves for this long. */
 export const DRAIN_MS = 10_000;
 
+export interface OrchestratorTimes {
+  leaseTtlMs: number;
+  renewMs: number;
+  sweepMs: number;
+}
+const TIMES: OrchestratorTimes = { leaseTtlMs: LEASE_TTL_MS, renewMs: LEASE_RENEW_MS, sweepMs: SWEEP_MS };
+
 export interface OrchestratorDeps extends RunHarnessDeps {
   db: Database;
   log: EventLog;
@@ -42,12 +49,14 @@ export interface Orchestrator {
   stop(drainMs?: number): Promise<void>;
 }
 
-export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
-  return new Runner(deps);
+/** @param times for tests */
+export function createOrchestrator(deps: OrchestratorDeps, times: Partial<OrchestratorTimes> = {}): Orchestrator {
+  return new Runner(deps, { ...TIMES, ...times });
 }
 
 class Runner implements Orchestrator {
   private readonly deps: OrchestratorDeps;
+  private readonly times: OrchestratorTimes;
   private readonly turns = new Map<string, HeldTurn>();
   /** Sessions this node is claiming or draining, and whether a bell rang meanwhile. */
   private readonly draining = new Map<string, { rung: boolean; done: Promise<void> }>();
@@ -57,8 +66,9 @@ class Runner implements Orchestrator {
   private renewing = false;
   private stopping = false;
 
-  constructor(deps: OrchestratorDeps) {
+  constructor(deps: OrchestratorDeps, times: OrchestratorTimes) {
     this.deps = deps;
+    this.times = times;
   }
 
   start(): void {
@@ -71,7 +81,8 @@ class Runner implements Orchestrator {
       }),
       bells.onReconnect(() => void this.sweep()),
     ];
-    this.timers = [setInterval(() => void this.sweep(), SWEEP_MS), setInterval(() => void this.renew(), LEASE_RENEW_MS)];
+    const { sweepMs, renewMs } = this.times;
+    this.timers = [setInterval(() => void this.sweep(), sweepMs), setInterval(() => void this.renew(), renewMs)];
     void this.sweep();
   }
 
@@ -143,7 +154,7 @@ class Runner implements Orchestrator {
             this.deps.db,
             this.deps.node.id(),
             asked.map((turn) => turn.sessionId),
-            LEASE_TTL_MS,
+            this.times.leaseTtlMs,
           )
         ).map((row) => [row.sessionId, row]),
       );
@@ -209,7 +220,7 @@ class Runner implements Orchestrator {
     let rings: [SessionWrite, Written][] = [];
     const claimed = await db.transaction(async (tx) => {
       rings = [];
-      const leased = claimLease(tx, sessionId, node.id(), LEASE_TTL_MS);
+      const leased = claimLease(tx, sessionId, node.id(), this.times.leaseTtlMs);
       const [head, session, row] = await Promise.all([
         leased,
         lockSession(tx, sessionId, [], (write, written) => rings.push([write, written])),

@@ -2,6 +2,7 @@ import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnO
 import type { SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import type { TurnEnd } from "../domain/turn.ts";
+import { DatabaseUnavailable } from "../store/database-error.ts";
 import { readTranscript } from "../store/events.ts";
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
@@ -19,7 +20,10 @@ export interface RunHarnessDeps extends EffectsDeps {
   onBug(error: unknown, sessionId: string): void;
 }
 
-/** One call of the harness, from the log to the way it ended. `null`: stopped from outside, nothing to settle here. */
+/**
+ * One call of the harness, from the log to the way it ended.
+ * @throws DatabaseUnavailable when the log could not be read: the turn did not fail, and goes on from the log later
+ */
 export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<TurnEnd> {
   let outcome: TurnOutcome;
   try {
@@ -31,6 +35,7 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     outcome = await harness.runTurn(harnessTurn(deps, turn, provider, history, state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
+    if (error instanceof DatabaseUnavailable) throw error;
     deps.onBug(error, turn.sessionId);
     return failed("The turn failed inside the server. The server's log has the details.");
   }

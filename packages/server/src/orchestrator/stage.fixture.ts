@@ -1,0 +1,308 @@
+import type { Effects, Harness, Step, ToolResult, Turn, TurnOutcome } from "@sandbox0/harness";
+import { createId, type EventParams } from "@sandbox0/protocol";
+import { createTestDatabase, until } from "@sandbox0/testkit";
+import { type Bells, createBells } from "../log/bells.ts";
+import { createEventLog } from "../log/event-log.ts";
+import { createFollower } from "../log/follow.ts";
+import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
+import type { Sessions } from "../sessions/api.ts";
+import { createSessions } from "../sessions/sessions.ts";
+import { DatabaseUnavailable } from "../store/database-error.ts";
+import { readEventsAfter } from "../store/events.ts";
+import { createPool, type Database } from "../store/pool.ts";
+import type { Queryable } from "../store/query.ts";
+import { insertSession } from "../store/sessions.ts";
+import { createOrchestrator, type Orchestrator, type OrchestratorTimes } from "./orchestrator.ts";
+
+const WORKSPACE = "wrkspc_1";
+const THREAD = "sthr_1";
+const MODEL = "claude-test";
+
+/** A turn that the test plays: it acts through `effects` and says how the turn ends. */
+export interface PlayedTurn {
+  turn: Turn;
+  effects: Effects;
+  end(outcome: TurnOutcome): void;
+  fail(error: unknown): void;
+}
+
+export interface RunningTool {
+  sessionId: string;
+  name: string;
+  signal: AbortSignal;
+  end(result?: Partial<ToolResult>): void;
+  fail(error: unknown): void;
+}
+
+/** One server without HTTP. Its harness and its tools wait for the test. */
+export interface StageNode {
+  id: number;
+  orchestrator: Orchestrator;
+  db: FaultyDatabase;
+  /** The next turn that this node's harness is given, or the next tool that it runs. */
+  nextTurn(): Promise<PlayedTurn>;
+  nextTool(): Promise<RunningTool>;
+  turnsStarted(): number;
+  rested: string[];
+  left: string[];
+  troubles: unknown[];
+  bugs: unknown[];
+}
+
+export interface Stage {
+  db: Database;
+  sessions: Sessions;
+  /** `deaf`: no hint reaches it, so it finds out by sweeping and renewing. */
+  node(options?: { deaf?: boolean; times?: Partial<OrchestratorTimes> }): StageNode;
+  /** Nodes that hold their lock: a node that is taken out of here is dead to the others. */
+  alive: Set<number>;
+  newSession(agent?: Record<string, unknown>): Promise<string>;
+  send(sessionId: string, ...events: EventParams[]): Promise<string[]>;
+  types(sessionId: string): Promise<string[]>;
+  status(sessionId: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+export const say = (text: string): EventParams => ({ type: "user.message", content: [{ type: "text", text }] });
+export const interrupt: EventParams = { type: "user.interrupt" };
+
+/** A model response with this text and these calls. */
+export function step(effects: Effects, text: string, ...names: string[]): Step {
+  const usage = { input_tokens: 1, output_tokens: 1, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+  return {
+    message: { id: effects.newEventId(), content: [{ type: "text", text }] },
+    calls: names.map((name) => ({ id: effects.newEventId(), name, input: {} })),
+    usage,
+    timing: { firstTokenMs: 1, totalMs: 1 },
+  };
+}
+
+export const TOOLS = [
+  { type: "agent_toolset_20260401", default_config: { enabled: true, permission_policy: { type: "always_allow" } }, configs: [] },
+  { type: "custom", name: "ask", description: "d", input_schema: { type: "object" } },
+];
+
+export async function createStage(): Promise<Stage> {
+  const database = await createTestDatabase();
+  const db = createPool({ connectionString: database.connectionString, max: 8 });
+  await db.query("insert into workspaces (id, name) values ($1, 'test')", [WORKSPACE]);
+  await db.query(
+    `insert into environments (id, workspace_id, name, config, created_at, updated_at)
+     values ('env_1', $1, 'e', '{"type":"cloud"}', now(), now())`,
+    [WORKSPACE],
+  );
+  const bus = new Bus();
+  const bells = createBells(bus.member());
+  const log = createEventLog(db, bells);
+  const follower = createFollower(db, bells, rethrow);
+  const models = createModelCatalogue([]);
+  const harness = { default: "sandpi", available: new Set(["sandpi"]) };
+  const sessions = createSessions({ db, log, bells, follower, models, harness });
+  const alive = new Set<number>();
+  const nodes: StageNode[] = [];
+  const pools: Database[] = [];
+  return {
+    db,
+    sessions,
+    alive,
+    node({ deaf = false, times = {} } = {}) {
+      const own = createPool({ connectionString: database.connectionString, max: 8 });
+      pools.push(own);
+      const made = createNode(nodes.length + 1, new FaultyDatabase(own), createBells(bus.member(deaf)), alive, times);
+      nodes.push(made);
+      return made;
+    },
+    newSession: (agent = {}) => newSession(db, agent),
+    send: (sessionId, ...events) => sessions.sendEvents(WORKSPACE, sessionId, events),
+    types: async (sessionId) => (await readEventsAfter(db, sessionId, 0, 10_000)).map((event) => event.type),
+    status: async (sessionId) => (await sessions.get(WORKSPACE, sessionId)).status,
+    async close() {
+      await Promise.all(nodes.map((node) => node.orchestrator.stop(0)));
+      follower.close();
+      await Promise.all([db, ...pools].map((pool) => pool.close()));
+      await database.drop();
+    },
+  };
+}
+
+async function newSession(db: Database, agent: Record<string, unknown>): Promise<string> {
+  const id = createId("session");
+  await insertSession(db, {
+    id,
+    workspaceId: WORKSPACE,
+    threadId: THREAD,
+    agentId: "agent_1",
+    agentVersion: 1,
+    agent: { name: "agent", system: null, model: { id: MODEL }, tools: TOOLS, mcp_servers: [], ...agent },
+    environmentId: "env_1",
+    harness: "sandpi",
+    title: null,
+    metadata: {},
+    vaultIds: [],
+    createdAt: new Date(),
+  });
+  return id;
+}
+
+function createNode(
+  id: number,
+  db: FaultyDatabase,
+  bells: Bells,
+  alive: Set<number>,
+  times: Partial<OrchestratorTimes>,
+): StageNode {
+  const turns = new Queue<PlayedTurn>();
+  const tools = new Queue<RunningTool>();
+  const seen: Pick<StageNode, "rested" | "left" | "troubles" | "bugs"> = { rested: [], left: [], troubles: [], bugs: [] };
+  const harness: Harness = {
+    name: "sandpi",
+    capabilities: { placement: "sandbox-as-tool", apis: ["anthropic-messages"] },
+    runTurn(turn, effects) {
+      const { promise, resolve, reject } = Promise.withResolvers<TurnOutcome>();
+      turns.add({ turn, effects, end: resolve, fail: reject });
+      return promise;
+    },
+  };
+  alive.add(id);
+  const orchestrator = createOrchestrator(
+    {
+      db,
+      log: createEventLog(db, bells),
+      bells,
+      node: { id: () => id, aliveNodes: async () => [...alive] },
+      harnesses: new Map([["sandpi", harness]]),
+      retry: { baseMs: 1 },
+      builtinTools: new Map(),
+      resolveModel: () => ({
+        api: "anthropic-messages",
+        baseUrl: "http://127.0.0.1:1",
+        apiKey: "key",
+        contextWindow: 1,
+        outputTokensMax: 1,
+      }),
+      runTool(turn, call) {
+        const { promise, resolve, reject } = Promise.withResolvers<ToolResult>();
+        tools.add({
+          sessionId: turn.sessionId,
+          name: call.name,
+          signal: turn.controller.signal,
+          end: (result) => resolve({ content: [{ type: "text", text: "done" }], isError: false, ...result }),
+          fail: reject,
+        });
+        return promise;
+      },
+      onRest: (sessionId) => seen.rested.push(sessionId),
+      onTrouble: (error) => seen.troubles.push(error),
+      onBug: (error) => seen.bugs.push(error),
+    },
+    { sweepMs: 50, renewMs: 50, ...times },
+  );
+  orchestrator.start();
+  return {
+    id,
+    orchestrator,
+    db,
+    nextTurn: () => turns.next(),
+    nextTool: () => tools.next(),
+    turnsStarted: () => turns.added,
+    ...seen,
+  };
+}
+
+class Queue<T> {
+  added = 0;
+  private readonly items: T[] = [];
+  add(item: T): void {
+    this.added++;
+    this.items.push(item);
+  }
+  async next(): Promise<T> {
+    await until(() => this.items.length > 0);
+    return this.items.shift() as T;
+  }
+}
+
+/** Hints in one process: every member hears what any member says, in a later turn of the event loop. */
+class Bus {
+  private readonly subscribers: { channel: string; fn: (payload: string) => void }[] = [];
+
+  member(deaf = false): Parameters<typeof createBells>[0] {
+    return {
+      ready: Promise.resolve(),
+      publish: (channel, payload) => {
+        setImmediate(() => {
+          for (const each of [...this.subscribers]) if (each.channel === channel) each.fn(payload);
+        });
+      },
+      subscribe: (channel, fn) => {
+        const entry = { channel, fn };
+        if (!deaf) this.subscribers.push(entry);
+        return () => {
+          const at = this.subscribers.indexOf(entry);
+          if (at >= 0) this.subscribers.splice(at, 1);
+        };
+      },
+      onReconnect: () => () => undefined,
+      close: async () => undefined,
+    };
+  }
+}
+
+/** A database whose connection the test cuts: before the next matching statement, behind it, or for good. */
+export class FaultyDatabase implements Database {
+  private readonly real: Database;
+  private fault: { sql: RegExp; when: "before" | "after"; met: () => void } | null = null;
+  /** Nothing gets through while it is set. */
+  down = false;
+
+  constructor(real: Database) {
+    this.real = real;
+  }
+
+  /** `after`: it is carried out, and committed, but its answer is lost. Resolves when it has happened. */
+  cut(when: "before" | "after", sql: RegExp): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.fault = { sql, when, met: resolve };
+    return promise;
+  }
+
+  query: Database["query"] = async (sql, values, name) => {
+    const late = this.check(sql);
+    const result = await this.real.query<never>(sql, values, name);
+    if (late) throw new DatabaseUnavailable("connection", true);
+    return result;
+  };
+
+  transaction: Database["transaction"] = async (fn) => {
+    let late = false;
+    const value = await this.real.transaction((tx) =>
+      fn({
+        query: (sql, values, name) => {
+          late = this.check(sql) || late;
+          return tx.query(sql, values, name);
+        },
+      } as Queryable),
+    );
+    if (late) throw new DatabaseUnavailable("connection", true);
+    return value;
+  };
+
+  withClient: Database["withClient"] = (fn) => this.real.withClient(fn);
+  stats: Database["stats"] = () => this.real.stats();
+  close: Database["close"] = () => this.real.close();
+
+  /** True when the answer shall be lost. */
+  private check(sql: string): boolean {
+    if (this.down) throw new DatabaseUnavailable("connection", false);
+    const { fault } = this;
+    if (!fault?.sql.test(sql)) return false;
+    this.fault = null;
+    fault.met();
+    if (fault.when === "before") throw new DatabaseUnavailable("connection", false);
+    return true;
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const NODE_MAJOR_MIN = 24;
+const PARENT_CHECK_MS = 200;
 const here = dirname(fileURLToPath(import.meta.url));
 
 /** The nearest `node_modules/.bin/node` above this file: where npm links the packaged Node. */
@@ -17,6 +18,21 @@ function findPackagedNode() {
     if (existsSync(candidate)) return candidate;
     if (dirname(folder) === folder) return undefined;
   }
+}
+
+/**
+ * npx runs its command in a shell and gives a signal to that shell only, which dies and leaves us running. So under npm,
+ * and only there, a parent that is gone is a hang-up.
+ */
+function hangUpWithParent() {
+  if (process.env.npm_command === undefined || process.connected) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    process.kill(process.pid, "SIGHUP");
+  }, PARENT_CHECK_MS);
+  timer.unref();
 }
 
 function relaunch(node) {
@@ -39,13 +55,14 @@ function relaunch(node) {
 
 async function start() {
   if (process.connected) {
-    process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+    process.once("disconnect", () => process.kill(process.pid, "SIGHUP"));
     process.channel.unref();
   }
   const { main } = await import(pathToFileURL(join(here, "..", "src", "main.ts")).href);
   process.exitCode = await main(process.argv.slice(2), { stdout: process.stdout, stderr: process.stderr });
 }
 
+hangUpWithParent();
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
   start().catch((error) => {
     console.error(error);

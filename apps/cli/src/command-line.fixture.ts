@@ -15,15 +15,17 @@ export interface CommandLine {
   waitFor(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-const BIN = fileURLToPath(new URL("../bin/sandbox0.js", import.meta.url));
+export const BIN = fileURLToPath(new URL("../bin/sandbox0.js", import.meta.url));
 
+/** `launch`: what stands before the arguments, when it is not this Node with the CLI's file. */
 export function startCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  node = process.execPath,
+  launch: readonly string[] = [process.execPath, BIN],
 ): CommandLine {
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(node, [BIN, ...argv], {
+  const [command = "", ...before] = launch;
+  const child = spawn(command, [...before, ...argv], {
     env: { PATH, HOME, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
 import { explain } from "./client.ts";
 import { type Command, EXIT, type Output, UserError } from "./command.ts";
@@ -76,6 +76,7 @@ interface Demo {
 
 async function runDemo({ settings, dataDir, provider, output }: Demo): Promise<number> {
   printLine(output, `model     ${provider.model} from ${provider.description}`);
+  const shownDir = relative(process.cwd(), dataDir).startsWith("..") ? dataDir : relative(process.cwd(), dataDir);
   const apiKey = `demo-${randomBytes(16).toString("hex")}`;
   const startedAt = performance.now();
   const deadline = AbortSignal.timeout(DEMO_TIMEOUT_MS);
@@ -92,12 +93,12 @@ async function runDemo({ settings, dataDir, provider, output }: Demo): Promise<n
     ...provider.environment,
   });
   try {
-    printLine(output, `server    ${server.url}, ready in ${Math.round(performance.now() - startedAt)} ms, data in ${dataDir}`);
+    printLine(output, `server    ${server.url}, ready in ${Math.round(performance.now() - startedAt)} ms, data in ${shownDir}`);
     const client = new Anthropic({ baseURL: server.url, apiKey });
     const sessionId = await runSession(client, provider.model, deadline, output);
     printLine(output);
     printLine(output, "Look closer: the session is on disk. Start the server again on the same data,");
-    printLine(output, `  SANDBOX0_API_KEY=demo npx sandbox0 serve --data-dir ${dataDir}`);
+    printLine(output, `  SANDBOX0_API_KEY=demo npx sandbox0 serve --data-dir ${shownDir}`);
     printLine(output, "and in another terminal");
     printLine(output, `  SANDBOX0_API_KEY=demo npx sandbox0 sessions show ${sessionId}`);
     return EXIT.ok;

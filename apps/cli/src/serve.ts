@@ -1,9 +1,12 @@
 import { once } from "node:events";
+import { constants } from "node:os";
 import type { RunningServer } from "@sandbox0/server/main";
 import { type Command, EXIT, type Output } from "./command.ts";
 import { printLine } from "./print.ts";
 import { startServer } from "./server.ts";
 import { loadSettings } from "./settings.ts";
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"];
 
 export const serve: Command = {
   name: "serve",
@@ -43,13 +46,16 @@ function announce(server: RunningServer, output: Output): void {
   printLine(output, server.url === "" ? "sandbox0 working, without the api role" : `sandbox0 listening on ${server.url}`);
 }
 
-/** Resolves at the first SIGTERM or SIGINT, also one that comes while the server still starts. The second one ends it. */
+/**
+ * Resolves at the first SIGTERM, SIGINT or hang-up, also one that comes while the server still starts. One more of the
+ * first two ends the process; a hang-up may follow of itself, when what started us dies of the same signal.
+ */
 async function listenForStop(): Promise<void> {
-  const signal = await Promise.race([
-    once(process, "SIGTERM").then(() => "SIGTERM"),
-    once(process, "SIGINT").then(() => "SIGINT"),
-  ]);
-  const exitNow = (): never => process.exit(signal === "SIGINT" ? 130 : 143);
+  const [signal] = await Promise.race(STOP_SIGNALS.map((name) => once(process, name)));
+  process.on("SIGHUP", () => {
+    // Stopping already.
+  });
+  const exitNow = (): never => process.exit(128 + constants.signals[signal === "SIGINT" ? "SIGINT" : "SIGTERM"]);
   process.once("SIGTERM", exitNow).once("SIGINT", exitNow);
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, demoScript, type ScriptedProvider, until } from "@sandbox0/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type CommandLine, startCommandLine } from "./command-line.fixture.ts";
+import { BIN, type CommandLine, startCommandLine } from "./command-line.fixture.ts";
 
 const API_KEY = "test-key-of-the-operator";
 
@@ -34,8 +34,8 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function startServer(extra: Readonly<Record<string, string>> = {}, node?: string): CommandLine {
-  const server = startCommandLine(["serve"], { ...environment, ...extra }, node);
+function startServer(extra: Readonly<Record<string, string>> = {}, launch?: readonly string[]): CommandLine {
+  const server = startCommandLine(["serve"], { ...environment, ...extra }, launch);
   running.push(server);
   return server;
 }
@@ -86,15 +86,24 @@ describe("serve", () => {
     expect(stderr).not.toContain("    at ");
   });
 
+  test("started by npx: SIGTERM to npx, which its shell keeps to itself, stops the server", async () => {
+    const server = startServer({}, ["npx", "sandbox0"]);
+    const url = await listening(server);
+    server.child.kill("SIGTERM");
+    await until(async () => !(await isUp(url)));
+    // Its output ends when the last process that holds it has ended.
+    expect((await server.ended).stderr).toContain("sandbox0 draining");
+  });
+
   const oldNode = ["/usr/local/bin/node", "/usr/bin/node"].find((path) => existsSync(path));
   test.skipIf(oldNode === undefined)(
     "started by the machine's own Node: signals reach it, and it dies with its launcher",
     async () => {
-      const polite = startServer({}, oldNode);
+      const polite = startServer({}, [oldNode ?? "", BIN]);
       await listening(polite);
       await stop(polite);
 
-      const killed = startServer({}, oldNode);
+      const killed = startServer({}, [oldNode ?? "", BIN]);
       const url = await listening(killed);
       killed.child.kill("SIGKILL");
       await until(async () => !(await isUp(url)));

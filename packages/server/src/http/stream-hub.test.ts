@@ -55,8 +55,9 @@ const message = (id: string, text: string) => frameOf({ type: "agent.message", i
 async function openRaw(
   stage: Stage,
   query = "",
+  extra: Record<string, string> = {},
 ): Promise<{ response: IncomingMessage; received(): string; ended(): boolean; destroy(): void }> {
-  const request = get(`${stage.server.url}${stage.path}${query}`, { headers: { "x-api-key": TEST_KEY } });
+  const request = get(`${stage.server.url}${stage.path}${query}`, { headers: { "x-api-key": TEST_KEY, ...extra } });
   const response = await new Promise<IncomingMessage>((resolve, reject) =>
     request.once("response", resolve).once("error", reject),
   );
@@ -198,6 +199,24 @@ test("HTTP/1.0, as some proxies speak it, gets the same frames without chunks", 
   expect(answer.slice(answer.indexOf("\r\n\r\n") + 4)).toBe(
     `: connected\n\nevent: session.status_running\ndata: ${frame.json}\n\n`,
   );
+});
+
+test.each<[string, Record<string, string>, string]>([
+  ["the official SDK 1.x", { "x-stainless-lang": "js", "anthropic-version": "2026-10-21" }, "session.usage"],
+  ["no SDK", { "anthropic-version": "2023-06-01" }, "session.usage"],
+  ["the official SDK 0.x", { "x-stainless-lang": "js", "anthropic-version": "2023-06-01" }, "message"],
+  ["an older SDK of another language", { "x-stainless-lang": "python", "anthropic-version": "2023-06-01" }, "message"],
+])("frames carry the name that %s lets through", async (_who, headers, name) => {
+  const stage = await setStage();
+  const stream = await openRaw(stage, "?event_deltas[]=agent.message", headers);
+  const frame = frameOf({ type: "session.usage", usage: {} });
+  stage.sinks[0]?.preview({ type: "start", eventType: "agent.message", eventId: "sevt_m" });
+  stage.sinks[0]?.events([frame]);
+  await until(() => stream.received().endsWith(`event: ${name}\ndata: ${frame.json}\n\n`));
+  expect(stream.received()).toContain(
+    name === "message" ? 'event: message\ndata: {"type":"event_start"' : "event: event_start\n",
+  );
+  stream.destroy();
 });
 
 test("a connection serves other requests after its stream", async () => {

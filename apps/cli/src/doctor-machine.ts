@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { constants, existsSync } from "node:fs";
 import { access, statfs } from "node:fs/promises";
 import { connect, createServer } from "node:net";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism, totalmem, userInfo } from "node:os";
 import { dirname, resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Finding } from "@sandbox0/sandbox";
@@ -83,6 +83,10 @@ async function checkEmbeddedPostgres(): Promise<Finding> {
   const name = "postgres";
   const { findPostgresBinaries } = await import("@sandbox0/server/main");
   const isRoot = process.getuid?.() === 0;
+  if (!hasName()) {
+    const fix = "Give this user a line in /etc/passwd, or set DATABASE_URL to a Postgres of your own (15 or newer).";
+    return { name, ok: false, detail: `user ${process.getuid?.()} has no name, and initdb insists on one`, fix };
+  }
   try {
     const { postgres } = await findPostgresBinaries(isRoot);
     const { stdout } = await promisify(execFile)(postgres, ["--version"], { timeout: COMMAND_TIMEOUT_MS });
@@ -91,6 +95,15 @@ async function checkEmbeddedPostgres(): Promise<Finding> {
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
     const fix = "Run 'make setup' again, or set DATABASE_URL to a Postgres of your own (15 or newer).";
     return { name, ok: false, detail: `the embedded one does not start: ${reason}`, fix };
+  }
+}
+
+function hasName(): boolean {
+  try {
+    return userInfo().username !== "";
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_SYSTEM_ERROR") return false;
+    throw error;
   }
 }
 

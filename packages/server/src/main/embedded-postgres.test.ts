@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "@sandbox0/testkit";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { createPool, type Database } from "../store/pool.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded-postgres.ts";
 
@@ -27,9 +27,24 @@ afterEach(async () => {
   }
 });
 
-function newDirectory(): string {
+/** Made once and copied: most tests are not about the first start, and `initdb` is the slowest part of it. */
+let made: string;
+beforeAll(async () => {
+  made = mkdtempSync(join(tmpdir(), "sandbox0-embedded-"));
+  await (await startEmbeddedPostgres({ dataDir: made })).stop();
+});
+afterAll(() => rmSync(made, { recursive: true, force: true }));
+
+function emptyDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "sandbox0-embedded-"));
   directories.push(directory);
+  return directory;
+}
+
+/** With a database in it. */
+function newDirectory(): string {
+  const directory = emptyDirectory();
+  execFileSync("cp", ["-a", join(made, "postgres"), directory]);
   return directory;
 }
 
@@ -87,7 +102,7 @@ async function remembered(db: Database): Promise<number[]> {
 }
 
 test("it is durable, reachable by its socket alone, and keeps its data", async () => {
-  const dataDir = newDirectory();
+  const dataDir = emptyDirectory();
   const first = await start(dataDir);
   const db = connect(first);
   const { rows } = await db.query(
@@ -136,7 +151,7 @@ test("SIGTERM of the server leaves nothing behind", async () => {
 });
 
 test("servers that start at once on an empty directory share one Postgres, and the last stops it", async () => {
-  const dataDir = newDirectory();
+  const dataDir = emptyDirectory();
   const [one, two, three] = await Promise.all([start(dataDir), start(dataDir), startChild(dataDir)]);
   expect(new Set([one, two, three].map(({ connectionString }) => connectionString)).size).toBe(1);
   await remember(connect(one), 1);
@@ -244,7 +259,7 @@ test.each([
 });
 
 test("a path too long for a socket address", async () => {
-  const dataDir = join(newDirectory(), "d".repeat(60), "e".repeat(60));
+  const dataDir = join(emptyDirectory(), "d".repeat(60), "e".repeat(60));
   const server = await start(dataDir);
   expect(decodeURIComponent(server.connectionString).length).toBeLessThan(100);
   await remember(connect(server), 1);
@@ -254,7 +269,7 @@ test("a path too long for a socket address", async () => {
 });
 
 test("data in a directory that only we may enter, as /root is", async () => {
-  const home = newDirectory();
+  const home = emptyDirectory();
   chmodSync(home, 0o700);
   const dataDir = join(home, "data");
   expect(await remember(connect(await start(dataDir)), 1)).toBeUndefined();
@@ -269,7 +284,7 @@ test.runIf(ROOT)("Postgres is never root, and other users cannot enter its direc
 });
 
 test.runIf(ROOT)("a normal user", async () => {
-  const dataDir = newDirectory();
+  const dataDir = emptyDirectory();
   chownSync(dataDir, NOBODY, NOBODY);
   const { connectionString } = await startChild(dataDir, { uid: NOBODY });
   await remember(connect({ connectionString }), 1);
@@ -277,7 +292,7 @@ test.runIf(ROOT)("a normal user", async () => {
 });
 
 test.runIf(ROOT)("root takes a user's directory over, and gives its own to Postgres when a copy lost the owner", async () => {
-  const dataDir = newDirectory();
+  const dataDir = emptyDirectory();
   chownSync(dataDir, NOBODY, NOBODY);
   const { child, connectionString } = await startChild(dataDir, { uid: NOBODY });
   await remember(connect({ connectionString }), 1);
@@ -293,7 +308,7 @@ test.runIf(ROOT)("root takes a user's directory over, and gives its own to Postg
 });
 
 test("a directory of another major version is left alone, with a reason", async () => {
-  const dataDir = newDirectory();
+  const dataDir = emptyDirectory();
   mkdirSync(join(dataDir, "postgres/data"), { recursive: true });
   writeFileSync(join(dataDir, "postgres/data/PG_VERSION"), "9\n");
   await expect(start(dataDir)).rejects.toThrow(/made by Postgres 9, and this build brings \d+/);

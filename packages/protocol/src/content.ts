@@ -1,11 +1,19 @@
 import { z } from "zod";
 
+const ID_CHARS_MAX = 256;
+/** An id that a client gives back: never one of ours if it has other characters, and some no database would take. */
+export const idParamSchema = z
+  .string()
+  .min(1)
+  .max(ID_CHARS_MAX)
+  .regex(/^[\x21-\x7e]+$/, "is not an id");
+
 /** Content blocks of events (contract §7.2). */
 export const textBlockSchema = z.object({ type: z.literal("text"), text: z.string() });
 
 const base64Source = z.object({ type: z.literal("base64"), media_type: z.string().min(1), data: z.base64() });
 const urlSource = z.object({ type: z.literal("url"), url: z.url() });
-const fileSource = z.object({ type: z.literal("file"), file_id: z.string().min(1) });
+const fileSource = z.object({ type: z.literal("file"), file_id: idParamSchema });
 const plainTextSource = z.object({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
 
 export const imageBlockSchema = z.object({

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { sessionAgentSchema } from "./agents.ts";
-import { agentContentSchema, messageContentSchema, resultContentSchema, textBlockSchema, userContentSchema } from "./content.ts";
+import {
+  agentContentSchema,
+  idParamSchema,
+  messageContentSchema,
+  resultContentSchema,
+  textBlockSchema,
+  userContentSchema,
+} from "./content.ts";
 import { budgetLimitSchema, modelUsageSchema, usageSnapshotSchema } from "./usage.ts";
 
 /**
@@ -13,6 +20,7 @@ const id = z.string();
 const processedAt = z.string();
 const nullableProcessedAt = z.string().nullish();
 const threadRef = z.string().nullish();
+const threadParam = idParamSchema.nullish();
 
 // --- what a client sends -------------------------------------------------------------------------------------------
 
@@ -20,31 +28,31 @@ export const userMessageParamsSchema = z.object({
   type: z.literal("user.message"),
   content: z.array(userContentSchema).min(1),
 });
-export const userInterruptParamsSchema = z.object({ type: z.literal("user.interrupt"), session_thread_id: threadRef });
+export const userInterruptParamsSchema = z.object({ type: z.literal("user.interrupt"), session_thread_id: threadParam });
 export const toolConfirmationParamsSchema = z.object({
   type: z.literal("user.tool_confirmation"),
-  tool_use_id: z.string().min(1),
+  tool_use_id: idParamSchema,
   result: z.enum(["allow", "deny"]),
   deny_message: z.string().nullish(),
-  session_thread_id: threadRef,
+  session_thread_id: threadParam,
 });
 export const toolResultParamsSchema = z.object({
   type: z.literal("user.tool_result"),
-  tool_use_id: z.string().min(1),
+  tool_use_id: idParamSchema,
   content: z.array(resultContentSchema).optional(),
   is_error: z.boolean().nullish(),
-  session_thread_id: threadRef,
+  session_thread_id: threadParam,
 });
 export const customToolResultParamsSchema = z.object({
   type: z.literal("user.custom_tool_result"),
-  custom_tool_use_id: z.string().min(1),
+  custom_tool_use_id: idParamSchema,
   content: z.array(resultContentSchema).optional(),
   is_error: z.boolean().nullish(),
-  session_thread_id: threadRef,
+  session_thread_id: threadParam,
 });
 const rubricSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text"), content: z.string().max(RUBRIC_MAX_CHARS) }),
-  z.object({ type: z.literal("file"), file_id: z.string().min(1) }),
+  z.object({ type: z.literal("file"), file_id: idParamSchema }),
 ]);
 export const defineOutcomeParamsSchema = z.object({
   type: z.literal("user.define_outcome"),

@@ -168,6 +168,13 @@ describe("requests that are not HTTP, or hardly", () => {
     }
   });
 
+  test("a NUL in the path or the query is 400", async () => {
+    for (const path of ["/v1/agents/a%00", "/v1/sessions?agent_id=%00", "/v1/agents?page=%00"]) {
+      const { status, body } = await server.request("GET", path);
+      expect([path, status, body.error?.type]).toEqual([path, 400, "invalid_request_error"]);
+    }
+  });
+
   test("a path that cannot be decoded is 400", async () => {
     const answer = await raw(
       `GET /v1/agents/%E0%A4%A HTTP/1.1\r\nhost: x\r\nx-api-key: ${TEST_KEY}\r\nconnection: close\r\n\r\n`,

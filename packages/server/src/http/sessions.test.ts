@@ -97,6 +97,11 @@ test.each<[string, object, RegExp]>([
     },
     /^events\[0\]\.content\[0\]\.source\.data: /,
   ],
+  [
+    "a NUL in an id",
+    { events: [{ type: "user.tool_confirmation", tool_use_id: "sevt_\0", result: "allow" }] },
+    /^events\[0\]\.tool_use_id: is not an id/,
+  ],
   ["10,000 events", { events: Array.from({ length: 10_000 }, () => message("x")) }, /^events: /],
 ])("a send with %s is refused whole", async (_what, body, rule) => {
   const { id } = await create();

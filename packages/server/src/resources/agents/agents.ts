@@ -202,7 +202,8 @@ async function listVersionsPage(db: Database, workspaceId: string, id: string, q
   if (!(await readAgent(db, workspaceId, id))) throw unknownAgent(id);
   const limit = query.limit ?? PAGE_SIZE_DEFAULT;
   const list = `${VERSIONS}:${id}`;
-  const before = query.page === undefined ? null : Number(decodeCursor(query.page, { list, order: "desc", key: ["version"] }).key[0]);
+  const before =
+    query.page === undefined ? null : Number(decodeCursor(query.page, { list, order: "desc", key: ["version"] }).key[0]);
   const records = await listAgentVersions(db, id, before, limit + 1);
   const page = records.slice(0, limit);
   const last = records.length > limit ? page.at(-1) : undefined;

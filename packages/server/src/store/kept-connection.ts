@@ -22,7 +22,7 @@ export interface KeptConnectionOptions {
   setUp(client: pg.Client): Promise<void>;
   /** The sign of life; also told what it finds out. */
   heartbeat(client: pg.Client): Promise<void>;
-  /** A connection that had been set up is gone. */
+  /** A connection that had been set up is gone, and not by `close`. */
   onLost?: () => void;
   /** Why a connection could not be had or was lost. For the log; a try follows by itself. */
   onError: (error: unknown) => void;
@@ -62,7 +62,7 @@ export function keepConnection(options: KeptConnectionOptions): KeptConnection {
       drop();
       const lost = current !== undefined;
       current = undefined;
-      if (lost) options.onLost?.();
+      if (lost && !closing.signal.aborted) options.onLost?.();
     }
   };
   const run = async (): Promise<void> => {

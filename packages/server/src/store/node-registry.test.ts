@@ -76,6 +76,8 @@ test("after a lost connection a node is itself again", async () => {
   await until(async () => (await two.aliveNodes()).includes(id));
   const { rows } = await db.query("select id from nodes where id = $1", [id]);
   expect(rows).toHaveLength(1);
+  await one.close();
+  expect(lost, "to close is not to lose").toBe(1);
 });
 
 test("while an old connection still holds the lock, the node waits for it and is not held", async () => {

@@ -36,7 +36,7 @@ export default defineConfig({
   test: {
     // Only listens: Postgres starts when the first file asks for a database.
     globalSetup: ["./packages/testkit/src/postgres-setup.ts"],
-    reporters: ["default", "./scripts/count-reporter.ts"],
+    reporters: ["default", "./test/conformance/requirements-reporter.ts", "./scripts/count-reporter.ts"],
     projects: suites.map(({ name, include, exclude = [], maxWorkers }, index) => ({
       test: {
         name,

@@ -2,7 +2,19 @@ import { call, fail, hold, say } from "@sandbox0/testkit";
 import { expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
-import { countOf, interrupt, last, message, only, saidBy, stopReasons, textOf, typesOf } from "./fixture/test-session.ts";
+import {
+  allow,
+  countOf,
+  interrupt,
+  last,
+  message,
+  only,
+  saidBy,
+  stopReasons,
+  textOf,
+  typesOf,
+  waitingIds,
+} from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -110,6 +122,52 @@ verifies(["interrupt.requires-action", "interrupt.goes-on"], "[interrupt, messag
   expect(stopReasons(events)).toEqual(["requires_action", "end_turn", "end_turn"]);
   expect(saidBy(events)).toEqual(["Then not."]);
 });
+
+verifies(
+  "interrupt.requires-action",
+  "some answered, then interrupted: what was allowed and has not run is closed too",
+  async () => {
+    const session = await server.start({ tools: [ASKING] }, [
+      call("bash", { command: "echo 1" }),
+      call("bash", { command: "echo 2" }),
+    ]);
+    const [one = "", two = ""] = waitingIds(await session.rest());
+    await session.send(allow(one));
+    await session.send(interrupt);
+    const events = await session.rest();
+    expect(only(events, "agent.tool_result").map((result) => [result.tool_use_id, textOf(result)])).toEqual([
+      [one, INTERRUPTED],
+      [two, INTERRUPTED],
+    ]);
+    expect(stopReasons(events)).toEqual(["requires_action", "requires_action", "end_turn"]);
+    await refusedAsInvalid(session.send(allow(two)));
+    await session.send(message(server.play(say("Gone on."))));
+    expect(saidBy(await session.rest())).toEqual(["Gone on."]);
+  },
+);
+
+verifies(
+  ["interrupt.requires-action", "interrupt.text"],
+  "[the last answer, interrupt]: the model is not asked again",
+  async () => {
+    const marker = server.play(call("weather", {}), say("Never said."));
+    const session = await server.createSession({ agent: { make: { tools: [WEATHER] } } });
+    await session.send(message(marker));
+    const [id = ""] = waitingIds(await session.rest());
+    await session.send(
+      { type: "user.custom_tool_result", custom_tool_use_id: id, content: [{ type: "text", text: "snow" }] },
+      interrupt,
+    );
+    const events = await session.rest();
+    expect(stopReasons(events).at(-1)).toBe("end_turn");
+    expect(saidBy(events)).toEqual([]);
+    expect(server.requests(marker)).toHaveLength(1);
+    const next = server.play(say("Snow, I know."));
+    await session.send(message(next));
+    expect(saidBy(await session.rest())).toEqual(["Snow, I know."]);
+    expect(JSON.stringify(server.requests(next)[0]?.body)).toContain("snow");
+  },
+);
 
 verifies("interrupt.idle", "on an idle session nothing happens", async () => {
   const session = await server.start({}, say("Hello."));

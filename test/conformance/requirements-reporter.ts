@@ -20,9 +20,10 @@ export default class RequirementsReporter implements Reporter {
     const ids = Object.keys(REQUIREMENTS);
     const passing = ids.filter((id) => cited.has(id) && !broken.has(id));
     const failing = ids.filter((id) => broken.has(id));
+    const notRun = ids.length - passing.length - failing.length;
     process.once("exit", () => {
       if (failing.length > 0) console.log(`requirements that do not hold: ${failing.join(", ")}`);
-      console.log(`requirements ${ids.length}, pass ${passing.length}`);
+      console.log(`requirements ${ids.length}, pass ${passing.length}${notRun > 0 ? ` (${notRun} not run)` : ""}`);
     });
   }
 }

@@ -35,10 +35,11 @@ export function addRequestMetrics(
     });
   gauge("sandbox0_http_streams", "Event streams that are open.", gauges.streams);
   gauge("sandbox0_http_requests_in_flight", "Requests that are being answered.", gauges.inFlight);
-  app.addHook("onResponse", async (request, reply) => {
+  app.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "unknown";
     requests.inc({ method: request.method, route, status: reply.statusCode });
     if (!route.endsWith("/stream")) latency.observe({ method: request.method, route }, reply.elapsedTime / 1000);
+    done();
   });
 }
 

@@ -17,7 +17,7 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
   const held = new WeakMap<FastifyRequest, number>();
   let requests = 0;
   let bytes = 0;
-  app.addHook("onRequest", async (request) => {
+  const admit = (request: FastifyRequest): void => {
     if (isStopping()) throw overloaded("The server is stopping.");
     const wanted = declaredBytes(request);
     // One body is always let in: a bound smaller than the largest body would refuse it for ever.
@@ -27,7 +27,7 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
     requests += 1;
     bytes += wanted;
     held.set(request, wanted);
-  });
+  };
   const release = (request: FastifyRequest): void => {
     const wanted = held.get(request);
     if (wanted === undefined) return;
@@ -35,8 +35,18 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
     requests -= 1;
     bytes -= wanted;
   };
-  app.addHook("onResponse", async (request) => release(request));
-  app.addHook("onRequestAbort", async (request) => release(request));
+  app.addHook("onRequest", (request, _reply, done) => {
+    admit(request);
+    done();
+  });
+  app.addHook("onResponse", (request, _reply, done) => {
+    release(request);
+    done();
+  });
+  app.addHook("onRequestAbort", (request, done) => {
+    release(request);
+    done();
+  });
   app.decorate("releaseSlot", release);
   return { inFlight: () => requests };
 }

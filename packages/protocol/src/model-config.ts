@@ -31,7 +31,7 @@ const effortSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("xhigh") }),
   z.object({ type: z.literal("max") }),
 ]);
-/** `effort` and `speed` are always there in what this server makes (semantics §2). */
+/** `speed` is always there in what this server makes, `effort` for every model that is known to take one (semantics §2). */
 export const modelConfigSchema = z.object({
   id: z.string(),
   effort: effortSchema.optional(),

@@ -16,7 +16,7 @@ export function catalogueOf(models: Models): ModelCatalogue {
       contextWindow: entry.provider.contextWindow,
       outputTokensMax: entry.provider.outputTokensMax,
       efforts: ["low", "medium", "high", "xhigh", "max"] as const,
-      effortDefault: "high" as const,
+      effortDefault: null,
       speeds: ["standard", "fast"] as const,
       imageInput: true,
       pdfInput: true,

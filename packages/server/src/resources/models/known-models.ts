@@ -58,7 +58,7 @@ export const KNOWN_MODELS: readonly ModelEntry[] = KNOWN.map(([id, line, display
   contextWindow: CONTEXT_WINDOW,
   outputTokensMax: null,
   efforts,
-  effortDefault: "high",
+  effortDefault: efforts.length > 0 ? "high" : null,
   speeds,
   imageInput: true,
   pdfInput: true,

@@ -13,7 +13,8 @@ export interface ModelEntry {
   contextWindow: number | null;
   outputTokensMax: number | null;
   efforts: readonly Effort[];
-  effortDefault: Effort;
+  /** Of an agent that names none; `null`: none is sent to the provider, whose own default holds. */
+  effortDefault: Effort | null;
   speeds: readonly Speed[];
   imageInput: boolean;
   pdfInput: boolean;
@@ -32,8 +33,6 @@ export interface ModelCatalogue {
   resolve(params: ModelParams, field: string, stored?: ModelConfig): ModelConfig;
 }
 
-const EFFORT_DEFAULT: Effort = "high";
-
 /** `entries`: newest release first. An id may be there twice: the first one counts, so the operator's go before the built-in ones. */
 export function createModelCatalogue(entries: readonly ModelEntry[]): ModelCatalogue {
   const sorted = [...new Map([...entries].reverse().map((entry) => [entry.id, entry])).values()].reverse();
@@ -49,7 +48,7 @@ export function createModelCatalogue(entries: readonly ModelEntry[]): ModelCatal
       const entry = find(sent.id);
       const kept = stored?.id === sent.id ? stored.effort?.type : undefined;
       const asked = typeof sent.effort === "object" ? sent.effort?.type : sent.effort;
-      const effort = asked ?? kept ?? entry?.effortDefault ?? EFFORT_DEFAULT;
+      const effort = asked ?? kept ?? entry?.effortDefault;
       const speed = sent.speed ?? "standard";
       if (asked && entry && !entry.efforts.includes(asked)) {
         throw invalidRequest(
@@ -60,7 +59,7 @@ export function createModelCatalogue(entries: readonly ModelEntry[]): ModelCatal
         throw invalidRequest(`${field}.speed: "${speed}" is not supported by ${sent.id}`);
       return {
         id: sent.id,
-        effort: { type: effort },
+        ...(effort ? { effort: { type: effort } } : {}),
         speed,
         ...(sent.inference_geo ? { inference_geo: sent.inference_geo } : {}),
       };

@@ -264,8 +264,17 @@ test("a path too long for a socket address", async () => {
   expect(decodeURIComponent(server.connectionString).length).toBeLessThan(100);
   await remember(connect(server), 1);
   await closeAll();
+  const socketDirectory = new URL(server.connectionString.replace("///", "//host/")).searchParams.get("host") ?? "";
+  expect(existsSync(socketDirectory)).toBe(true);
   await server.stop();
+  expect(existsSync(socketDirectory)).toBe(false);
   expect(await remembered(connect(await start(dataDir)))).toEqual([1]);
+  await closeAll();
+  await servers.pop()?.stop();
+  mkdirSync(socketDirectory, { mode: 0o777 });
+  chmodSync(socketDirectory, 0o777);
+  await expect(start(dataDir), "a directory that others may enter").rejects.toThrow(/is not ours alone/);
+  rmSync(socketDirectory, { recursive: true });
 });
 
 test("data in a directory that only we may enter, as /root is", async () => {

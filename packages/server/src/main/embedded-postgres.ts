@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chown, lstat, mkdir, realpath } from "node:fs/promises";
+import { chown, lstat, mkdir, realpath, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -96,8 +96,12 @@ async function chooseSocketDirectory(cluster: Cluster): Promise<string> {
     .update(await realpath(cluster.path))
     .digest("hex")
     .slice(0, 16);
-  const path = join(tmpdir(), `sandbox0-${digest}`);
-  const uid = cluster.identity.uid ?? process.getuid?.();
+  return join(tmpdir(), `sandbox0-${digest}`);
+}
+
+/** @throws Error when a short directory is there already and is not ours alone: in `/tmp` anybody may make one */
+async function makeSocketDirectory({ cluster, socketDirectory: path }: PostmasterOptions): Promise<void> {
+  if (path === ".") return;
   try {
     await mkdir(path, { mode: 0o700 });
     if (cluster.identity.uid !== undefined) await chown(path, cluster.identity.uid, cluster.identity.gid);
@@ -105,10 +109,20 @@ async function chooseSocketDirectory(cluster: Cluster): Promise<string> {
     if (!hasCode(error, "EEXIST")) throw error;
   }
   const found = await lstat(path);
+  const uid = cluster.identity.uid ?? process.getuid?.();
   if (!found.isDirectory() || found.uid !== uid || (found.mode & 0o077) !== 0) {
     throw new Error(`${path} is not ours alone, so no socket is put there: remove it, or use a shorter data directory path`);
   }
-  return path;
+}
+
+/** Another server may have made it anew and put its socket there meanwhile. */
+async function removeSocketDirectory({ socketDirectory: path }: PostmasterOptions): Promise<void> {
+  if (path === ".") return;
+  try {
+    await rmdir(path);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
 }
 
 async function supervise(options: PostmasterOptions, connectionString: string, log: Log): Promise<EmbeddedPostgres> {
@@ -130,7 +144,7 @@ async function supervise(options: PostmasterOptions, connectionString: string, l
   const keep = async (): Promise<void> => {
     while (tenancy !== undefined) {
       const reason = await Promise.race([stopping.promise, tenancy.lost]);
-      if (reason === "stop") return leave(options.cluster, tenancy);
+      if (reason === "stop") return leave(options, tenancy);
       log("the embedded Postgres is gone; starting it again");
       tenancy = await regain();
       if (tenancy !== undefined) log("the embedded Postgres is back");
@@ -149,21 +163,29 @@ async function supervise(options: PostmasterOptions, connectionString: string, l
   };
 }
 
-async function leave(cluster: Cluster, tenancy: Tenancy): Promise<void> {
+async function leave(options: PostmasterOptions, tenancy: Tenancy): Promise<void> {
   try {
-    if (await tenancy.leave()) await stopPostmaster(cluster);
+    if (await tenancy.leave()) {
+      await stopPostmaster(options.cluster);
+      await removeSocketDirectory(options);
+    }
   } finally {
     await tenancy.close();
   }
 }
 
-/** A postmaster that cannot start now but soon: another server's was faster, or backends of a killed one still end. */
-const START_AGAIN = /lock file .* already exists|pre-existing shared memory block/;
+/**
+ * A postmaster that cannot start now but soon: another server's was faster, backends of a killed one still end, or a server
+ * that stops has just taken the socket's directory away.
+ */
+const START_AGAIN = /lock file .* already exists|could not create lock file .*No such file|pre-existing shared memory block/;
 
 async function joinOrStart(options: PostmasterOptions, connectionString: string): Promise<Tenancy> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   let starting = false;
   let failure: Error | undefined;
+  // Before the first connection: whoever owns the directory is who we would talk to.
+  await makeSocketDirectory(options);
   for (;;) {
     const outcome = await joinCluster(connectionString);
     if (outcome.state === "joined") return outcome.tenancy;
@@ -175,6 +197,7 @@ async function joinOrStart(options: PostmasterOptions, connectionString: string)
     if (!starting && (await findPostmaster(options.cluster)) === undefined) {
       starting = true;
       failure = undefined;
+      await makeSocketDirectory(options);
       await releaseStaleLocks(options.cluster, options.socketDirectory);
       const { ended } = await spawnPostmaster(options);
       void ended.then((error) => {

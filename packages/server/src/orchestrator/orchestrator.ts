@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { TurnEnd, TurnPlan, TurnState, RetryPolicy } from "../domain/turn.ts";
 import { begin, settle } from "../domain/turn.ts";
 import type { Bells } from "../log/bells.ts";
@@ -186,8 +187,8 @@ class Runner implements Orchestrator {
     } catch (error) {
       this.deps.onTrouble(error, sessionId);
       if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) this.deps.onBug(error, sessionId);
-      // The session goes on from the log, here or on another node, at once or when the lease runs out.
-      if (turn) await this.abandon(turn);
+      // The session goes on from the log, here or on another node.
+      await this.abandon(sessionId);
     } finally {
       if (turn && this.turns.get(sessionId) === turn) this.turns.delete(sessionId);
     }
@@ -236,11 +237,19 @@ class Runner implements Orchestrator {
     return claimed;
   }
 
-  private async abandon(turn: HeldTurn): Promise<void> {
-    try {
-      await abandonLease(this.deps.db, turn.sessionId, turn.generation);
-    } catch (error) {
-      this.deps.onTrouble(error, turn.sessionId);
+  /**
+   * Tries until the database answers: the lease of a living node ends by itself only when it runs out. Also after a claim
+   * whose commit was not answered, which may have been made. Within its drain no one else here can hold the session.
+   */
+  private async abandon(sessionId: string): Promise<void> {
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        return await abandonLease(this.deps.db, sessionId, this.deps.node.id());
+      } catch (error) {
+        if (isFirst) this.deps.onTrouble(error, sessionId);
+        if (this.stopping || !(error instanceof DatabaseUnavailable)) return;
+        await delay(this.times.sweepMs);
+      }
     }
   }
 }

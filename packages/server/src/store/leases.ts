@@ -51,11 +51,11 @@ export async function expireLeasesOfDead(db: Queryable, aliveNodeIds: readonly n
   return rowCount;
 }
 
-/** Stops holding a session whose turn this node abandons, for the next node to go on with. */
-export async function abandonLease(db: Queryable, sessionId: string, generation: number): Promise<void> {
+/** Gives up what this node may hold of a session whose turn it abandons, for the next node to go on with. */
+export async function abandonLease(db: Queryable, sessionId: string, nodeId: number): Promise<void> {
   await db.query(
-    "update session_heads set wake_at = clock_timestamp(), lease_owner = null where session_id = $1 and lease_generation = $2 and lease_owner is not null",
-    [sessionId, generation],
+    "update session_heads set wake_at = clock_timestamp(), lease_owner = null where session_id = $1 and lease_owner = $2",
+    [sessionId, nodeId],
     "abandon_lease",
   );
 }

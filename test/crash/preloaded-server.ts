@@ -1,0 +1,11 @@
+/**
+ * A server process that has loaded all its code and does nothing before it is told to: then a restart after a kill costs
+ * what the server does at its start, and not what Node does. Dies with its parent, as `sandbox0 serve` does.
+ */
+import { once } from "node:events";
+import { loadConfig, serve } from "@sandbox0/server/main";
+
+process.once("disconnect", () => process.exit(1));
+await once(process, "message");
+const server = await serve(loadConfig());
+console.log(`sandbox0 listening on ${server.url}`);

@@ -1,0 +1,15 @@
+/** The seed of this run: SEED from the environment to play a run's choices again, else always the same. */
+export function readSeed(): number {
+  return Number(process.env.SEED ?? 20_261_125);
+}
+
+/** A stream of numbers in [0, 1) that the seed decides (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,239 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Anthropic from "@anthropic-ai/sdk";
+import { createScriptedProvider, createTestDatabase, type ScriptedProvider, type TestDatabase, until } from "@sandbox0/testkit";
+import pg from "pg";
+import { createModel, EFFECTS_FILE, type Model } from "./model.ts";
+import { type Acknowledged, tokensIn, violations } from "./invariants.ts";
+import { type PreloadedServer, preloadServerProcess, startServerProcess, type ServerProcess } from "./server-process.ts";
+import { describeLog, isAtRest, readSessionRecord, type SessionRecord } from "./session-record.ts";
+
+const API_KEY = "key-of-the-crash-tests";
+
+type Client = Anthropic;
+export type EventParams = Parameters<Client["beta"]["sessions"]["events"]["send"]>[1]["events"][number];
+
+export interface ServerOptions {
+  /** Default: the stage's database without a proxy. */
+  databaseUrl?: string;
+  environment?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Everything around the servers that the tests kill: a database, a scripted model, a data directory, and a record of
+ * what clients were told.
+ */
+export interface Stage {
+  /** Connections of the test's own, past every proxy. */
+  readonly db: pg.Pool;
+  readonly database: TestDatabase;
+  readonly model: Model;
+  readonly dataDir: string;
+  /** Starts a server on the stage's database and data directory. */
+  startServer(options?: ServerOptions): Promise<ServerProcess>;
+  /** A server that is started later, and then fast. */
+  preloadServer(options?: ServerOptions): PreloadedServer;
+  /** The official SDK without its retries: what is not acknowledged is not sent again. */
+  client(server: ServerProcess): Client;
+  createSession(server: ServerProcess, options?: { agent?: AgentName; initialText?: string }): Promise<string>;
+  /** Sends and keeps what was acknowledged. */
+  send(server: ServerProcess, sessionId: string, events: EventParams[]): Promise<void>;
+  /** Sessions in the database, also those whose creation nobody acknowledged. */
+  sessionIds(): Promise<string[]>;
+  /** @param context for the message of a failure */
+  untilRest(sessionId: string, context?: () => string): Promise<SessionRecord>;
+  record(sessionId: string): Promise<SessionRecord>;
+  /** Of a session at rest; empty when all is well. */
+  violations(record: SessionRecord): Promise<string[]>;
+  /** A file of the session's sandbox, as the host has it. */
+  workspacePath(sessionId: string, name: string): Promise<string | null>;
+  /** Kills what still runs, and fails when anything is left behind. */
+  close(): Promise<void>;
+}
+
+/** `free` runs its tools at once; `asking` has the client confirm bash. Both have the client's tool `lookup`. */
+export type AgentName = "free" | "asking";
+
+export async function createStage(): Promise<Stage> {
+  const database = await createTestDatabase();
+  const stage = new TestStage(database, await createScriptedProvider(), await mkdtemp(join(tmpdir(), "sandbox0-crash-")));
+  // The first server leaves the agents behind, and when it ends in peace the compiled code that makes the others start fast.
+  const first = await stage.startServer();
+  await stage.furnish(first);
+  first.signal("SIGTERM");
+  await first.exited;
+  return stage;
+}
+
+class TestStage implements Stage {
+  readonly db: pg.Pool;
+  readonly database: TestDatabase;
+  readonly model: Model;
+  readonly dataDir: string;
+  private readonly root: string;
+  private readonly provider: ScriptedProvider;
+  private readonly servers = new Set<ServerProcess>();
+  private readonly acknowledged = new Map<string, Acknowledged[]>();
+  private readonly agentIds = new Map<AgentName, string>();
+  private environmentId = "";
+
+  constructor(database: TestDatabase, provider: ScriptedProvider, root: string) {
+    this.database = database;
+    this.provider = provider;
+    this.model = createModel(provider);
+    this.root = root;
+    this.dataDir = join(root, "data");
+    this.db = new pg.Pool({ connectionString: database.connectionString, max: 4 });
+  }
+
+  async startServer(options: ServerOptions = {}): Promise<ServerProcess> {
+    return this.keep(await startServerProcess(this.environment(options)));
+  }
+
+  preloadServer(options: ServerOptions = {}): PreloadedServer {
+    const preloaded = preloadServerProcess(this.environment(options));
+    return { ...preloaded, start: async () => this.keep(await preloaded.start()) };
+  }
+
+  private keep(server: ServerProcess): ServerProcess {
+    this.servers.add(server);
+    void server.exited.then(() => this.servers.delete(server));
+    return server;
+  }
+
+  private environment(options: ServerOptions): Record<string, string> {
+    return {
+      SANDBOX0_DATA_DIR: this.dataDir,
+      SANDBOX0_API_KEY: API_KEY,
+      DATABASE_URL: options.databaseUrl ?? this.database.connectionString,
+      ANTHROPIC_BASE_URL: this.provider.url,
+      ANTHROPIC_API_KEY: "scripted",
+      NODE_COMPILE_CACHE: join(this.root, "compiled"),
+      ...options.environment,
+    };
+  }
+
+  client(server: ServerProcess): Client {
+    return new Anthropic({ baseURL: server.url, apiKey: API_KEY, maxRetries: 0 });
+  }
+
+  /** Makes the environment and the agents of `createSession`. */
+  async furnish(server: ServerProcess): Promise<void> {
+    const client = this.client(server);
+    this.environmentId = (await client.beta.environments.create({ name: "crash" })).id;
+    for (const name of ["free", "asking"] as const) {
+      const { id } = await client.beta.agents.create({
+        name,
+        model: "claude-haiku-5-5",
+        tools: [
+          {
+            type: "agent_toolset_20260401",
+            configs: name === "asking" ? [{ name: "bash", permission_policy: { type: "always_ask" } }] : [],
+          },
+          { type: "custom", name: "lookup", description: "asks the client", input_schema: { type: "object", properties: {} } },
+        ],
+      });
+      this.agentIds.set(name, id);
+    }
+  }
+
+  async createSession(server: ServerProcess, options: { agent?: AgentName; initialText?: string } = {}): Promise<string> {
+    const { agent = "free", initialText } = options;
+    const session = await this.client(server).beta.sessions.create({
+      agent: this.agentIds.get(agent) as string,
+      environment_id: this.environmentId,
+      ...(initialText === undefined ? {} : { initial_events: [message(initialText)] }),
+    });
+    return session.id;
+  }
+
+  async send(server: ServerProcess, sessionId: string, events: EventParams[]): Promise<void> {
+    const { data = [] } = await this.client(server).beta.sessions.events.send(sessionId, { events });
+    const told = this.acknowledged.get(sessionId) ?? [];
+    this.acknowledged.set(sessionId, told);
+    for (const { id, type } of data) if (!told.some((known) => known.id === id)) told.push({ id, type });
+  }
+
+  async sessionIds(): Promise<string[]> {
+    const { rows } = await this.db.query<{ id: string }>("select id from sessions order by created_at");
+    return rows.map((row) => row.id);
+  }
+
+  async untilRest(sessionId: string, context = () => ""): Promise<SessionRecord> {
+    try {
+      await until(() => isAtRest(this.db, sessionId), { describe: `${sessionId} to come to rest` });
+    } catch (cause) {
+      const record = await readSessionRecord(this.db, sessionId);
+      throw new Error(`a session hangs\n${JSON.stringify(record.head)}\n${describeLog(record)}\n${context()}`, { cause });
+    }
+    return readSessionRecord(this.db, sessionId);
+  }
+
+  record(sessionId: string): Promise<SessionRecord> {
+    return readSessionRecord(this.db, sessionId);
+  }
+
+  async violations(record: SessionRecord): Promise<string[]> {
+    return violations(record, this.acknowledged.get(record.id) ?? [], await this.effects(record.id));
+  }
+
+  private async effects(sessionId: string): Promise<ReadonlyMap<string, number>> {
+    const path = await this.workspacePath(sessionId, EFFECTS_FILE);
+    const counts = new Map<string, number>();
+    if (path === null || !existsSync(path)) return counts;
+    for (const token of tokensIn(await readFile(path, "utf8"))) counts.set(token, (counts.get(token) ?? 0) + 1);
+    return counts;
+  }
+
+  async workspacePath(sessionId: string, name: string): Promise<string | null> {
+    const { rows } = await this.db.query<{ volume: string | null }>(
+      "select volume_id as volume from session_heads where session_id = $1",
+      [sessionId],
+    );
+    const volume = rows[0]?.volume;
+    return volume ? join(this.dataDir, "sandbox", "volumes", "volumes", volume, "workspace", name) : null;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.servers].map((server) => server.kill()));
+    await this.provider.close();
+    const left = await processesLeft(this.dataDir);
+    await this.db.end();
+    await this.database.drop();
+    await rm(this.root, { recursive: true, force: true });
+    if (left.length > 0) throw new Error(`processes were left behind:\n${left.join("\n")}`);
+  }
+}
+
+export function message(text: string): { type: "user.message"; content: { type: "text"; text: string }[] } {
+  return { type: "user.message", content: [{ type: "text", text }] };
+}
+
+/** Sandboxes die with their server; a moment later nobody may work in the data directory any more. */
+async function processesLeft(dataDir: string): Promise<string[]> {
+  let left: string[] = [];
+  await until(
+    async () => {
+      left = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).flatMap((pid) => commandIn(pid, dataDir));
+      return left.length === 0;
+    },
+    { timeoutMs: 10_000 },
+  ).catch((error: unknown) => {
+    if (left.length === 0) throw error;
+  });
+  return left;
+}
+
+function commandIn(pid: string, dataDir: string): string[] {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+    const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+    return command.includes(dataDir) || environment.includes(dataDir) ? [`${pid} ${command}`] : [];
+  } catch (error) {
+    // It ended while we looked.
+    if (error instanceof Error) return [];
+    throw error;
+  }
+}

@@ -44,7 +44,11 @@ export async function writeSandboxFile(exec: Sandbox["exec"], path: string, data
 
 export async function listSandboxFiles(exec: Sandbox["exec"], path: string): Promise<FileEntry[]> {
   const output = await runScript(exec, LIST, path, null, ENTRIES_BYTES_MAX);
-  return output.toString("utf8").split("\0").filter((line) => line !== "").map((line) => parseEntry(path, line));
+  return output
+    .toString("utf8")
+    .split("\0")
+    .filter((line) => line !== "")
+    .map((line) => parseEntry(path, line));
 }
 
 function parseEntry(dir: string, line: string): FileEntry {
@@ -60,7 +64,8 @@ function parseEntry(dir: string, line: string): FileEntry {
 
 /** @throws SandboxError `path_refused` for what cannot be a path in one of the session's directories */
 export function checkSandboxPath(path: string): string {
-  if (!posix.isAbsolute(path) || /[\0\n]/.test(path)) throw new SandboxError("path_refused", `not an absolute path: ${JSON.stringify(path)}`);
+  if (!posix.isAbsolute(path) || /[\0\n]/.test(path))
+    throw new SandboxError("path_refused", `not an absolute path: ${JSON.stringify(path)}`);
   const clean = posix.normalize(path);
   if (!ROOTS.some((root) => `${clean}/`.startsWith(`${root}/`))) throw refused(path);
   return clean;
@@ -86,7 +91,8 @@ async function runScript(
   if (exit.code === STATUS_NOT_FOUND) throw new SandboxError("not_found", `${path}: no such file or directory`);
   if (exit.code === STATUS_REFUSED) throw refused(path);
   if (exit.killedBy !== undefined) throw new SandboxError("limit", `${path}: the sandbox's ${exit.killedBy} limit is used up`);
-  if (exit.code !== 0) throw new SandboxError("io", text.bytes.toString("utf8").trim() || `${path}: failed with status ${exit.code}`);
+  if (exit.code !== 0)
+    throw new SandboxError("io", text.bytes.toString("utf8").trim() || `${path}: failed with status ${exit.code}`);
   if (bytes.isCut) throw new SandboxError("limit", `${path}: larger than ${outputBytesMax} bytes`);
   return bytes.bytes;
 }

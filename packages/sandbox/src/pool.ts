@@ -118,7 +118,13 @@ class Pool implements SandboxPool {
   constructor(driver: SandboxDriver, volumes: Volumes, options: PoolOptions) {
     this.#driver = driver;
     this.#volumes = volumes;
-    this.#options = { env: {}, onProblem: () => {}, ...POOL_DEFAULTS, ...options, limits: { ...DEFAULT_LIMITS, ...options.limits } };
+    this.#options = {
+      env: {},
+      onProblem: ignoreProblem,
+      ...POOL_DEFAULTS,
+      ...options,
+      limits: { ...DEFAULT_LIMITS, ...options.limits },
+    };
     this.#live = new Slots(this.#options.liveMax, this.#options.queueMax);
     const starts = new Slots(this.#options.startingMax, this.#options.queueMax);
     this.#bounds = { meter: new OutputMeter(), starts };
@@ -132,7 +138,12 @@ class Pool implements SandboxPool {
       entry.isReleased = false;
       const { pooled, source } = await entry.ready;
       if (await pooled.use()) {
-        return { volumeId: pooled.volume.id, tools: pooled.tools, sandbox: pooled.sandbox, source: known === undefined ? source : "reused" };
+        return {
+          volumeId: pooled.volume.id,
+          tools: pooled.tools,
+          sandbox: pooled.sandbox,
+          source: known === undefined ? source : "reused",
+        };
       }
       this.#forget(sessionId, entry);
     }
@@ -331,3 +342,5 @@ function isClosedError(error: unknown): boolean {
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
+
+const ignoreProblem = (): void => undefined;

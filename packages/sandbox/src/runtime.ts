@@ -52,7 +52,11 @@ async function runtimeKey(): Promise<string> {
 async function makeRuntime(dir: string): Promise<void> {
   makeDir(dir, 0o755);
   makeDir(join(dir, "bin"), 0o755);
-  await Promise.all([writeToolServer(join(dir, "tool-server.cjs")), copyNode(join(dir, "bin/node")), copyBash(join(dir, "bin/bash"))]);
+  await Promise.all([
+    writeToolServer(join(dir, "tool-server.cjs")),
+    copyNode(join(dir, "bin/node")),
+    copyBash(join(dir, "bin/bash")),
+  ]);
 }
 
 async function writeToolServer(target: string): Promise<void> {

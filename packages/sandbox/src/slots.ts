@@ -30,7 +30,8 @@ export class Slots {
   /** @throws SandboxError `limit` when the queue is full */
   async take(): Promise<void> {
     if (this.tryTake()) return;
-    if (this.#waiting.length >= this.#queueMax) throw new SandboxError("limit", `${this.#queueMax} callers wait for a sandbox already`);
+    if (this.#waiting.length >= this.#queueMax)
+      throw new SandboxError("limit", `${this.#queueMax} callers wait for a sandbox already`);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 

@@ -48,7 +48,12 @@ export interface Volumes {
 
 /** @param owners `null`: volumes belong to the server's own user */
 export async function openVolumes(dir: string, owners: OwnerRange | null): Promise<Volumes> {
-  const dirs = { volumes: join(dir, "volumes"), owners: join(dir, "owners"), sessions: join(dir, "sessions"), unclaimed: join(dir, "unclaimed") };
+  const dirs = {
+    volumes: join(dir, "volumes"),
+    owners: join(dir, "owners"),
+    sessions: join(dir, "sessions"),
+    unclaimed: join(dir, "unclaimed"),
+  };
   for (const path of [dir, ...Object.values(dirs)]) makeDir(path, PASSAGE_MODE);
   return new DirectoryVolumes(dirs, owners);
 }
@@ -57,11 +62,15 @@ export async function openVolumes(dir: string, owners: OwnerRange | null): Promi
 export async function defaultOwners(): Promise<OwnerRange | null> {
   if (process.getuid?.() !== 0) return null;
   const map = await readFile("/proc/self/uid_map", "utf8");
-  const lines = map.trim().split("\n").map((line) => line.trim().split(/\s+/).map(Number));
+  const lines = map
+    .trim()
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number));
   const isMapped = ({ first, count }: OwnerRange): boolean =>
     lines.some(([inside = 0, , length = 0]) => inside <= first && first + count <= inside + length);
   const range = [HIGH_OWNERS, LOW_OWNERS].find(isMapped);
-  if (range === undefined) throw new SandboxError("unavailable", "the server runs as root of a user namespace that has no ids to spare");
+  if (range === undefined)
+    throw new SandboxError("unavailable", "the server runs as root of a user namespace that has no ids to spare");
   return range;
 }
 
@@ -93,9 +102,9 @@ class DirectoryVolumes implements Volumes {
   }
 
   async claim(volume: Volume, sessionId: string): Promise<void> {
-    checkName(sessionId);
-    writeFileSync(join(volume.path, "session"), sessionId, { flag: "wx" });
-    symlinkSync(volume.id, join(this.#dirs.sessions, sessionId));
+    // The link is the claim; the file is there to find the link by.
+    symlinkSync(volume.id, join(this.#dirs.sessions, checkName(sessionId)));
+    writeFileSync(this.#sessionFile(volume.id), sessionId, { flag: "wx" });
     unlinkSync(this.#mark(volume.id));
   }
 
@@ -115,7 +124,7 @@ class DirectoryVolumes implements Volumes {
     const path = join(this.#dirs.volumes, checkName(id));
     const found = unlessMissing(() => statSync(path));
     if (found !== null) {
-      const sessionId = unlessMissing(() => readFileSync(join(path, "session"), "utf8"));
+      const sessionId = unlessMissing(() => readFileSync(this.#sessionFile(id), "utf8"));
       if (sessionId !== null) unlessMissing(() => unlinkSync(join(this.#dirs.sessions, sessionId)));
       await removeTree(path);
       if (this.#owners !== null) unlessMissing(() => unlinkSync(join(this.#dirs.owners, String(found.uid))));
@@ -125,12 +134,24 @@ class DirectoryVolumes implements Volumes {
 
   async sweep(): Promise<void> {
     const marks = (await readdir(this.#dirs.unclaimed)).filter(belongsToTheDead);
+    const sessions = marks.length === 0 ? new Map<string, string>() : await this.#sessionsByVolume();
     for (const mark of marks) {
       const id = mark.slice(mark.lastIndexOf(".") + 1);
-      const isClaimed = unlessMissing(() => statSync(join(this.#dirs.volumes, id, "session"))) !== null;
-      if (!isClaimed) await this.remove(id);
+      const sessionId = sessions.get(id);
+      if (sessionId === undefined) await this.remove(id);
+      // The server died in the middle of a claim, which stands.
+      else writeFileSync(this.#sessionFile(id), sessionId);
       unlessMissing(() => unlinkSync(join(this.#dirs.unclaimed, mark)));
     }
+  }
+
+  async #sessionsByVolume(): Promise<Map<string, string>> {
+    const names = await readdir(this.#dirs.sessions);
+    return new Map(names.map((name) => [readlinkSync(join(this.#dirs.sessions, name)), name]));
+  }
+
+  #sessionFile(id: string): string {
+    return join(this.#dirs.volumes, id, "session");
   }
 
   #mark(id: string): string {

@@ -88,7 +88,11 @@ function findV2(root: string, ownGroups: string): Hierarchy[] {
 
 function enableControllers(base: string): CgroupPower[] {
   const available = readFileSync(join(base, "cgroup.controllers"), "utf8").trim().split(/\s+/);
-  const wanted: readonly (readonly [string, CgroupPower])[] = [["memory", "memory"], ["pids", "processes"], ["cpu", "cpu"]];
+  const wanted: readonly (readonly [string, CgroupPower])[] = [
+    ["memory", "memory"],
+    ["pids", "processes"],
+    ["cpu", "cpu"],
+  ];
   const powers: CgroupPower[] = ["freeze"];
   for (const [controller, power] of wanted) {
     if (!available.includes(controller)) continue;
@@ -99,7 +103,11 @@ function enableControllers(base: string): CgroupPower[] {
 }
 
 function findV1(root: string, ownGroups: string): Hierarchy[] {
-  const controllers: readonly (readonly [string, CgroupPower])[] = [["memory", "memory"], ["pids", "processes"], ["cpu", "cpu"]];
+  const controllers: readonly (readonly [string, CgroupPower])[] = [
+    ["memory", "memory"],
+    ["pids", "processes"],
+    ["cpu", "cpu"],
+  ];
   return controllers.flatMap(([controller, power]) => {
     const own = ownPath(ownGroups, (_id, names) => names.includes(controller));
     if (own === null || !existsSync(join(root, controller, "cgroup.procs"))) return [];

@@ -78,10 +78,12 @@ export class DiskWatch {
   #schedule(): void {
     if (this.#timer !== null || this.#watched.size === 0) return;
     this.#timer = setTimeout(() => {
-      this.#look().catch((error: unknown) => this.#onProblem(asError(error))).finally(() => {
-        this.#timer = null;
-        this.#schedule();
-      });
+      this.#look()
+        .catch((error: unknown) => this.#onProblem(asError(error)))
+        .finally(() => {
+          this.#timer = null;
+          this.#schedule();
+        });
     }, LOOK_MS);
     this.#timer.unref();
   }
@@ -157,7 +159,7 @@ async function countUnnamed(roots: readonly number[]): Promise<number> {
     const names = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const name of names) {
       const file = await stat(`/proc/${pid}/fd/${name}`).catch(() => null);
-      if (file !== null && file.isFile() && file.nlink === 0) seen.set(`${file.dev}:${file.ino}`, file.blocks * 512);
+      if (file?.isFile() && file.nlink === 0) seen.set(`${file.dev}:${file.ino}`, file.blocks * 512);
     }
   }
   return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0);

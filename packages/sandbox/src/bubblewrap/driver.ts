@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -16,7 +17,16 @@ import { prepareRuntime } from "../runtime.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
-import { checkHost, finding, findHostTools, isReachableForAll, isRoot, seccompArch, systemDirs, type SandboxUser } from "./host.ts";
+import {
+  checkHost,
+  finding,
+  findHostTools,
+  isReachableForAll,
+  isRoot,
+  seccompArch,
+  systemDirs,
+  type SandboxUser,
+} from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { seccompFilter } from "./seccomp.ts";
@@ -50,7 +60,6 @@ class BubblewrapDriver implements SandboxDriver {
   readonly #sandboxesDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
-  #count = 0;
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
@@ -84,7 +93,7 @@ class BubblewrapDriver implements SandboxDriver {
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
     }
-    const id = `${this.#instance}.${++this.#count}`;
+    const id = `${this.#instance}.${randomBytes(6).toString("hex")}`;
     const runDir = join(this.#sandboxesDir, id);
     const tempDir = join(runDir, "tmp");
     makeDir(runDir, PASSAGE_MODE);
@@ -107,7 +116,7 @@ class BubblewrapDriver implements SandboxDriver {
     const [tools, arch] = [findHostTools(), seccompArch()];
     const problem = (await checkHost()).find(({ ok }) => !ok);
     if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
-    const { dir, onProblem = () => {} } = this.#options;
+    const { dir, onProblem = ignoreProblem } = this.#options;
     makeDir(dir, PASSAGE_MODE);
     makeDir(this.#sandboxesDir, PASSAGE_MODE);
     const etcDir = join(dir, "etc");
@@ -135,13 +144,14 @@ class BubblewrapDriver implements SandboxDriver {
   async #userOf(volumePath: string): Promise<SandboxUser | null> {
     if (!isRoot()) return null;
     const { uid, gid } = await stat(volumePath);
-    if (uid === 0) throw new SandboxError("unavailable", `the volume ${volumePath} belongs to root; it needs an owner of its own`);
+    if (uid === 0)
+      throw new SandboxError("unavailable", `the volume ${volumePath} belongs to root; it needs an owner of its own`);
     return { uid, gid };
   }
 
   async #checkStart(): Promise<Finding> {
     const name = "sandbox starts";
-    const fix = "see docs/sandbox.md, \"When it does not start\"";
+    const fix = 'see docs/sandbox.md, "When it does not start"';
     try {
       await this.#prepare();
       return finding(name, true, "prepared", fix);
@@ -160,6 +170,9 @@ class BubblewrapDriver implements SandboxDriver {
 }
 
 function unavailable(problem: Finding | undefined): SandboxError {
-  const sentence = problem === undefined ? "bubblewrap does not run here" : `${problem.name}: ${problem.detail}; ${problem.fix ?? ""}`;
+  const sentence =
+    problem === undefined ? "bubblewrap does not run here" : `${problem.name}: ${problem.detail}; ${problem.fix ?? ""}`;
   return new SandboxError("unavailable", sentence);
 }
+
+const ignoreProblem = (): void => undefined;

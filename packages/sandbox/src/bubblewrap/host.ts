@@ -75,7 +75,12 @@ export async function checkHost(): Promise<Finding[]> {
   const findings: Finding[] = [
     finding("linux", process.platform === "linux", process.platform, "run the server on Linux, or use another sandbox driver"),
     finding("processor", arch !== null, process.arch, "the bubblewrap driver knows x64 and arm64"),
-    finding("bubblewrap", bwrap !== null, bwrap ?? "not installed", "install the package bubblewrap (apt-get install bubblewrap)"),
+    finding(
+      "bubblewrap",
+      bwrap !== null,
+      bwrap ?? "not installed",
+      "install the package bubblewrap (apt-get install bubblewrap)",
+    ),
     finding("bash", existsSync("/bin/bash"), existsSync("/bin/bash") ? "/bin/bash" : "not installed", "install the package bash"),
   ];
   if (bwrap !== null) findings.push(await checkOptions(bwrap));
@@ -98,12 +103,16 @@ async function checkUserNamespaces(): Promise<Finding> {
   const max = await readNumber("/proc/sys/user/max_user_namespaces");
   const cloneAllowed = await readNumber("/proc/sys/kernel/unprivileged_userns_clone");
   if (max === 0) return finding("user namespaces", false, "switched off", "sysctl -w user.max_user_namespaces=65536");
-  if (cloneAllowed === 0) return finding("user namespaces", false, "switched off for users", "sysctl -w kernel.unprivileged_userns_clone=1");
+  if (cloneAllowed === 0)
+    return finding("user namespaces", false, "switched off for users", "sysctl -w kernel.unprivileged_userns_clone=1");
   return finding("user namespaces", true, max === null ? "present" : `up to ${max}`, "");
 }
 
 async function readNumber(path: string): Promise<number | null> {
-  const readable = await access(path, constants.R_OK).then(() => true, () => false);
+  const readable = await access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
   return readable ? Number(await readFile(path, "utf8")) : null;
 }
 

@@ -77,11 +77,19 @@ const SHOWN_AT = "/mnt";
 export function launch(host: LaunchHost, plan: LaunchPlan): ChildProcess {
   const seccomp = openSync(host.seccompPath, "r");
   try {
-    const bwrap = [host.tools.bwrap, ...namespaceArgs(), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan), ...envArgs(plan)];
+    const bwrap = [
+      host.tools.bwrap,
+      ...namespaceArgs(),
+      "--seccomp",
+      String(SECCOMP_FD),
+      ...mountArgs(host, plan),
+      ...envArgs(plan),
+    ];
     const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
     const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap, "--", ...innerCommand(plan)];
     const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
-    const [file = "", ...rest] = host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
+    const [file = "", ...rest] =
+      host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
     return spawn(file, rest, { stdio: ["pipe", "pipe", "pipe", seccomp], env: { ...HELPER_ENV }, cwd: "/" });
   } finally {
     closeSync(seccomp);
@@ -108,7 +116,11 @@ function namespaceArgs(): string[] {
 }
 
 function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
-  const bind = (path: string, at: string, writable: boolean): string[] => [writable ? "--bind" : "--ro-bind", shownPath(host, path), at];
+  const bind = (path: string, at: string, writable: boolean): string[] => [
+    writable ? "--bind" : "--ro-bind",
+    shownPath(host, path),
+    at,
+  ];
   return [
     ...host.systemArgs,
     ...bind(host.etcDir, "/etc", false),
@@ -140,6 +152,13 @@ function envArgs(plan: LaunchPlan): string[] {
 function innerCommand(plan: LaunchPlan): readonly string[] {
   if (!plan.needsInnerLimits) return plan.command;
   const { processesMax, memoryBytesMax } = plan.limits;
-  return ["/bin/bash", "-c", INNER_LIMITS_SCRIPT, "bash", String(processesMax), String(Math.floor(memoryBytesMax / 1024)), ...plan.command];
+  return [
+    "/bin/bash",
+    "-c",
+    INNER_LIMITS_SCRIPT,
+    "bash",
+    String(processesMax),
+    String(Math.floor(memoryBytesMax / 1024)),
+    ...plan.command,
+  ];
 }
-

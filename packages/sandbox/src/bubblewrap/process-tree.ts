@@ -1,4 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+
+const END_LOOK_MS = 5;
+const END_LOOKS_MAX = 2000;
 
 /** A process below another one, as the host sees it. */
 export interface TreeProcess {
@@ -31,11 +35,27 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Resolves when none of them runs any more; one that its new parent has not yet reaped does not. */
+export async function waitUntilEnded(pids: readonly number[]): Promise<void> {
+  for (let look = 0; pids.some(isRunning); look++) {
+    if (look >= END_LOOKS_MAX) throw new Error(`killed processes are still there: ${pids.filter(isRunning).join(", ")}`);
+    await delay(END_LOOK_MS);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  const stat = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
+  return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+}
+
 function childrenOf(pid: number): number[] {
   const tasks = unlessGone(() => readdirSync(`/proc/${pid}/task`)) ?? [];
   return tasks.flatMap((task) => {
     const text = unlessGone(() => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")) ?? "";
-    return text.split(" ").filter((part) => part !== "").map(Number);
+    return text
+      .split(" ")
+      .filter((part) => part !== "")
+      .map(Number);
   });
 }
 

@@ -9,7 +9,7 @@ import type { Cgroup, CgroupPower } from "./cgroup.ts";
 import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
 import type { SandboxUser } from "./host.ts";
 import { launch, type LaunchHost } from "./launch.ts";
-import { descendants, signalProcess } from "./process-tree.ts";
+import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
   id: string;
@@ -39,29 +39,31 @@ export function createBubblewrapSandbox(parts: SandboxParts): Sandbox {
 
 class BubblewrapSandbox implements Sandbox {
   readonly id: string;
-  readonly gone: Promise<void>;
   readonly #parts: SandboxParts;
   readonly #running = new Set<BubblewrapProcess>();
   readonly #disk: WatchedDisk;
   #paused = false;
   #destroyed: Promise<void> | null = null;
-  #resolveGone: () => void = () => {};
+  readonly #gone = Promise.withResolvers<void>();
 
   constructor(parts: SandboxParts) {
     this.id = parts.id;
     this.#parts = parts;
-    this.gone = new Promise((resolve) => {
-      this.#resolveGone = resolve;
-    });
     this.#disk = parts.diskWatch.watch({
       dirs: [parts.spec.volume.path, parts.tempDir],
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
-      stop: () => this.#stopAll("disk"),
+      stop: () => {
+        for (const child of this.#running) child.stop("disk");
+      },
     });
   }
 
-  exec = async (command: readonly string[], options: ExecOptions = {}): Promise<SandboxProcess> => {
+  get gone(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  readonly exec = async (command: readonly string[], options: ExecOptions = {}): Promise<SandboxProcess> => {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     if (this.#paused) throw new SandboxError("unavailable", `sandbox ${this.id} is paused`);
     if (command.length === 0) throw new SandboxError("io", "the command is empty");
@@ -120,15 +122,13 @@ class BubblewrapSandbox implements Sandbox {
 
   async #destroy(): Promise<void> {
     this.#disk.stop();
-    this.#stopAll();
-    await Promise.all([...this.#running].map((child) => child.exited));
+    const running = [...this.#running];
+    const stopped = running.flatMap((child) => child.stop());
+    await Promise.all(running.map((child) => child.exited));
+    await waitUntilEnded(stopped);
     await this.#parts.cgroup.remove();
     await removeTree(this.#parts.runDir);
-    this.#resolveGone();
-  }
-
-  #stopAll(killedBy?: "disk"): void {
-    for (const child of this.#running) child.stop(killedBy);
+    this.#gone.resolve();
   }
 }
 
@@ -169,14 +169,18 @@ class BubblewrapProcess implements SandboxProcess {
     else this.signalTree(signal);
   }
 
-  /** Ends everything at once: with bwrap dies the reaper, and with the reaper the whole pid namespace. */
-  stop(killedBy?: "disk"): void {
-    if (this.#isOver) return;
+  /**
+   * Ends everything at once: with bwrap dies the reaper, and with the reaper the whole pid namespace.
+   * @returns the processes there were; they end a moment later
+   */
+  stop(killedBy?: "disk"): number[] {
+    if (this.#isOver) return [];
     this.#killedBy ??= killedBy ?? null;
-    const below = descendants(this.pid);
+    const below = descendants(this.pid).map(({ pid }) => pid);
     signalProcess(this.pid, "SIGKILL");
     // Those that bwrap had not yet bound to its own life.
-    for (const { pid } of below) signalProcess(pid, "SIGKILL");
+    for (const pid of below) signalProcess(pid, "SIGKILL");
+    return below;
   }
 
   /** Signals the command's processes, not bwrap and its reaper. */
@@ -187,7 +191,11 @@ class BubblewrapProcess implements SandboxProcess {
     for (const { pid } of commands) signalProcess(pid, signal);
   }
 
-  async #describeExit(code: number | null, signal: NodeJS.Signals | null, ranOutOfMemory: () => Promise<boolean>): Promise<ExecExit> {
+  async #describeExit(
+    code: number | null,
+    signal: NodeJS.Signals | null,
+    ranOutOfMemory: () => Promise<boolean>,
+  ): Promise<ExecExit> {
     const sent = this.#signalSent;
     const diedOfSent = sent !== null && (signal !== null || code === SIGNAL_STATUS_BASE + osConstants.signals[sent]);
     const exit: ExecExit = diedOfSent ? { code: null, signal: sent } : { code, signal };
@@ -197,4 +205,4 @@ class BubblewrapProcess implements SandboxProcess {
   }
 }
 
-function ignore(): void {}
+const ignore = (): void => undefined;

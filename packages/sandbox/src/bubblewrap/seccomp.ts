@@ -73,12 +73,7 @@ export function seccompFilter(arch: SeccompArch): Buffer {
     ret(retErrno(ENOSYS)),
     ...deniedCalls(arch),
     ...section(facts.clone, [load(offsetArg(0)), jumpIfAnyBit(CLONE_NEW_FLAGS, 0, 1), ret(retErrno(EPERM))]),
-    ...section(facts.ioctl, [
-      load(offsetArg(1)),
-      jumpIfEqual(TIOCSTI, 1, 0),
-      jumpIfEqual(TIOCLINUX, 0, 1),
-      ret(retErrno(EPERM)),
-    ]),
+    ...section(facts.ioctl, [load(offsetArg(1)), jumpIfEqual(TIOCSTI, 1, 0), jumpIfEqual(TIOCLINUX, 0, 1), ret(retErrno(EPERM))]),
     ...section(facts.socket, socketFamilies()),
     ret(RET_ALLOW),
   ]);

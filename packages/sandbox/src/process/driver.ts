@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -24,14 +25,13 @@ import { prepareRuntime, type Runtime } from "../runtime.ts";
  */
 export function createProcessDriver(options: { dir: string }): SandboxDriver {
   let runtime: Promise<Runtime> | null = null;
-  let count = 0;
   return {
     name: "process",
     capabilities: async () => ({ isolation: "none", pause: true, enforces: [] }),
     check: async () => [{ name: "process", ok: true, detail: "runs commands without any isolation" }],
     create: async (spec) => {
       runtime ??= prepareRuntime(join(options.dir, "runtime"));
-      const id = `${instanceTag()}.p${++count}`;
+      const id = `${instanceTag()}.${randomBytes(6).toString("hex")}`;
       const runDir = join(options.dir, "sandboxes", id);
       await mkdir(join(runDir, "tmp"), { recursive: true });
       return new ProcessSandbox(id, spec, runDir, (await runtime).dir);
@@ -41,14 +41,13 @@ export function createProcessDriver(options: { dir: string }): SandboxDriver {
 
 class ProcessSandbox implements Sandbox {
   readonly id: string;
-  readonly gone: Promise<void>;
   readonly #spec: SandboxSpec;
   readonly #runDir: string;
   readonly #places: readonly { at: string; path: string }[];
   readonly #running = new Set<PlainProcess>();
   #isPaused = false;
   #destroyed: Promise<void> | null = null;
-  #resolveGone: () => void = () => {};
+  readonly #gone = Promise.withResolvers<void>();
 
   constructor(id: string, spec: SandboxSpec, runDir: string, runtimeDir: string) {
     this.id = id;
@@ -59,12 +58,13 @@ class ProcessSandbox implements Sandbox {
       { at: RUNTIME_DIR, path: runtimeDir },
       { at: TEMP_DIR, path: join(runDir, "tmp") },
     ];
-    this.gone = new Promise((resolve) => {
-      this.#resolveGone = resolve;
-    });
   }
 
-  exec = async (command: readonly string[], options: ExecOptions = {}): Promise<SandboxProcess> => {
+  get gone(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  readonly exec = async (command: readonly string[], options: ExecOptions = {}): Promise<SandboxProcess> => {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     if (this.#isPaused) throw new SandboxError("unavailable", `sandbox ${this.id} is paused`);
     const [file = "", ...args] = command.map((arg) => this.#onHost(arg));
@@ -113,7 +113,7 @@ class ProcessSandbox implements Sandbox {
     for (const child of this.#running) child.kill("SIGKILL");
     await Promise.all([...this.#running].map((child) => child.exited));
     await removeTree(this.#runDir);
-    this.#resolveGone();
+    this.#gone.resolve();
   }
 
   #signalAll(signal: NodeJS.Signals): void {
@@ -138,13 +138,14 @@ class PlainProcess implements SandboxProcess {
 
   constructor(child: ChildProcess) {
     const { stdin, stdout, stderr, pid } = child;
-    if (stdin === null || stdout === null || stderr === null) throw new SandboxError("unavailable", "the command could not be started");
+    if (stdin === null || stdout === null || stderr === null)
+      throw new SandboxError("unavailable", "the command could not be started");
     this.stdin = stdin;
     this.stdout = stdout;
     this.stderr = stderr;
     this.#pid = pid;
     // Input to a command that has ended: its exit says so.
-    stdin.on("error", () => {});
+    stdin.on("error", dropInput);
     this.exited = new Promise((resolve) => {
       child.once("exit", (code, signal) => resolve({ code, signal }));
       // As a shell would end: there is no such command.
@@ -168,3 +169,5 @@ class PlainProcess implements SandboxProcess {
     }
   }
 }
+
+const dropInput = (): void => undefined;

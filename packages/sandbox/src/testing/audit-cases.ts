@@ -5,14 +5,63 @@ import { createServer } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Sandbox } from "../port.ts";
-import type { ConformanceCase } from "./conformance.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { readLine, runCommand } from "./run-command.ts";
 
 /** Everything that a sandbox shows at its top, and the names below `/etc` and `/home` that are not the system's. */
-const TOP_NAMES = ["bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "mnt", "opt", "proc", "run", "sbin", "sys", "tmp", "usr", "var", "workspace"];
-const SECRET_FILES = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/etc/ssl/private", "/root", "/home/agent/.ssh", "/var/run/docker.sock", "/run/docker.sock", "/boot", "/var/lib", "/var/log", "/sys/fs/cgroup"];
+const TOP_NAMES = [
+  "bin",
+  "dev",
+  "etc",
+  "home",
+  "lib",
+  "lib32",
+  "lib64",
+  "libx32",
+  "mnt",
+  "opt",
+  "proc",
+  "run",
+  "sbin",
+  "sys",
+  "tmp",
+  "usr",
+  "var",
+  "workspace",
+];
+const SECRET_FILES = [
+  "/etc/shadow",
+  "/etc/gshadow",
+  "/etc/sudoers",
+  "/etc/ssh",
+  "/etc/ssl/private",
+  "/root",
+  "/home/agent/.ssh",
+  "/var/run/docker.sock",
+  "/run/docker.sock",
+  "/boot",
+  "/var/lib",
+  "/var/log",
+  "/sys/fs/cgroup",
+];
 const WRITABLE_DIRS = ["/workspace", "/tmp", "/tmp/tool_outputs", "/home/agent", "/mnt/session/outputs", "/dev/shm"];
-const DEVICES = ["console", "core", "fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"];
+const DEVICES = [
+  "console",
+  "core",
+  "fd",
+  "full",
+  "null",
+  "ptmx",
+  "pts",
+  "random",
+  "shm",
+  "stderr",
+  "stdin",
+  "stdout",
+  "tty",
+  "urandom",
+  "zero",
+];
 
 const lines = (text: string): string[] => text.split("\n").filter((line) => line !== "");
 
@@ -26,7 +75,10 @@ export const auditCases: readonly ConformanceCase[] = [
     needs: "isolation",
     name: "audit: no capabilities, no new privileges, a seccomp filter, for every process",
     run: async ({ createSandbox }) => {
-      const status = await output(await createSandbox(), "cat /proc/[0-9]*/status | grep -E '^(Cap|NoNewPrivs|Seccomp:|Uid|Groups)' | sort -u");
+      const status = await output(
+        await createSandbox(),
+        "cat /proc/[0-9]*/status | grep -E '^(Cap|NoNewPrivs|Seccomp:|Uid|Groups)' | sort -u",
+      );
       const values = lines(status).map((line) => line.split(/:\s*/) as [string, string]);
       for (const [name, value] of values) {
         if (name.startsWith("Cap")) assert.equal(Number.parseInt(value, 16), 0, `${name}: ${value}`);
@@ -72,10 +124,24 @@ export const auditCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox, createVolume }) => {
       const volume = await createVolume();
       const sandbox = await createSandbox({ volume });
-      assert.deepEqual(lines(await output(sandbox, "ls -A /")).filter((name) => !TOP_NAMES.includes(name)), []);
-      assert.deepEqual(lines(await output(sandbox, "ls -A /home /home/agent/.. | grep -v :")).filter((name) => name !== "agent"), []);
-      const hidden = [...SECRET_FILES, process.cwd(), volume.path, homedir(), import.meta.filename].filter((path) => path !== "/" && path !== "/tmp");
-      const child = await sandbox.exec(["/bin/bash", "-c", 'for path; do [ -e "$path" ] && echo "$path"; done; echo end', "bash", ...hidden]);
+      assert.deepEqual(
+        lines(await output(sandbox, "ls -A /")).filter((name) => !TOP_NAMES.includes(name)),
+        [],
+      );
+      assert.deepEqual(
+        lines(await output(sandbox, "ls -A /home /home/agent/.. | grep -v :")).filter((name) => name !== "agent"),
+        [],
+      );
+      const hidden = [...SECRET_FILES, process.cwd(), volume.path, homedir(), import.meta.filename].filter(
+        (path) => path !== "/" && path !== "/tmp",
+      );
+      const child = await sandbox.exec([
+        "/bin/bash",
+        "-c",
+        'for path; do [ -e "$path" ] && echo "$path"; done; echo end',
+        "bash",
+        ...hidden,
+      ]);
       assert.equal(await readLine(child.stdout), "end\n");
       const names = await output(sandbox, "cut -d: -f1 /etc/passwd");
       assert.deepEqual(lines(names).sort(), ["agent", "nobody", "root"]);
@@ -88,7 +154,10 @@ export const auditCases: readonly ConformanceCase[] = [
       const sandbox = await createSandbox();
       const found = "find / ( -path /proc -o -path /usr ) -prune -o -type d -print 2>/dev/null".replaceAll(/[()]/g, "\\$&");
       const writable = await output(sandbox, `for d in /usr $(${found}); do touch $d/.try 2>/dev/null && echo $d; done`);
-      assert.deepEqual(lines(writable).filter((dir) => !WRITABLE_DIRS.includes(dir)), []);
+      assert.deepEqual(
+        lines(writable).filter((dir) => !WRITABLE_DIRS.includes(dir)),
+        [],
+      );
       const settings = "find /proc/sys /proc/sysrq-trigger /proc/irq -type f -print 2>/dev/null";
       assert.equal(await output(sandbox, `for f in $(${settings}); do (echo -n "" >$f) 2>/dev/null && echo $f; done`), "");
     },
@@ -98,8 +167,14 @@ export const auditCases: readonly ConformanceCase[] = [
     name: "audit: no devices but the harmless ones, and none can be made",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
-      assert.deepEqual(lines(await output(sandbox, "ls -A /dev")).filter((name) => !DEVICES.includes(name)), []);
-      assert.notEqual((await runCommand(sandbox, "mknod /tmp/disk b 254 0 2>/dev/null || mknod /dev/shm/mem c 1 1 2>/dev/null")).code, 0);
+      assert.deepEqual(
+        lines(await output(sandbox, "ls -A /dev")).filter((name) => !DEVICES.includes(name)),
+        [],
+      );
+      assert.notEqual(
+        (await runCommand(sandbox, "mknod /tmp/disk b 254 0 2>/dev/null || mknod /dev/shm/mem c 1 1 2>/dev/null")).code,
+        0,
+      );
     },
   },
   {
@@ -108,9 +183,18 @@ export const auditCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
       const mounts = lines(await output(sandbox, "cut -d' ' -f5,6 /proc/self/mountinfo"));
-      assert.deepEqual(mounts.filter((mount) => !/\bnosuid\b/.test(mount)), []);
+      assert.deepEqual(
+        mounts.filter((mount) => !/\bnosuid\b/.test(mount)),
+        [],
+      );
       await runCommand(sandbox, "cp /usr/bin/id /tmp/id; chmod 4755 /tmp/id");
-      assert.equal(await output(sandbox, "for f in /tmp/id $(find /usr -perm -4000 -name su 2>/dev/null); do $f -u </dev/null 2>/dev/null | grep -x 0; done"), "");
+      assert.equal(
+        await output(
+          sandbox,
+          "for f in /tmp/id $(find /usr -perm -4000 -name su 2>/dev/null); do $f -u </dev/null 2>/dev/null | grep -x 0; done",
+        ),
+        "",
+      );
     },
   },
   {
@@ -119,11 +203,13 @@ export const auditCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const child = await (await createSandbox()).exec(["/bin/ls", "/proc/self/fd"]);
       child.stdin.end();
-      const names = lines(await new Promise<string>((resolve) => {
-        let text = "";
-        child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-        child.stdout.on("end", () => resolve(text));
-      }));
+      const names = lines(
+        await new Promise<string>((resolve) => {
+          let text = "";
+          child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+          child.stdout.on("end", () => resolve(text));
+        }),
+      );
       // The fourth is the directory that `ls` reads.
       assert.deepEqual(names, ["0", "1", "2", "3"]);
     },

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxLimits, Volume } from "../port.ts";
 import { defaultOwners, openVolumes } from "../volumes.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { auditCases } from "./audit-cases.ts";
 import { execCases } from "./exec-cases.ts";
 import { fileCases } from "./file-cases.ts";
@@ -19,23 +20,8 @@ const LIMITS: SandboxLimits = {
   cpuCoresMax: 2,
 };
 
-/** What a case may use; sandboxes and volumes are removed after it. */
-export interface ConformanceContext {
-  capabilities: SandboxCapabilities;
-  createVolume(): Promise<Volume>;
-  createSandbox(options?: { volume?: Volume; limits?: Partial<SandboxLimits>; env?: Record<string, string> }): Promise<Sandbox>;
-}
-
-export interface ConformanceCase {
-  name: string;
-  /** Cases that only some drivers can pass. */
-  needs?: "isolation" | keyof SandboxLimits;
-  /** Rejects when the driver does not conform. */
-  run(context: ConformanceContext): Promise<void>;
-}
-
 export interface SandboxConformance {
-  cases: readonly { name: string; /** Why not, or `null`. */ skipped: string | null; run(): Promise<void> }[];
+  cases: readonly { name: string /** Why not, or `null`. */; skipped: string | null; run(): Promise<void> }[];
   close(): Promise<void>;
 }
 
@@ -62,7 +48,12 @@ function reasonToSkip({ needs }: ConformanceCase, capabilities: SandboxCapabilit
   return capabilities.enforces.includes(needs) ? null : `the driver does not enforce ${needs} here`;
 }
 
-async function runCase(each: ConformanceCase, driver: SandboxDriver, capabilities: SandboxCapabilities, dir: string): Promise<void> {
+async function runCase(
+  each: ConformanceCase,
+  driver: SandboxDriver,
+  capabilities: SandboxCapabilities,
+  dir: string,
+): Promise<void> {
   const volumes = await openVolumes(dir, await defaultOwners());
   const made: { volumes: Volume[]; sandboxes: Sandbox[] } = { volumes: [], sandboxes: [] };
   const createVolume = async (): Promise<Volume> => {

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import type { Readable } from "node:stream";
 import { BASE_ENV } from "../layout.ts";
-import type { ConformanceCase } from "./conformance.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { readAll, readLine, runCommand } from "./run-command.ts";
 
 const MIB = 1024 * 1024;
@@ -46,12 +46,20 @@ export const execCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox({ env: { FROM_SPEC: "1", BOTH: "spec" } });
       const { stdout } = await runCommand(sandbox, "env -0", { env: { FROM_CALL: "2", BOTH: "call" } });
-      const names = new Map(stdout.split("\0").filter((line) => line !== "").map((line) => line.split("=") as [string, string]));
+      const names = new Map(
+        stdout
+          .split("\0")
+          .filter((line) => line !== "")
+          .map((line) => line.split("=") as [string, string]),
+      );
       assert.equal(names.get("FROM_SPEC"), "1");
       assert.equal(names.get("FROM_CALL"), "2");
       assert.equal(names.get("BOTH"), "call");
       const expected = [...Object.keys(BASE_ENV), ...SHELL_VARIABLES, "FROM_SPEC", "FROM_CALL", "BOTH"];
-      assert.deepEqual([...names.keys()].filter((name) => !expected.includes(name)), []);
+      assert.deepEqual(
+        [...names.keys()].filter((name) => !expected.includes(name)),
+        [],
+      );
     },
   },
   {
@@ -76,7 +84,11 @@ export const execCases: readonly ConformanceCase[] = [
   {
     name: "delivers a signal that the command can handle",
     run: async ({ createSandbox }) => {
-      const child = await (await createSandbox()).exec(["/bin/bash", "-c", "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
+      const child = await (await createSandbox()).exec([
+        "/bin/bash",
+        "-c",
+        "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.05; done",
+      ]);
       await readLine(child.stdout);
       child.kill("SIGTERM");
       assert.equal(await readLine(child.stdout), "got\n");
@@ -125,7 +137,10 @@ export const execCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
       const results = await Promise.all(Array.from({ length: 10 }, (_, i) => runCommand(sandbox, `echo ${i}; exit ${i}`)));
-      assert.deepEqual(results.map(({ code, stdout }) => [code, stdout]), results.map((_, i) => [i, `${i}\n`]));
+      assert.deepEqual(
+        results.map(({ code, stdout }) => [code, stdout]),
+        results.map((_, i) => [i, `${i}\n`]),
+      );
     },
   },
   {

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ConformanceCase } from "./conformance.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { rejectsWith, runCommand } from "./run-command.ts";
 
 const MIB = 1024 * 1024;
@@ -60,7 +60,18 @@ export const fileCases: readonly ConformanceCase[] = [
     name: "refuses paths outside the session's directories",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
-      const paths = ["relative", "", "/", "/etc/passwd", "/workspace/../etc/passwd", "/workspacex/a", "/proc/self/environ", "/workspace/a\0b", "/mnt", "/tmp/../usr/bin/env"];
+      const paths = [
+        "relative",
+        "",
+        "/",
+        "/etc/passwd",
+        "/workspace/../etc/passwd",
+        "/workspacex/a",
+        "/proc/self/environ",
+        "/workspace/a\0b",
+        "/mnt",
+        "/tmp/../usr/bin/env",
+      ];
       for (const path of paths) {
         await rejectsWith("path_refused", sandbox.readFile(path));
         await rejectsWith("path_refused", sandbox.writeFile(path, Buffer.from("x")));
@@ -72,8 +83,12 @@ export const fileCases: readonly ConformanceCase[] = [
     name: "does not follow links out of the session's directories",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
-      await runCommand(sandbox, "ln -s /etc/passwd file; ln -s / root; ln -s ../../../../etc etc; ln -s /etc/new new; ln -s loop loop");
-      for (const path of ["file", "root/etc/passwd", "etc/passwd"]) await rejectsWith("path_refused", sandbox.readFile(`/workspace/${path}`));
+      await runCommand(
+        sandbox,
+        "ln -s /etc/passwd file; ln -s / root; ln -s ../../../../etc etc; ln -s /etc/new new; ln -s loop loop",
+      );
+      for (const path of ["file", "root/etc/passwd", "etc/passwd"])
+        await rejectsWith("path_refused", sandbox.readFile(`/workspace/${path}`));
       for (const path of ["file", "new", "etc/x", "root/tmp-x"]) {
         await rejectsWith("path_refused", sandbox.writeFile(`/workspace/${path}`, Buffer.from("x")));
       }

@@ -1,1 +1,1 @@
-export { openSandboxConformance, type ConformanceCase, type ConformanceContext, type SandboxConformance } from "./conformance.ts";
+export { openSandboxConformance, type SandboxConformance } from "./conformance.ts";

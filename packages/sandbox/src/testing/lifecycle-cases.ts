@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ConformanceCase } from "./conformance.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { readAll, readLine, rejectsWith, runCommand } from "./run-command.ts";
 
 /** How long a frozen process is given to show that it is not. */
@@ -75,9 +75,16 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     needs: "isolation",
     run: async ({ createSandbox }) => {
       const [first, second] = [await createSandbox(), await createSandbox()];
-      const child = await first.exec(["/bin/bash", "-c", "echo secret > /workspace/s; echo secret > /tmp/s; echo ready; exec -a findme sleep 1000"]);
+      const child = await first.exec([
+        "/bin/bash",
+        "-c",
+        "echo secret > /workspace/s; echo secret > /tmp/s; echo ready; exec -a findme sleep 1000",
+      ]);
       await readLine(child.stdout);
-      const { stdout } = await runCommand(second, "cat /workspace/s /tmp/s 2>/dev/null; grep -l 'find''me' /proc/[0-9]*/cmdline; ls /workspace /tmp");
+      const { stdout } = await runCommand(
+        second,
+        "cat /workspace/s /tmp/s 2>/dev/null; grep -l 'find''me' /proc/[0-9]*/cmdline; ls /workspace /tmp",
+      );
       assert.equal(stdout.includes("secret"), false);
       assert.equal(stdout.includes("/proc/"), false, stdout);
       child.kill("SIGKILL");

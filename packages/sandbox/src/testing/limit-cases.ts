@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import type { ConformanceCase } from "./conformance.ts";
+import type { ConformanceCase } from "./conformance-case.ts";
 import { runCommand } from "./run-command.ts";
 
 const MIB = 1024 * 1024;
@@ -60,7 +60,10 @@ export const limitCases: readonly ConformanceCase[] = [
     needs: "diskBytesMax",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox({ limits: { diskBytesMax: 64 * MIB } });
-      const unnamed = await runCommand(sandbox, "for i in $(seq 20); do exec {fd}>gone; rm gone; head -c 8M /dev/zero >&$fd; done; sleep 1000");
+      const unnamed = await runCommand(
+        sandbox,
+        "for i in $(seq 20); do exec {fd}>gone; rm gone; head -c 8M /dev/zero >&$fd; done; sleep 1000",
+      );
       assert.equal(unnamed.killedBy, "disk", JSON.stringify(unnamed));
       const temporary = await runCommand(sandbox, "cd /tmp; i=0; while :; do head -c 8M /dev/zero > fill-$i; i=$((i+1)); done");
       assert.equal(temporary.killedBy, "disk", JSON.stringify(temporary));
@@ -80,7 +83,10 @@ export const limitCases: readonly ConformanceCase[] = [
     needs: "openFilesMax",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox({ limits: { openFilesMax: 64 } });
-      const { stdout, stderr } = await runCommand(sandbox, "n=0; while exec {fd}</dev/null; do n=$((n+1)); [ $n -gt 100 ] && break; done; echo $n");
+      const { stdout, stderr } = await runCommand(
+        sandbox,
+        "n=0; while exec {fd}</dev/null; do n=$((n+1)); [ $n -gt 100 ] && break; done; echo $n",
+      );
       assert.ok(stdout === "" || Number(stdout) < 64, `${stdout} ${stderr}`);
       assert.equal((await runCommand(sandbox, "ulimit -Hn")).stdout, "64\n");
     },
@@ -91,9 +97,15 @@ export const limitCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox({ limits: { cpuCoresMax: 0.2 } });
       // Two busy processes for two seconds by the clock: user and system seconds of all of them.
-      const { stdout } = await runCommand(sandbox, "for i in 1 2; do timeout 2 bash -c 'while :; do :; done' & done; wait; times");
+      const { stdout } = await runCommand(
+        sandbox,
+        "for i in 1 2; do timeout 2 bash -c 'while :; do :; done' & done; wait; times",
+      );
       const [, ofChildren = ""] = stdout.split("\n");
-      const used = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
+      const used = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+        (sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds),
+        0,
+      );
       assert.ok(used > 0 && used < 1.2, `${used} seconds: ${stdout}`);
     },
   },

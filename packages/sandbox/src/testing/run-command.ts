@@ -7,7 +7,11 @@ export interface CommandResult extends ExecExit {
 }
 
 /** Runs a bash script to its end. */
-export async function runCommand(sandbox: Sandbox, script: string, options: ExecOptions & { input?: string } = {}): Promise<CommandResult> {
+export async function runCommand(
+  sandbox: Sandbox,
+  script: string,
+  options: ExecOptions & { input?: string } = {},
+): Promise<CommandResult> {
   const { input, ...execOptions } = options;
   const child = await sandbox.exec(["/bin/bash", "-c", script], execOptions);
   const streams = Promise.all([readAll(child.stdout), readAll(child.stderr)]);
@@ -38,7 +42,10 @@ export async function readAll(stream: NodeJS.ReadableStream): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-export async function rejectsWith(code: SandboxError["code"] | readonly SandboxError["code"][], work: Promise<unknown>): Promise<void> {
+export async function rejectsWith(
+  code: SandboxError["code"] | readonly SandboxError["code"][],
+  work: Promise<unknown>,
+): Promise<void> {
   const codes = [code].flat();
   await assert.rejects(work, (error: unknown) => {
     assert.ok(error instanceof SandboxError, `not a SandboxError: ${String(error)}`);

@@ -14,7 +14,13 @@ export interface CaseReport {
 const suite = await openSandboxConformance((dir) => createBubblewrapDriver({ dir }));
 try {
   for (const { name, skipped, run } of suite.cases) {
-    const error = skipped === null ? await run().then(() => null, (reason: unknown) => String(reason)) : null;
+    const error =
+      skipped === null
+        ? await run().then(
+            () => null,
+            (reason: unknown) => String(reason),
+          )
+        : null;
     const report: CaseReport = { name, skipped, error };
     console.log(JSON.stringify(report));
   }

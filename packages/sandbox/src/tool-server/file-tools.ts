@@ -21,7 +21,9 @@ const COMMAND = [
   ...["--read-only", UPLOADS_DIR],
 ];
 
-export type FileToolOutcome = { type: "answered"; text: string; isError: boolean } | { type: "ended"; killedBy?: "memory" | "disk" };
+export type FileToolOutcome =
+  | { type: "answered"; text: string; isError: boolean }
+  | { type: "ended"; killedBy?: "memory" | "disk" };
 
 /**
  * The tool server in a sandbox, seen from the host. It runs apart from the bash tool's commands, in a process namespace

@@ -43,6 +43,11 @@ export class OutputCapture {
     return this.#preview(this.#spill);
   }
 
+  /** Nobody wants it any more. */
+  abandon(): void {
+    this.#spill?.abandon();
+  }
+
   async #startSpill(): Promise<void> {
     const whole = Buffer.concat(this.#head);
     this.#head = [Buffer.from(whole.subarray(0, PREVIEW_HEAD_CHARS * 4))];

@@ -4,6 +4,7 @@ export const RESULT_CHARS_MAX = 100_000;
 export const PREVIEW_HEAD_CHARS = 4_000;
 export const PREVIEW_TAIL_CHARS = 4_000;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: terminal sequences begin with one
 const ANSI = /\x1b\[[0-9;?]*[ -/]*[@-~]/g;
 
 export interface SpilledResult {

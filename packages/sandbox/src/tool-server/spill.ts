@@ -11,6 +11,7 @@ export class Spill {
   readonly path: string;
   readonly #child: SandboxProcess;
   #bytes = 0;
+  #isOver = false;
 
   static async open(sandbox: Sandbox, name: string): Promise<Spill> {
     const path = `${TOOL_OUTPUTS_DIR}/${name}.txt`;
@@ -23,6 +24,9 @@ export class Spill {
   private constructor(path: string, child: SandboxProcess) {
     this.path = path;
     this.#child = child;
+    void child.exited.then(() => {
+      this.#isOver = true;
+    });
   }
 
   get isCut(): boolean {
@@ -34,7 +38,7 @@ export class Spill {
     const room = Math.max(0, SPILL_BYTES_MAX - this.#bytes);
     this.#bytes += bytes.length;
     const part = bytes.subarray(0, room);
-    if (part.length === 0 || this.#child.stdin.write(part)) return;
+    if (part.length === 0 || this.#isOver || this.#child.stdin.write(part)) return;
     await Promise.race([new Promise((resolve) => this.#child.stdin.once("drain", resolve)), this.#child.exited]);
   }
 
@@ -42,5 +46,9 @@ export class Spill {
   async close(): Promise<boolean> {
     this.#child.stdin.end();
     return (await this.#child.exited).code === 0;
+  }
+
+  abandon(): void {
+    this.#child.kill("SIGKILL");
   }
 }

@@ -90,56 +90,39 @@ export class ToolClient {
     }
   }
 
-  /** Ends the shell and the tool server; files stay. */
-  async close(): Promise<void> {
-    const [shell, fileTools] = await Promise.all([this.#shell, this.#fileTools]);
-    shell?.kill();
-    fileTools?.kill();
-  }
-
   async #bash(input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
     const turn = this.#shellFree;
-    let leave = (): void => {};
-    this.#shellFree = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    const { promise, resolve: leave } = Promise.withResolvers<void>();
+    this.#shellFree = promise;
     try {
       await limit.race(turn);
       return await this.#bashNow(input, callId, limit);
     } finally {
       // Not before its forerunner, even if this call has given up waiting.
-      void turn.then(leave);
+      void turn.then(() => leave());
     }
   }
 
   async #bashNow(input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
-    const command = typeof input["command"] === "string" ? input["command"] : "";
-    if (input["restart"] === true) {
+    const command = typeof input.command === "string" ? input.command : "";
+    if (input.restart === true) {
       await this.#dropShell();
       if (command === "") return success("bash session restarted");
     }
     if (command === "") return failure("bash: command is required");
     if (command.includes("\0")) return failure("bash: command has a NUL character");
-    limit.shorten(bashTimeoutMs(input["timeout_ms"]));
+    limit.shorten(bashTimeoutMs(input.timeout_ms));
     const shell = await limit.race(this.#startShell());
     const capture = new OutputCapture(this.#sandbox, callId);
     try {
-      const outcome = await limit.race(shell.run(command, this.#metered(capture)));
+      const outcome = await limit.race(shell.run(command, (bytes) => capture.add(bytes)));
       return await limit.race(describeShell(outcome, capture));
     } catch (error) {
       // The command goes on otherwise, and its output would be taken for the next one's.
       await this.#dropShell();
+      capture.abandon();
       throw error;
     }
-  }
-
-  #metered(capture: OutputCapture): (bytes: Buffer) => Promise<void> {
-    let already = 0;
-    return async (bytes) => {
-      await this.#bounds.meter.take(bytes.length, already);
-      already += bytes.length;
-      await capture.add(bytes);
-    };
   }
 
   async #file(name: string, input: Record<string, unknown>, callId: string, limit: CallLimit): Promise<ToolResult> {
@@ -169,7 +152,7 @@ export class ToolClient {
 
   async #startShell(): Promise<Shell> {
     if (this.#shell !== null && (await this.#shell).isOver) this.#shell = null;
-    this.#shell ??= this.#inLine(() => Shell.start(this.#sandbox)).catch((error: unknown) => {
+    this.#shell ??= this.#inLine(() => Shell.start(this.#sandbox, this.#bounds.meter)).catch((error: unknown) => {
       this.#shell = null;
       throw error;
     });
@@ -208,13 +191,16 @@ function bashTimeoutMs(asked: unknown): number {
 
 async function describeShell(outcome: ShellOutcome, capture: OutputCapture): Promise<ToolResult> {
   const text = await capture.finish();
-  if (outcome.type === "ended") return failure(`bash: bash session terminated${becauseOf(outcome.killedBy)}${text === "" ? "" : `\n${text}`}`);
+  if (outcome.type === "ended")
+    return failure(`bash: bash session terminated${becauseOf(outcome.killedBy)}${text === "" ? "" : `\n${text}`}`);
   return outcome.status === 0 ? success(text) : failure(text === "" ? `exit ${outcome.status}` : text);
 }
 
 function becauseOf(killedBy: "memory" | "disk" | undefined): string {
   if (killedBy === undefined) return "";
-  return killedBy === "memory" ? ": the sandbox ran out of memory" : ": the sandbox's disk space is used up; delete files to go on";
+  return killedBy === "memory"
+    ? ": the sandbox ran out of memory"
+    : ": the sandbox's disk space is used up; delete files to go on";
 }
 
 function killUnlessAnswered(fileTools: FileTools, answer: Promise<FileToolOutcome>): void {

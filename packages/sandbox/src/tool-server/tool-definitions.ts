@@ -4,7 +4,10 @@ export interface BuiltInTool {
   description: string;
   inputSchema: {
     type: "object";
-    properties: Record<string, { type: "string" | "boolean" | "integer" | "array"; description?: string; items?: { type: "integer" } }>;
+    properties: Record<
+      string,
+      { type: "string" | "boolean" | "integer" | "array"; description?: string; items?: { type: "integer" } }
+    >;
     required?: string[];
   };
 }

@@ -3,20 +3,28 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createBubblewrapDriver } from "./bubblewrap/driver.ts";
-import { seccompArch } from "./bubblewrap/host.ts";
-import { seccompFilter } from "./bubblewrap/seccomp.ts";
-import { DENIED_SYSCALLS } from "./bubblewrap/syscalls.ts";
-import { DEFAULT_LIMITS } from "./pool.ts";
-import type { Sandbox } from "./port.ts";
-import { runCommand } from "./testing/run-command.ts";
-import { defaultOwners, openVolumes } from "./volumes.ts";
+import { createBubblewrapDriver } from "./driver.ts";
+import { seccompArch } from "./host.ts";
+import { seccompFilter } from "./seccomp.ts";
+import { DENIED_SYSCALLS } from "./syscalls.ts";
+import { DEFAULT_LIMITS } from "../pool.ts";
+import type { Sandbox } from "../port.ts";
+import { runCommand } from "../testing/run-command.ts";
+import { defaultOwners, openVolumes } from "../volumes.ts";
 
 const EPERM = 1;
 const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
 const NUMBERS = { x64: { clone: 56, ioctl: 16 }, arm64: { clone: 220, ioctl: 29 } };
-const CLONE_NEW_FLAGS = { ns: 0x20000, cgroup: 0x2000000, uts: 0x4000000, ipc: 0x8000000, user: 0x10000000, pid: 0x20000000, net: 0x40000000 };
+const CLONE_NEW_FLAGS = {
+  ns: 0x20000,
+  cgroup: 0x2000000,
+  uts: 0x4000000,
+  ipc: 0x8000000,
+  user: 0x10000000,
+  pid: 0x20000000,
+  net: 0x40000000,
+};
 const SIGCHLD = 17;
 const [TIOCSTI, TIOCLINUX] = [0x5412, 0x541c];
 
@@ -37,7 +45,10 @@ afterAll(async () => {
 
 /** Each expression runs in a process of its own, in perl, which can make any call. @returns the error number, 0 for success */
 async function errnoOf(expression: string): Promise<number> {
-  const { stdout } = await runCommand(sandbox, `exec perl -e '$! = 0; my $r = ${expression}; print(defined $r && $r != -1 && $r ? 0 : $!+0)'`);
+  const { stdout } = await runCommand(
+    sandbox,
+    `exec perl -e '$! = 0; my $r = ${expression}; print(defined $r && $r != -1 && $r ? 0 : $!+0)'`,
+  );
   return Number(stdout);
 }
 
@@ -68,10 +79,22 @@ describe("system calls from inside", () => {
   test("only local, IP and route sockets can be made", async () => {
     const [UNIX, INET, AX25, INET6, NETLINK, PACKET, ALG, VSOCK, XDP] = [1, 2, 3, 10, 16, 17, 38, 40, 44];
     const [STREAM, DGRAM, RAW] = [1, 2, 3];
-    for (const [family, type, protocol] of [[UNIX, STREAM, 0], [INET, STREAM, 0], [INET6, DGRAM, 0], [NETLINK, RAW, 0]]) {
+    for (const [family, type, protocol] of [
+      [UNIX, STREAM, 0],
+      [INET, STREAM, 0],
+      [INET6, DGRAM, 0],
+      [NETLINK, RAW, 0],
+    ]) {
       expect(await errnoOf(`socket(my $s, ${family}, ${type}, ${protocol})`)).toBe(0);
     }
-    for (const [family, type, protocol] of [[AX25, DGRAM, 0], [NETLINK, RAW, 12], [PACKET, RAW, 0], [ALG, 5, 0], [VSOCK, STREAM, 0], [XDP, RAW, 0]]) {
+    for (const [family, type, protocol] of [
+      [AX25, DGRAM, 0],
+      [NETLINK, RAW, 12],
+      [PACKET, RAW, 0],
+      [ALG, 5, 0],
+      [VSOCK, STREAM, 0],
+      [XDP, RAW, 0],
+    ]) {
       expect(await errnoOf(`socket(my $s, ${family}, ${type}, ${protocol})`)).toBe(EAFNOSUPPORT);
     }
   });
@@ -89,7 +112,12 @@ describe("the filter's program", () => {
     const memory = new Map([[0, number], [4, auditArch], ...args.map((arg, index) => [16 + 8 * index, arg] as [number, number])]);
     let accumulator = 0;
     for (let at = 0; at < program.length / INSTRUCTION_BYTES; at++) {
-      const [code, jt, jf, k] = [program.readUInt16LE(at * 8), program.readUInt8(at * 8 + 2), program.readUInt8(at * 8 + 3), program.readUInt32LE(at * 8 + 4)];
+      const [code, jt, jf, k] = [
+        program.readUInt16LE(at * 8),
+        program.readUInt8(at * 8 + 2),
+        program.readUInt8(at * 8 + 3),
+        program.readUInt32LE(at * 8 + 4),
+      ];
       if (code === LOAD) accumulator = memory.get(k) ?? 0;
       else if (code === RETURN) return k;
       else if (code === JUMP_EQUAL) at += accumulator === k ? jt : jf;
@@ -114,9 +142,11 @@ describe("the filter's program", () => {
       }
       expect(evaluate(program, 0x40000003, numbers.read)).toBe(KILL);
       expect(evaluate(program, audit, numbers.clone, [SIGCHLD])).toBe(ALLOW);
-      for (const flag of Object.values(CLONE_NEW_FLAGS)) expect(evaluate(program, audit, numbers.clone, [flag])).toBe(refuse(EPERM));
+      for (const flag of Object.values(CLONE_NEW_FLAGS))
+        expect(evaluate(program, audit, numbers.clone, [flag])).toBe(refuse(EPERM));
       expect(evaluate(program, audit, numbers.ioctl, [0, 0x5401])).toBe(ALLOW);
-      for (const request of [TIOCSTI, TIOCLINUX]) expect(evaluate(program, audit, numbers.ioctl, [0, request])).toBe(refuse(EPERM));
+      for (const request of [TIOCSTI, TIOCLINUX])
+        expect(evaluate(program, audit, numbers.ioctl, [0, request])).toBe(refuse(EPERM));
       expect(evaluate(program, audit, numbers.socket, [16, 3, 0])).toBe(ALLOW);
       expect(evaluate(program, audit, numbers.socket, [16, 3, 9])).toBe(refuse(EAFNOSUPPORT));
       expect(evaluate(program, audit, numbers.socket, [40, 1, 0])).toBe(refuse(EAFNOSUPPORT));

@@ -1,0 +1,269 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createSandboxPool, type ClaimedSandbox, type PoolOptions, type SandboxPool } from "./pool.ts";
+import { SandboxError, type SandboxDriver } from "./port.ts";
+import { createProcessDriver } from "./process/driver.ts";
+
+const POLL = { timeout: 60_000 };
+/** Longer than any test. */
+const NEVER_MS = 3_600_000;
+
+let dir: string;
+let driver: SandboxDriver;
+let problems: Error[];
+let pools: SandboxPool[];
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "sandbox0-pool-"));
+  driver = createProcessDriver({ dir });
+  problems = [];
+  pools = [];
+});
+
+afterEach(async () => {
+  await Promise.all(pools.map((pool) => pool.close()));
+  await rm(dir, { recursive: true, force: true });
+  expect(problems).toEqual([]);
+});
+
+async function openPool(options: Partial<PoolOptions> = {}): Promise<SandboxPool> {
+  const times = { pauseAfterMs: NEVER_MS, destroyAfterMs: NEVER_MS };
+  const onProblem = (problem: Error): number => problems.push(problem);
+  const pool = await createSandboxPool(driver, { dir, warmCount: 0, ...times, onProblem, ...options });
+  pools.push(pool);
+  return pool;
+}
+
+async function bash({ tools }: ClaimedSandbox, command: string): Promise<string> {
+  const { content } = await tools.call("bash", { command });
+  return content.map((block) => (block.type === "text" ? block.text : "")).join("");
+}
+
+const warmed = (pool: SandboxPool, count: number): Promise<void> => expect.poll(() => pool.stats().warm, POLL).toBe(count);
+
+describe("claim", () => {
+  test("takes a warm sandbox for a new session, and the pool fills up again", async () => {
+    const pool = await openPool({ warmCount: 2, warmFileToolsCount: 1 });
+    await warmed(pool, 2);
+    const claimed = await pool.claim("sesn_1", null);
+    expect(claimed.source).toBe("warm");
+    expect(await bash(claimed, "echo hello")).toBe("hello");
+    expect((await claimed.tools.call("write", { file_path: "a", content: "b" })).isError).toBe(false);
+    await warmed(pool, 2);
+    expect(pool.stats()).toMatchObject({ active: 1, idle: 0, paused: 0, queued: 0 });
+  });
+
+  test("makes one when there is no warm one", async () => {
+    const pool = await openPool();
+    const claimed = await pool.claim("sesn_1", null);
+    expect(claimed.source).toBe("cold");
+    expect(await bash(claimed, "echo hello")).toBe("hello");
+  });
+
+  test("gives one session one sandbox, however often and however many ask at once", async () => {
+    const pool = await openPool();
+    const claims = await Promise.all(Array.from({ length: 5 }, () => pool.claim("sesn_1", null)));
+    const again = await pool.claim("sesn_1", claims[0]?.volumeId ?? null);
+    expect(new Set([...claims, again].map(({ sandbox }) => sandbox.id)).size).toBe(1);
+    expect(new Set([...claims, again].map(({ volumeId }) => volumeId)).size).toBe(1);
+    expect(claims.map(({ source }) => source).sort()).toEqual(["cold", "reused", "reused", "reused", "reused"]);
+    expect(again.source).toBe("reused");
+  });
+
+  test("gives two sessions two sandboxes and two volumes", async () => {
+    const pool = await openPool();
+    const [a, b] = [await pool.claim("sesn_1", null), await pool.claim("sesn_2", null)];
+    expect(a.volumeId).not.toBe(b.volumeId);
+    await bash(a, "echo a > file");
+    expect(await bash(b, "cat file")).toMatch(/No such file/);
+  });
+
+  test("finds the session's volume again when its caller has lost the id, also in a new pool", async () => {
+    const first = await openPool();
+    await bash(await first.claim("sesn_1", null), "echo work > file");
+    await first.close();
+    const second = await openPool({ warmCount: 1 });
+    await warmed(second, 1);
+    const claimed = await second.claim("sesn_1", null);
+    expect(claimed.source).toBe("cold");
+    expect(await bash(claimed, "cat file")).toBe("work");
+  });
+
+  test("refuses a volume that is not there", async () => {
+    const pool = await openPool();
+    await expect(pool.claim("sesn_1", "vol_gone")).rejects.toMatchObject({ code: "not_found" });
+    expect((await pool.claim("sesn_1", null)).source).toBe("cold");
+  });
+
+  test("passes on why the driver cannot, keeps no slot for it, and works when it can again", async () => {
+    const works = driver;
+    let isBroken = true;
+    driver = {
+      ...works,
+      create: (spec) => (isBroken ? Promise.reject(new SandboxError("unavailable", "no bubblewrap here")) : works.create(spec)),
+    };
+    const pool = await openPool({ liveMax: 1 });
+    for (let i = 0; i < 3; i++) await expect(pool.claim("sesn_1", null)).rejects.toThrow("no bubblewrap here");
+    isBroken = false;
+    expect(await bash(await pool.claim("sesn_1", null), "echo fine")).toBe("fine");
+  });
+
+  test("is refused once the pool is closed", async () => {
+    const pool = await openPool();
+    await pool.close();
+    await expect(pool.claim("sesn_1", null)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("release", () => {
+  test("pauses an idle sandbox; a claim resumes it as it was", async () => {
+    const pool = await openPool({ pauseAfterMs: 10 });
+    const claimed = await pool.claim("sesn_1", null);
+    await bash(claimed, "A=kept; cd /tmp");
+    pool.release("sesn_1");
+    await expect.poll(() => pool.stats().paused, POLL).toBe(1);
+    await expect(claimed.sandbox.exec(["/bin/true"])).rejects.toMatchObject({ code: "unavailable" });
+    const again = await pool.claim("sesn_1", claimed.volumeId);
+    expect(again.source).toBe("reused");
+    expect(await bash(again, "echo $A")).toBe("kept");
+    expect(pool.stats()).toMatchObject({ active: 1, paused: 0 });
+  });
+
+  test("destroys it later; a claim brings it back with its files", async () => {
+    const pool = await openPool({ pauseAfterMs: 10, destroyAfterMs: 10 });
+    const claimed = await pool.claim("sesn_1", null);
+    await bash(claimed, "echo work > file; echo home > ~/file");
+    pool.release("sesn_1");
+    await claimed.sandbox.gone;
+    await expect.poll(() => pool.stats(), POLL).toMatchObject({ active: 0, idle: 0, paused: 0 });
+    const again = await pool.claim("sesn_1", claimed.volumeId);
+    expect(again.source).toBe("cold");
+    expect(again.volumeId).toBe(claimed.volumeId);
+    expect(await bash(again, "cat file ~/file")).toBe("work\nhome");
+  });
+
+  test("does not pause while a call runs", async () => {
+    const pool = await openPool({ pauseAfterMs: 10 });
+    const claimed = await pool.claim("sesn_1", null);
+    await bash(claimed, "mkfifo go");
+    const running = bash(claimed, "cat go");
+    pool.release("sesn_1");
+    const { promise: manyIdleTimes, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 200);
+    await manyIdleTimes;
+    expect(pool.stats()).toMatchObject({ paused: 0, idle: 1 });
+    await claimed.sandbox.writeFile("/workspace/go", Buffer.from("went on"));
+    expect(await running).toBe("went on");
+    await expect.poll(() => pool.stats().paused, POLL).toBe(1);
+  });
+
+  test("of a session that is not claimed does nothing", async () => {
+    const pool = await openPool();
+    pool.release("sesn_1");
+    expect(pool.stats()).toMatchObject({ active: 0, idle: 0 });
+  });
+});
+
+describe("bounds", () => {
+  test("a full pool lets callers wait, and makes room with what is idle", async () => {
+    const pool = await openPool({ liveMax: 2 });
+    const first = await pool.claim("sesn_1", null);
+    await pool.claim("sesn_2", null);
+    const third = pool.claim("sesn_3", null);
+    await expect.poll(() => pool.stats().queued, POLL).toBe(1);
+    await bash(first, "echo work > file");
+    pool.release("sesn_1");
+    expect((await third).source).toBe("cold");
+    const fourth = pool.claim("sesn_1", first.volumeId);
+    pool.release("sesn_2");
+    expect(await bash(await fourth, "cat file")).toBe("work");
+  });
+
+  test("warm sandboxes give way to callers", async () => {
+    const pool = await openPool({ liveMax: 2, warmCount: 2 });
+    const volume = (await pool.claim("sesn_1", null)).volumeId;
+    await pool.discard("sesn_1");
+    await warmed(pool, 2);
+    const claimed = await pool.claim("sesn_1", volume);
+    expect(claimed.source).toBe("cold");
+    expect(await bash(claimed, "echo fine")).toBe("fine");
+  });
+
+  test("refuses callers beyond the queue's length", async () => {
+    const pool = await openPool({ liveMax: 1, queueMax: 1 });
+    await pool.claim("sesn_1", null);
+    const second = pool.claim("sesn_2", null);
+    await expect.poll(() => pool.stats().queued, POLL).toBe(1);
+    await expect(pool.claim("sesn_3", null)).rejects.toMatchObject({ code: "limit" });
+    pool.release("sesn_1");
+    await second;
+  });
+
+  test("starts no more processes at once than allowed", async () => {
+    const works = driver;
+    let [starting, most] = [0, 0];
+    driver = {
+      ...works,
+      create: async (spec) => {
+        const sandbox = await works.create(spec);
+        const exec = sandbox.exec;
+        return Object.assign(sandbox, {
+          exec: async (...args: Parameters<typeof exec>) => {
+            starting++;
+            most = Math.max(most, starting);
+            const child = await exec(...args);
+            child.stdout.once("readable", () => starting--);
+            return child;
+          },
+        });
+      },
+    };
+    const pool = await openPool({ startingMax: 2 });
+    const sessions = Array.from({ length: 10 }, (_, i) => `sesn_${i}`);
+    const texts = await Promise.all(sessions.map(async (session) => bash(await pool.claim(session, null), "echo fine")));
+    expect(texts).toEqual(sessions.map(() => "fine"));
+    expect(most).toBeLessThanOrEqual(2);
+  });
+});
+
+describe("the end", () => {
+  test("discard destroys the sandbox and keeps the files", async () => {
+    const pool = await openPool();
+    const claimed = await pool.claim("sesn_1", null);
+    await bash(claimed, "echo work > file");
+    await pool.discard("sesn_1");
+    await claimed.sandbox.gone;
+    await pool.discard("sesn_1");
+    expect(await bash(await pool.claim("sesn_1", claimed.volumeId), "cat file")).toBe("work");
+  });
+
+  test("deleteVolume ends what runs on it and removes it for good", async () => {
+    const pool = await openPool();
+    const claimed = await pool.claim("sesn_1", null);
+    await pool.deleteVolume(claimed.volumeId);
+    await claimed.sandbox.gone;
+    await pool.deleteVolume(claimed.volumeId);
+    expect(existsSync(join(dir, "volumes", claimed.volumeId))).toBe(false);
+    await expect(pool.claim("sesn_1", claimed.volumeId)).rejects.toMatchObject({ code: "not_found" });
+    expect((await pool.claim("sesn_1", null)).volumeId).not.toBe(claimed.volumeId);
+  });
+
+  test("close destroys everything, the volumes nobody claimed too, and refuses those who wait", async () => {
+    const pool = await openPool({ warmCount: 1, liveMax: 2 });
+    await warmed(pool, 1);
+    const claimed = await pool.claim("sesn_1", null);
+    await warmed(pool, 1);
+    const [second, third] = [pool.claim("sesn_2", null), pool.claim("sesn_3", null)];
+    const refused = expect(third).rejects.toMatchObject({ code: "unavailable" });
+    const { volumeId } = await second;
+    await pool.close();
+    await refused;
+    await claimed.sandbox.gone;
+    expect((await readdir(join(dir, "volumes"))).sort()).toEqual([claimed.volumeId, volumeId].sort());
+    expect(await readdir(join(dir, "sandboxes"))).toEqual([]);
+    expect(await readdir(join(dir, "unclaimed"))).toEqual([]);
+  });
+});

@@ -1,0 +1,11 @@
+import { afterAll, describe, test } from "vitest";
+import { createProcessDriver } from "./driver.ts";
+import { openSandboxConformance } from "../testing/index.ts";
+
+const suite = await openSandboxConformance((dir) => createProcessDriver({ dir }));
+
+describe("process conforms", { timeout: 120_000 }, () => {
+  afterAll(() => suite.close());
+  for (const { name, skipped, run } of suite.cases)
+    test.skipIf(skipped !== null)(skipped === null ? name : `${name} (${skipped})`, run);
+});

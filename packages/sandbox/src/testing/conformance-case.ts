@@ -1,0 +1,16 @@
+import type { Sandbox, SandboxCapabilities, SandboxLimits, Volume } from "../port.ts";
+
+/** What a case may use; sandboxes and volumes are removed after it. */
+export interface ConformanceContext {
+  capabilities: SandboxCapabilities;
+  createVolume(): Promise<Volume>;
+  createSandbox(options?: { volume?: Volume; limits?: Partial<SandboxLimits>; env?: Record<string, string> }): Promise<Sandbox>;
+}
+
+export interface ConformanceCase {
+  name: string;
+  /** Cases that only some drivers can pass. */
+  needs?: "isolation" | keyof SandboxLimits;
+  /** Rejects when the driver does not conform. */
+  run(context: ConformanceContext): Promise<void>;
+}

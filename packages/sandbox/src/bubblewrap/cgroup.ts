@@ -17,6 +17,13 @@ const REMOVE_RETRY_MS = 20;
 const FREEZE_POLL_MS = 2;
 const FREEZE_POLLS_MAX = 500;
 
+/** The same names in both versions. */
+const CONTROLLERS: readonly (readonly [controller: string, power: CgroupPower])[] = [
+  ["memory", "memory"],
+  ["pids", "processes"],
+  ["cpu", "cpu"],
+];
+
 interface Hierarchy {
   version: 1 | 2;
   /** Directory in which groups are made. */
@@ -77,38 +84,32 @@ function findV2(root: string, ownGroups: string): Hierarchy[] {
   const mount = [root, join(root, "unified")].find((dir) => existsSync(join(dir, "cgroup.controllers")));
   const own = ownPath(ownGroups, (id, controllers) => id === "0" && controllers.join() === "");
   if (mount === undefined || own === null) return [];
-  // A group with processes of its own cannot give controllers to children, unless it is the root: go up one then.
-  for (const base of new Set([join(mount, own), dirname(join(mount, own))])) {
-    if (!base.startsWith(mount)) continue;
-    const powers = probe(base, 2, () => enableControllers(base));
-    if (powers.length > 0) return [{ version: 2, base, powers }];
-  }
-  return [];
+  // A group with processes of its own cannot give controllers to children, unless it is the root: one up it may be so.
+  const bases = [join(mount, own), dirname(join(mount, own))].filter((base) => base.startsWith(mount));
+  const [best] = bases
+    .map((base) => ({ version: 2 as const, base, powers: probe(base, 2, () => enableControllers(base)) }))
+    .sort((a, b) => b.powers.length - a.powers.length);
+  return best === undefined || best.powers.length === 0 ? [] : [best];
 }
 
 function enableControllers(base: string): CgroupPower[] {
   const available = readFileSync(join(base, "cgroup.controllers"), "utf8").trim().split(/\s+/);
-  const wanted: readonly (readonly [string, CgroupPower])[] = [
-    ["memory", "memory"],
-    ["pids", "processes"],
-    ["cpu", "cpu"],
-  ];
-  const powers: CgroupPower[] = ["freeze"];
-  for (const [controller, power] of wanted) {
-    if (!available.includes(controller)) continue;
+  const enabled = CONTROLLERS.filter(([controller]) => available.includes(controller) && enable(base, controller));
+  return ["freeze", ...enabled.map(([, power]) => power)];
+}
+
+function enable(base: string, controller: string): boolean {
+  try {
     writeFileSync(join(base, "cgroup.subtree_control"), `+${controller}`);
-    powers.push(power);
+    return true;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
   }
-  return powers;
 }
 
 function findV1(root: string, ownGroups: string): Hierarchy[] {
-  const controllers: readonly (readonly [string, CgroupPower])[] = [
-    ["memory", "memory"],
-    ["pids", "processes"],
-    ["cpu", "cpu"],
-  ];
-  return controllers.flatMap(([controller, power]) => {
+  return CONTROLLERS.flatMap(([controller, power]) => {
     const own = ownPath(ownGroups, (_id, names) => names.includes(controller));
     if (own === null || !existsSync(join(root, controller, "cgroup.procs"))) return [];
     // In a container without its own cgroup namespace the path is the host's and does not exist here.

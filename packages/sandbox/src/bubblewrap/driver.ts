@@ -10,10 +10,13 @@ import {
   type Sandbox,
   type SandboxCapabilities,
   type SandboxDriver,
+  type SandboxLimits,
   type SandboxSpec,
 } from "../port.ts";
+import { collectStart } from "../collect-start.ts";
 import { removeTree } from "../remove-tree.ts";
 import { prepareRuntime } from "../runtime.ts";
+import { defaultOwners, openVolumes } from "../volumes.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
@@ -32,6 +35,17 @@ import { createBubblewrapSandbox } from "./sandbox.ts";
 import { seccompFilter } from "./seccomp.ts";
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
+
+const START_FIX =
+  "let unprivileged users make user namespaces (Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; " +
+  "in a container: --security-opt seccomp=unconfined --security-opt apparmor=unconfined); see docs/sandbox.md";
+const CHECK_LIMITS: SandboxLimits = {
+  memoryBytesMax: 256 * 1024 ** 2,
+  processesMax: 32,
+  diskBytesMax: 16 * 1024 ** 2,
+  openFilesMax: 256,
+  cpuCoresMax: 1,
+};
 
 export interface BubblewrapOptions {
   /** Absolute host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
@@ -149,14 +163,24 @@ class BubblewrapDriver implements SandboxDriver {
     return { uid, gid };
   }
 
+  /** Runs a command in a sandbox: what the kernel, a container or a security module forbids shows only then. */
   async #checkStart(): Promise<Finding> {
-    const name = "sandbox starts";
-    const fix = 'see docs/sandbox.md, "When it does not start"';
+    const name = "a sandbox starts";
+    const volumes = await openVolumes(this.#options.dir, await defaultOwners());
+    const volume = await volumes.create();
     try {
-      await this.#prepare();
-      return finding(name, true, "prepared", fix);
+      const spec = { volume, limits: CHECK_LIMITS, env: {}, egressSocketPath: null };
+      const sandbox = await this.create(spec);
+      const child = await sandbox.exec(["/bin/true"]);
+      child.stdout.resume();
+      const complaint = collectStart(child.stderr);
+      const { code } = await child.exited;
+      await sandbox.destroy();
+      return finding(name, code === 0, code === 0 ? "yes" : complaint() || `status ${code}`, START_FIX);
     } catch (error) {
-      return finding(name, false, error instanceof Error ? error.message : String(error), fix);
+      return finding(name, false, error instanceof Error ? error.message : String(error), START_FIX);
+    } finally {
+      await volumes.remove(volume.id);
     }
   }
 

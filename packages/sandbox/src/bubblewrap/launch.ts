@@ -9,6 +9,8 @@ import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;
+/** Where only single processes can be held to a limit: Node does not start with less, most of which it never touches. */
+const PROCESS_DATA_BYTES_MIN = 1024 ** 3;
 /** Unit of `ulimit -f` in bash. */
 const ULIMIT_BLOCK_BYTES = 1024;
 /** The kernel prefers a sandbox to the server when the whole machine runs out of memory. */
@@ -151,7 +153,8 @@ function envArgs(plan: LaunchPlan): string[] {
 
 function innerCommand(plan: LaunchPlan): readonly string[] {
   if (!plan.needsInnerLimits) return plan.command;
-  const { processesMax, memoryBytesMax } = plan.limits;
+  const { processesMax } = plan.limits;
+  const memoryBytesMax = Math.max(plan.limits.memoryBytesMax, PROCESS_DATA_BYTES_MIN);
   return [
     "/bin/bash",
     "-c",

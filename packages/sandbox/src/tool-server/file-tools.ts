@@ -1,6 +1,6 @@
 import { HOME_DIR, NODE_PATH, TEMP_DIR, TOOL_SERVER_PATH, UPLOADS_DIR, WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
-import { collectStart } from "./collect-start.ts";
+import { collectStart } from "../collect-start.ts";
 import { READY_ID, type AnswerMessage, type CallMessage, type CancelMessage } from "./messages.ts";
 
 /** A longer line is not an answer of ours: the longest is a 256 KiB file with every character escaped. */

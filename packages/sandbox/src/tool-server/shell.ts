@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
 import { WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
-import { collectStart } from "./collect-start.ts";
+import { collectStart } from "../collect-start.ts";
 import type { OutputMeter } from "./output-meter.ts";
 
 /** After the marker: an exit status and a newline. */

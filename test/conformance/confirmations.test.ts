@@ -168,6 +168,18 @@ verifies(["action.deny-message", "action.not-asked", "action.unknown-id"], "answ
   expect(await session.events()).toEqual(events);
 });
 
+verifies("action.not-asked", "a call that runs without having been asked for is not confirmed", async () => {
+  const gate = server.sandboxGate();
+  const session = await server.start({ tools: [TOOLSET] }, call("bash", { command: gate.command }), say("Done."));
+  await gate.reached();
+  const running = await session.events();
+  const [id = ""] = only(running, "agent.tool_use").map((use) => use.id);
+  await refusedAsInvalid(session.send(allow(id)), /confirmation/);
+  await refusedAsInvalid(session.send(deny(id)), /confirmation/);
+  await gate.open();
+  expect(saidBy(await session.rest())).toEqual(["Done."]);
+});
+
 verifies("action.repeat", "the same answer again is the stored event; a different one is refused", async () => {
   const session = await server.start({ tools: [ASKING] }, [echo("a"), echo("b")], say("Done."));
   const [a = "", b = ""] = waitingIds(await session.rest());

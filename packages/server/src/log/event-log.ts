@@ -1,29 +1,37 @@
-import type { Head, InboxRow, ToolCall } from "../domain/head.ts";
+import type { Head } from "../domain/head.ts";
 import { type SessionWrite, type Written, writeSession } from "../store/append.ts";
+import { claimLease } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
-import { lockHead, readCalls, readInbox, readOpenSpans } from "../store/session-state.ts";
+import { lockHead, type Pending, readPending } from "../store/session-state.ts";
+import { readTurnSession, type TurnSession } from "../store/sessions.ts";
 import type { Bells } from "./bells.ts";
 
 /** A write to the session that is locked. */
 export type LockedWrite = Omit<SessionWrite, "sessionId">;
 
 /** A session under its row lock: read, decide, write, all in one transaction. */
-export interface LockedSession {
+export interface LockedSession extends Pending {
   head: Head;
-  /** Calls without a result, and the named ones. */
-  calls: ToolCall[];
-  inbox: InboxRow[];
-  openSpans: string[];
   tx: Queryable;
+  /** Once, and last: the commit leaves with it. */
   write(write: LockedWrite): Promise<Written>;
 }
 
 export interface EventLog {
   /** One statement, one commit. @throws LeaseLost */
   append(write: SessionWrite): Promise<Written>;
-  /** Locks the session for `decide`. Answers `null`, without calling it, when there is no such session. */
+  /**
+   * Locks the session for `decide`, which sees its calls without a result and those named in `callIds`. Answers `null`,
+   * without calling it, when there is no such session.
+   */
   locked<T>(sessionId: string, callIds: readonly string[], decide: (session: LockedSession) => Promise<T>): Promise<T | null>;
+  /** Takes the lease and decides, in one transaction. `null`: nothing to do, or another node was first. */
+  claimed<T>(
+    sessionId: string,
+    lease: { nodeId: number; ttlMs: number },
+    decide: (session: LockedSession & { row: TurnSession }) => Promise<T>,
+  ): Promise<T | null>;
   /** For a transaction of one's own, such as the one that creates the session: ring after the commit. */
   ring(write: SessionWrite, written: Written): void;
 }
@@ -34,51 +42,49 @@ export function createEventLog(db: Database, bells: Bells): EventLog {
     if (write.patch?.interrupted && written.leased) bells.interrupt(write.sessionId);
     if (write.patch?.wake === "now") bells.wake(write.sessionId);
   };
+  /** Lock and reads leave together: the server runs them in order, so what is read is what the lock protects. */
+  const underLock = async <Lock extends { head: Head }, T>(
+    sessionId: string,
+    callIds: readonly string[],
+    lock: (tx: Queryable) => Promise<Lock | null>,
+    decide: (session: LockedSession & Lock) => Promise<T>,
+  ): Promise<T | null> => {
+    let rung: [SessionWrite, Written] | undefined;
+    const decided = await db.transaction(async (tx) => {
+      rung = undefined;
+      const [locked, pending] = await Promise.all([lock(tx), readPending(tx, sessionId, callIds)]);
+      if (!locked || !pending) return null;
+      const write = async (part: LockedWrite): Promise<Written> => {
+        const whole = { ...part, sessionId };
+        const written = await writeSession({ query: tx.last }, whole);
+        rung = [whole, written];
+        return written;
+      };
+      return { value: await decide({ ...locked, ...pending, tx, write }) };
+    });
+    if (rung) ring(...rung);
+    return decided ? decided.value : null;
+  };
   return {
     ring,
     async append(write) {
-      const written = await writeSession(db, write);
+      const written = await db.grouped(write.sessionId, (one) => writeSession(one, write));
       ring(write, written);
       return written;
     },
-    async locked(sessionId, callIds, decide) {
-      let rings: [SessionWrite, Written][] = [];
-      const result = await db.transaction(async (tx) => {
-        rings = [];
-        const session = await lockSession(tx, sessionId, callIds, (write, written) => rings.push([write, written]));
-        return session && { value: await decide(session) };
-      });
-      for (const [write, written] of rings) ring(write, written);
-      return result ? result.value : null;
+    locked(sessionId, callIds, decide) {
+      const lock = async (tx: Queryable) => {
+        const head = await lockHead(tx, sessionId);
+        return head && { head };
+      };
+      return underLock(sessionId, callIds, lock, decide);
     },
-  };
-}
-
-/** Lock and reads leave together: the server runs them in order, so what is read is what the lock protects. */
-export async function lockSession(
-  tx: Queryable,
-  sessionId: string,
-  callIds: readonly string[],
-  onWritten: (write: SessionWrite, written: Written) => void,
-): Promise<LockedSession | null> {
-  const [head, calls, inbox, openSpans] = await Promise.all([
-    lockHead(tx, sessionId),
-    readCalls(tx, sessionId, callIds),
-    readInbox(tx, sessionId),
-    readOpenSpans(tx, sessionId),
-  ]);
-  if (!head) return null;
-  return {
-    head,
-    calls,
-    inbox,
-    openSpans,
-    tx,
-    async write(write) {
-      const whole = { ...write, sessionId };
-      const written = await writeSession(tx, whole);
-      onWritten(whole, written);
-      return written;
+    claimed(sessionId, { nodeId, ttlMs }, decide) {
+      const lock = async (tx: Queryable) => {
+        const [head, row] = await Promise.all([claimLease(tx, sessionId, nodeId, ttlMs), readTurnSession(tx, sessionId)]);
+        return head && row && { head, row };
+      };
+      return underLock(sessionId, [], lock, decide);
     },
   };
 }

@@ -5,7 +5,7 @@ import { newEvent, promoted } from "../domain/lifecycle-events.ts";
 import { writeSession } from "../store/append.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
-import { readInbox } from "../store/session-state.ts";
+import { readPending } from "../store/session-state.ts";
 import { insertSession } from "../store/sessions.ts";
 import { listSessionEvents } from "./list.ts";
 
@@ -36,7 +36,7 @@ async function newSession(): Promise<string> {
 
 /** Takes everything up that waits, as a turn does. */
 async function promote(sessionId: string): Promise<void> {
-  const inbox = await readInbox(db, sessionId);
+  const inbox = (await readPending(db, sessionId, []))?.inbox ?? [];
   await writeSession(db, {
     sessionId,
     threadId,

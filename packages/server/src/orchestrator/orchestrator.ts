@@ -2,12 +2,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { TurnEnd, TurnPlan, TurnState, RetryPolicy } from "../domain/turn.ts";
 import { begin, settle } from "../domain/turn.ts";
 import type { Bells } from "../log/bells.ts";
-import { type EventLog, lockSession } from "../log/event-log.ts";
-import { LeaseLost, type SessionWrite, type Written } from "../store/append.ts";
+import type { EventLog } from "../log/event-log.ts";
+import { LeaseLost } from "../store/append.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
-import { abandonLease, claimLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
+import { abandonLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
-import { readTurnSession } from "../store/sessions.ts";
 import { type RunHarnessDeps, runHarness } from "./run-harness.ts";
 import { createHeldTurn, type HeldTurn, holdingLease, stopTurn, turnState, writePlan } from "./turn.ts";
 
@@ -216,25 +215,14 @@ class Runner implements Orchestrator {
   }
 
   /** Lease, inputs and `session.status_running` in one transaction. */
-  private async claim(sessionId: string): Promise<{ turn: HeldTurn; next: TurnPlan["next"] } | null> {
-    const { db, log, node, retry } = this.deps;
-    let rings: [SessionWrite, Written][] = [];
-    const claimed = await db.transaction(async (tx) => {
-      rings = [];
-      const leased = claimLease(tx, sessionId, node.id(), this.times.leaseTtlMs);
-      const [head, session, row] = await Promise.all([
-        leased,
-        lockSession(tx, sessionId, [], (write, written) => rings.push([write, written])),
-        readTurnSession(tx, sessionId),
-      ]);
-      if (!head || !session || !row) return null;
-      const turn = createHeldTurn(row, head);
+  private claim(sessionId: string): Promise<{ turn: HeldTurn; next: TurnPlan["next"] } | null> {
+    const { log, node, retry } = this.deps;
+    return log.claimed(sessionId, { nodeId: node.id(), ttlMs: this.times.leaseTtlMs }, async (session) => {
+      const turn = createHeldTurn(session.row, session.head);
       const plan = begin(turnState(turn, session), retry);
       await writePlan(turn, session, plan);
       return { turn, next: plan.next };
     });
-    for (const [write, written] of rings) log.ring(write, written);
-    return claimed;
   }
 
   /**

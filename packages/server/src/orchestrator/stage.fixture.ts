@@ -275,18 +275,20 @@ export class FaultyDatabase implements Database {
 
   transaction: Database["transaction"] = async (fn) => {
     let late = false;
-    const value = await this.real.transaction((tx) =>
-      fn({
-        query: (sql, values, name) => {
+    const value = await this.real.transaction((tx) => {
+      const through =
+        (run: Queryable["query"]): Queryable["query"] =>
+        (sql, values, name) => {
           late = this.check(sql) || late;
-          return tx.query(sql, values, name);
-        },
-      } as Queryable),
-    );
+          return run<never>(sql, values, name);
+        };
+      return fn({ query: through(tx.query), last: through(tx.last) });
+    });
     if (late) throw new DatabaseUnavailable("connection", true);
     return value;
   };
 
+  grouped: Database["grouped"] = (_key, fn) => fn(this);
   withClient: Database["withClient"] = (fn) => this.real.withClient(fn);
   stats: Database["stats"] = () => this.real.stats();
   close: Database["close"] = () => this.real.close();

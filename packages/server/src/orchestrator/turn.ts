@@ -4,7 +4,7 @@ import { type Head, isRunnable, type ToolCall, waitsForClient } from "../domain/
 import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { TurnPlan, TurnState } from "../domain/turn.ts";
 import type { LockedSession, LockedWrite } from "../log/event-log.ts";
-import type { SessionRow } from "../store/sessions.ts";
+import type { TurnSession } from "../store/sessions.ts";
 import { LeaseLost } from "../store/append.ts";
 
 export type StopCause = "interrupted" | "lease_lost" | "shutdown" | "step_limit";
@@ -15,7 +15,7 @@ export interface HeldTurn {
   threadId: string;
   agentName: string;
   generation: number;
-  session: SessionRow;
+  session: TurnSession;
   tools: readonly AgentTool[];
   /** Calls without a result, by id: what `executeTool` may run. */
   calls: Map<string, ToolCall>;
@@ -29,7 +29,7 @@ export interface HeldTurn {
   controller: AbortController;
 }
 
-export function createHeldTurn(session: SessionRow, head: Head): HeldTurn {
+export function createHeldTurn(session: TurnSession, head: Head): HeldTurn {
   return {
     sessionId: head.sessionId,
     threadId: session.thread_id,

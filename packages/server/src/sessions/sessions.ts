@@ -82,18 +82,17 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return sessionObject(await need(workspaceId, sessionId), new Date());
     },
     async delete(workspaceId, sessionId) {
-      await needIdentity(workspaceId, sessionId);
-      await deps.log.locked(sessionId, [], async (session) => {
+      const found = await deps.log.locked(sessionId, [], async (session) => {
+        if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
         refuseWhileRunning(session, "delete");
         await deleteSessionRow(session.tx, sessionId, session.head.volumeId);
+        return true;
       });
+      if (!found) throw unknownSession(sessionId);
       deps.bells.deleted(sessionId);
       return { id: sessionId, type: "session_deleted" };
     },
-    async sendEvents(workspaceId, sessionId, events) {
-      const identity = await needIdentity(workspaceId, sessionId);
-      return sendEvents(deps, sessionId, identity, events);
-    },
+    sendEvents: (workspaceId, sessionId, events) => sendEvents(deps, workspaceId, sessionId, events),
     async listEvents(workspaceId, sessionId, query, threadId) {
       await needIdentity(workspaceId, sessionId, threadId);
       return listSessionEvents(db, sessionId, query);
@@ -202,30 +201,30 @@ function refuseUnknownFiles(events: readonly (EventParams | { type: string })[],
 
 async function sendEvents(
   deps: SessionsDeps,
+  workspaceId: string,
   sessionId: string,
-  identity: SessionIdentity,
   events: readonly EventParams[],
 ): Promise<string[]> {
-  refuseUnknownFiles(events, "events");
-  if (identity.archived) throw invalidRequest("This session is archived and accepts no more events.");
   const named = events.flatMap((event) => {
     if (event.type === "user.tool_confirmation") return [event.tool_use_id];
     return event.type === "user.custom_tool_result" ? [event.custom_tool_use_id] : [];
   });
   const done = await deps.log.locked(sessionId, named, async (session) => {
+    if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+    refuseUnknownFiles(events, "events");
+    if (session.archived) throw invalidRequest("This session is archived and accepts no more events.");
     const now = new Date(Math.max(Date.now(), session.head.lastEventAt.getTime()));
-    const thread = { threadId: identity.threadId, agentName: identity.agentName };
+    const thread = { threadId: session.threadId, agentName: session.agentName };
     const context: AdmitContext = { head: session.head, thread, now, calls: session.calls, inbox: session.inbox };
     const admission = admit(context, events);
-    const written = await session.write(admissionWrite(identity.threadId, session, admission));
+    const written = await session.write(admissionWrite(session, admission));
     return { admission, at: written.at };
   });
   if (!done) throw unknownSession(sessionId);
   return Promise.all(done.admission.echo.map((echo) => echoJson(deps.db, sessionId, echo, done.at)));
 }
 
-function admissionWrite(threadId: string, session: LockedSession, admission: Admission): Omit<SessionWrite, "sessionId"> {
-  const { head } = session;
+function admissionWrite({ threadId, head }: LockedSession, admission: Admission): Omit<SessionWrite, "sessionId"> {
   const stops = admission.interrupted && head.status === "rescheduling";
   const idles = admission.append.findLast((event) => event.type === "session.status_idle");
   return {

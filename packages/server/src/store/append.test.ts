@@ -5,9 +5,10 @@ import { newEvent } from "../domain/lifecycle-events.ts";
 import { LeaseLost, writeSession } from "./append.ts";
 import { eventJson, readEventsAfter } from "./events.ts";
 import { claimLease, expireLeasesOfDead, readDue, renewLeases } from "./leases.ts";
+import { saveHarnessState } from "./harness-states.ts";
 import { createPool, type Database } from "./pool.ts";
-import { lockHead, readCalls, readInbox, readOpenSpans } from "./session-state.ts";
-import { insertSession } from "./sessions.ts";
+import { lockHead, readPending } from "./session-state.ts";
+import { deleteSessionRow, insertSession } from "./sessions.ts";
 
 let database: TestDatabase;
 let db: Database;
@@ -92,7 +93,7 @@ test("everything one write does is there or nothing of it", async () => {
     finished: false,
   } as const;
   await writeSession(db, { sessionId, threadId, generation: null, events: [start], spanStart: { id: start.id, model: "m" } });
-  expect(await readOpenSpans(db, sessionId)).toEqual([start.id]);
+  expect(await readPending(db, sessionId, [])).toMatchObject({ openSpans: [start.id], calls: [], inbox: [] });
   await writeSession(db, {
     sessionId,
     threadId,
@@ -120,12 +121,16 @@ test("everything one write does is there or nothing of it", async () => {
       turnPending: true,
     },
   });
-  expect(await readOpenSpans(db, sessionId)).toEqual([]);
-  expect(await readCalls(db, sessionId)).toMatchObject([
-    { id: "c1", started: true },
-    { id: "c2", started: false, permission: "ask" },
-  ]);
-  expect(await readInbox(db, sessionId)).toEqual([{ position: 1, id: "m1", type: "user.message", fields: { content: [] } }]);
+  expect(await readPending(db, sessionId, [])).toMatchObject({
+    agentName: "a",
+    archived: false,
+    calls: [
+      { id: "c1", started: true },
+      { id: "c2", started: false, permission: "ask" },
+    ],
+    inbox: [{ position: 1, id: "m1", type: "user.message", fields: { content: [] } }],
+    openSpans: [],
+  });
   const native = await db.query("select seq, native from harness_records where session_id = $1", [sessionId]);
   expect(native.rows).toEqual([{ seq: 3, native: { raw: true } }]);
   await writeSession(db, {
@@ -145,7 +150,11 @@ test("everything one write does is there or nothing of it", async () => {
     ],
     patch: { status: "idle", stopReason: { type: "end_turn" } },
   });
-  expect(await readCalls(db, sessionId)).toMatchObject([{ id: "c2", confirmed: "deny", denyMessage: "no", answerId: "a2" }]);
+  expect(await readPending(db, sessionId, [])).toMatchObject({
+    calls: [{ id: "c2", confirmed: "deny", denyMessage: "no", answerId: "a2" }],
+    inbox: [],
+  });
+  expect((await readPending(db, sessionId, ["c1"]))?.calls).toMatchObject([{ id: "c1", finished: true }, { id: "c2" }]);
   const head = await db.transaction((tx) => lockHead(tx, sessionId));
   expect(head).toMatchObject({
     seq: 3,
@@ -183,4 +192,41 @@ test("a lease is taken once, fences the holder before it, and ends with its node
     writeSession(db, { sessionId, threadId, generation: first.leaseGeneration, events: [message("late")] }),
   ).rejects.toThrow(LeaseLost);
   expect(await readEventsAfter(db, sessionId, 0, 10)).toEqual([]);
+});
+
+test("a deleted session leaves nothing behind", async () => {
+  const sessionId = await newSession();
+  const call = {
+    id: "c",
+    kind: "custom",
+    name: "f",
+    input: {},
+    permission: "allow",
+    resultId: "r",
+    started: false,
+    finished: false,
+  } as const;
+  await writeSession(db, {
+    sessionId,
+    threadId,
+    generation: null,
+    events: [message("x")],
+    native: { index: 0, value: 1 },
+    calls: [call],
+    spanStart: { id: "s", model: "m" },
+    enqueue: [{ id: "i", type: "user.message", fields: {} }],
+  });
+  await saveHarnessState(db, sessionId, 0, { any: "state" });
+  const { rows } = await db.query<{ name: string }>(
+    "select table_name as name from information_schema.columns where column_name = 'session_id'",
+  );
+  const left = async () => {
+    const counts = await Promise.all(
+      rows.map(({ name }) => db.query<{ n: number }>(`select count(*) as n from ${name} where session_id = $1`, [sessionId])),
+    );
+    return rows.flatMap(({ name }, index) => (counts[index]?.rows[0]?.n === 0 ? [] : [name]));
+  };
+  expect((await left()).length).toBe(rows.length);
+  await db.transaction((tx) => deleteSessionRow(tx, sessionId, null));
+  expect(await left()).toEqual([]);
 });

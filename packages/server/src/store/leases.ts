@@ -1,6 +1,6 @@
 import type { Head } from "../domain/head.ts";
 import type { Queryable } from "./query.ts";
-import { type HeadRow, toHead } from "./session-state.ts";
+import { type HeadJson, toHead } from "./session-state.ts";
 
 /** Sessions that some node should claim now: new work, a due retry, a lease that ran out. */
 export async function readDue(db: Queryable, limit: number): Promise<string[]> {
@@ -14,14 +14,14 @@ export async function readDue(db: Queryable, limit: number): Promise<string[]> {
 
 /** Takes the lease if the session is due; the head comes back locked. `null`: nothing to do, or another node was first. */
 export async function claimLease(tx: Queryable, sessionId: string, nodeId: number, ttlMs: number): Promise<Head | null> {
-  const { rows } = await tx.query<HeadRow>(
-    `update session_heads set lease_owner = $2, lease_generation = lease_generation + 1,
+  const { rows } = await tx.query<{ head: HeadJson }>(
+    `update session_heads h set lease_owner = $2, lease_generation = lease_generation + 1,
             wake_at = clock_timestamp() + $3::int * interval '1 ms'
-     where session_id = $1 and wake_at <= clock_timestamp() returning *`,
+     where session_id = $1 and wake_at <= clock_timestamp() returning row_to_json(h) as head`,
     [sessionId, nodeId, ttlMs],
     "claim_lease",
   );
-  return rows[0] ? toHead(rows[0]) : null;
+  return rows[0] ? toHead(rows[0].head) : null;
 }
 
 /** Extends what this node holds; answers with the sessions still held and whether an interrupt waits. */

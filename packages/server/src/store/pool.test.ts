@@ -147,6 +147,36 @@ test("a query on a transaction that is over does not run", async () => {
   expect(await readValue(50)).toBeUndefined();
 });
 
+test("the last statement of a transaction is committed with it, or undoes all of it", async () => {
+  const value = await db.transaction(async (tx) => {
+    await tx.query("insert into numbers values (80, 1)");
+    const { rows } = await tx.last<{ value: number }>("update numbers set value = 2 where id = 80 returning value");
+    await expect(tx.query("delete from numbers where id = 80")).rejects.toThrow(/transaction that is over/);
+    await expect(tx.last("delete from numbers where id = 80")).rejects.toThrow(/transaction that is over/);
+    return rows[0]?.value;
+  });
+  expect([value, await readValue(80)]).toEqual([2, 2]);
+  const failed = await caught(
+    db.transaction(async (tx) => {
+      await tx.query("insert into numbers values (81, 1)");
+      await tx.last(raise("23514"));
+    }),
+  );
+  expect(sqlState(failed)).toBe("23514");
+  const swallowed = db.transaction(async (tx) => {
+    await tx.query("insert into numbers values (81, 1)");
+    await caught(tx.last(raise("23514")));
+  });
+  await expect(swallowed).rejects.toThrow(/nothing was committed/);
+  expect(await readValue(81)).toBeUndefined();
+  let runs = 0;
+  await db.transaction(async (tx) => {
+    runs += 1;
+    await tx.last(runs < 3 ? raise("40001") : "select 1");
+  });
+  expect(runs).toBe(3);
+});
+
 test("a failed transaction leaves its connection as it was", async () => {
   const single = createPool({ connectionString: database.connectionString, max: 1 });
   await caught(single.transaction((tx) => tx.query(raise("23514"))));
@@ -167,6 +197,7 @@ test("a connection lost in a transaction surely did nothing; one lost with a sin
   expect(inside).toBeInstanceOf(DatabaseUnavailable);
   expect(inside).toMatchObject({ reason: "connection", outcomeUnknown: false, retryable: true });
   expect(await caught(db.query(suicide))).toMatchObject({ reason: "connection", outcomeUnknown: true });
+  expect(await caught(db.transaction((tx) => tx.last(suicide)))).toMatchObject({ reason: "connection", outcomeUnknown: true });
   expect(await readValue(70)).toBeUndefined();
 });
 

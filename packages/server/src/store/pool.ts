@@ -1,7 +1,7 @@
 import pg from "pg";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { type Queryable, queryOn, sqlTypes } from "./query.ts";
+import { type Queryable, queryOn, sqlTypes, type Transaction } from "./query.ts";
 import { inTransaction, retryConflicts } from "./transaction.ts";
 
 /** Most callers that may wait for a connection; one more is told that the database is overloaded. */
@@ -19,7 +19,7 @@ export interface Database extends Queryable {
    * Runs `fn` in one transaction (read committed) and commits. Runs it again, a few times, when Postgres reports a
    * serialization failure or a deadlock, so `fn` must do nothing but queries; any other error rolls back and is thrown.
    */
-  transaction<T>(fn: (tx: Queryable) => Promise<T>): Promise<T>;
+  transaction<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>;
   /**
    * For the single statement of a hot path: runs `fn`, which makes exactly one query before it awaits anything, in one
    * transaction with those of other callers when there are any (see {@link GroupCommit}). Resolves after the commit. `key`

@@ -23,6 +23,15 @@ export interface Queryable {
   ): Promise<QueryResult<Row>>;
 }
 
+/** The statements of one transaction. */
+export interface Transaction extends Queryable {
+  /**
+   * The last statement of the transaction: the commit leaves with it and saves a round trip. Resolves when both are done.
+   * Nothing may follow it, and what is thrown after it undoes nothing.
+   */
+  last: Queryable["query"];
+}
+
 const INT8 = 20;
 const INT8_ARRAY = 1016;
 

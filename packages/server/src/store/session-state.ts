@@ -28,11 +28,16 @@ export interface HeadRow {
   volume_id: string | null;
 }
 
-export function toHead(row: HeadRow): Head {
+/** A head as one JSON value: a third of the cost of its two dozen columns, which are read under every lock. */
+export type HeadJson = {
+  [Column in keyof HeadRow]: HeadRow[Column] extends Date | null ? string | Extract<HeadRow[Column], null> : HeadRow[Column];
+};
+
+export function toHead(row: HeadRow | HeadJson): Head {
   return {
     sessionId: row.session_id,
     seq: row.seq,
-    lastEventAt: row.last_event_at,
+    lastEventAt: new Date(row.last_event_at),
     status: row.status,
     shownStatus: row.shown_status,
     stopReason: row.stop_reason,
@@ -50,7 +55,7 @@ export function toHead(row: HeadRow): Head {
       cacheWriteTokens: row.cache_write_tokens,
       activeMs: row.active_ms,
     },
-    runningSince: row.running_since,
+    runningSince: row.running_since === null ? null : new Date(row.running_since),
     leaseOwner: row.lease_owner,
     leaseGeneration: row.lease_generation,
     volumeId: row.volume_id,
@@ -59,70 +64,72 @@ export function toHead(row: HeadRow): Head {
 
 /** Takes the row lock that orders the session's log. Read the rest after it: only then is it the latest. */
 export async function lockHead(tx: Queryable, sessionId: string): Promise<Head | null> {
-  const { rows } = await tx.query<HeadRow>(
-    "select * from session_heads where session_id = $1 for update",
+  const { rows } = await tx.query<{ head: HeadJson }>(
+    "select row_to_json(h) as head from session_heads h where session_id = $1 for update",
     [sessionId],
     "lock_head",
   );
-  return rows[0] ? toHead(rows[0]) : null;
+  return rows[0] ? toHead(rows[0].head) : null;
 }
 
-interface ToolCallRow {
-  id: string;
-  kind: ToolCall["kind"];
-  name: string;
-  input: Record<string, unknown>;
-  permission: ToolCall["permission"];
+/** What a decision under the lock needs besides the head. */
+export interface Pending {
+  workspaceId: string;
+  threadId: string;
+  agentName: string;
+  archived: boolean;
+  /** Calls without a result, and those that were asked for, in order of emission. */
+  calls: ToolCall[];
+  inbox: InboxRow[];
+  /** Ids of `span.model_request_start` events without an end. */
+  openSpans: string[];
+}
+
+interface PendingRow {
+  workspace_id: string;
+  thread_id: string;
+  agent_name: string;
+  archived: boolean;
+  calls: ToolCallRow[] | null;
+  inbox: { position: number; id: string; type: string; body: Record<string, unknown> }[] | null;
+  open_spans: string[] | null;
+}
+
+type ToolCallRow = Omit<ToolCall, "resultId" | "answerId" | "denyMessage"> & {
+  position: number;
   result_id: string;
-  started_at: Date | null;
-  finished_at: Date | null;
-  confirmed: ToolCall["confirmed"];
-  answer: Record<string, unknown> | null;
   answer_id: string | null;
-}
+};
 
-function toToolCall(row: ToolCallRow): ToolCall {
-  const deny = row.answer?.deny_message;
+/** One statement, for what is read under every lock. `null`: there is no such session. */
+export async function readPending(tx: Queryable, sessionId: string, callIds: readonly string[]): Promise<Pending | null> {
+  const { rows } = await tx.query<PendingRow>(
+    `select workspace_id, thread_id, agent_name, archived_at is not null as archived,
+       (select json_agg(c order by c.position) from (
+          select id, position, kind, name, input, permission, result_id, started_at is not null as started,
+                 finished_at is not null as finished, confirmed, answer, answer_id
+          from tool_calls where session_id = $1 and (finished_at is null or id = any($2))) c) as calls,
+       (select json_agg(i order by i.position) from (
+          select position, id, type, body from inbox where session_id = $1) i) as inbox,
+       (select json_agg(id order by started_at) from model_spans where session_id = $1 and ended_at is null) as open_spans
+     from sessions where id = $1`,
+    [sessionId, callIds],
+    "read_pending",
+  );
+  const row = rows[0];
+  if (!row) return null;
   return {
-    id: row.id,
-    kind: row.kind,
-    name: row.name,
-    input: row.input,
-    permission: row.permission,
-    resultId: row.result_id,
-    started: row.started_at !== null,
-    finished: row.finished_at !== null,
-    confirmed: row.confirmed,
-    answer: row.answer,
-    answerId: row.answer_id,
-    denyMessage: typeof deny === "string" ? deny : null,
+    workspaceId: row.workspace_id,
+    threadId: row.thread_id,
+    agentName: row.agent_name,
+    archived: row.archived,
+    calls: (row.calls ?? []).map(toToolCall),
+    inbox: (row.inbox ?? []).map(({ position, id, type, body: { type: _, ...fields } }) => ({ position, id, type, fields })),
+    openSpans: row.open_spans ?? [],
   };
 }
 
-/** Calls without a result, and those with the given ids, in order of emission. */
-export async function readCalls(db: Queryable, sessionId: string, ids: readonly string[] = []): Promise<ToolCall[]> {
-  const { rows } = await db.query<ToolCallRow>(
-    "select * from tool_calls where session_id = $1 and (finished_at is null or id = any($2)) order by position",
-    [sessionId, ids],
-    "read_calls",
-  );
-  return rows.map(toToolCall);
-}
-
-export async function readInbox(db: Queryable, sessionId: string): Promise<InboxRow[]> {
-  const { rows } = await db.query<{ position: number; id: string; type: string; body: Record<string, unknown> }>(
-    "select position, id, type, body from inbox where session_id = $1 order by position",
-    [sessionId],
-    "read_inbox",
-  );
-  return rows.map(({ body: { type: _, ...fields }, ...row }) => ({ ...row, fields }));
-}
-
-export async function readOpenSpans(db: Queryable, sessionId: string): Promise<string[]> {
-  const { rows } = await db.query<{ id: string }>(
-    "select id from model_spans where session_id = $1 and ended_at is null order by started_at",
-    [sessionId],
-    "read_open_spans",
-  );
-  return rows.map((row) => row.id);
+function toToolCall({ position: _, result_id, answer_id, ...call }: ToolCallRow): ToolCall {
+  const deny = call.answer?.deny_message;
+  return { ...call, resultId: result_id, answerId: answer_id, denyMessage: typeof deny === "string" ? deny : null };
 }

@@ -74,8 +74,14 @@ export async function readSession(db: Queryable, workspaceId: string, sessionId:
 }
 
 /** What a turn needs to know of its session; no workspace: the orchestrator serves all of them. */
-export async function readTurnSession(db: Queryable, sessionId: string): Promise<SessionRow | null> {
-  const { rows } = await db.query<SessionRow>(`${SELECT} where s.id = $1`, [sessionId], "read_turn_session");
+export type TurnSession = Pick<SessionRow, "thread_id" | "agent" | "harness">;
+
+export async function readTurnSession(db: Queryable, sessionId: string): Promise<TurnSession | null> {
+  const { rows } = await db.query<TurnSession>(
+    "select thread_id, agent, harness from sessions where id = $1",
+    [sessionId],
+    "read_turn_session",
+  );
   return rows[0] ?? null;
 }
 
@@ -88,7 +94,7 @@ export interface SessionIdentity {
 /** The cheap look that every event send makes. */
 export async function readIdentity(db: Queryable, workspaceId: string, sessionId: string): Promise<SessionIdentity | null> {
   const { rows } = await db.query<{ thread_id: string; agent_name: string; archived: boolean }>(
-    `select thread_id, agent->>'name' as agent_name, archived_at is not null as archived
+    `select thread_id, agent_name, archived_at is not null as archived
      from sessions where id = $1 and workspace_id = $2`,
     [sessionId, workspaceId],
     "read_identity",
@@ -169,11 +175,21 @@ export async function archiveSessionRow(tx: Queryable, sessionId: string): Promi
   );
 }
 
-/** All of the session; its volume is left to a node that holds the files. */
+/**
+ * All of the session, whose head is locked; its volume is left to a node that holds the files. What hangs on the head has no
+ * foreign key (a check at each append), so it is named here.
+ */
 export async function deleteSessionRow(tx: Queryable, sessionId: string, volumeId: string | null): Promise<void> {
   if (volumeId !== null)
     await tx.query("insert into volume_trash (volume_id) values ($1) on conflict do nothing", [volumeId], "trash_volume");
-  await tx.query("delete from sessions where id = $1", [sessionId], "delete_session");
+  await tx.query(
+    `with e as (delete from events where session_id = $1), i as (delete from inbox where session_id = $1),
+       c as (delete from tool_calls where session_id = $1), r as (delete from harness_records where session_id = $1),
+       m as (delete from model_spans where session_id = $1)
+     delete from sessions where id = $1`,
+    [sessionId],
+    "delete_session",
+  );
 }
 
 export async function readTrash(db: Queryable, limit: number): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type pg from "pg";
 import { DatabaseUnavailable, isConflict, translateError } from "./database-error.ts";
-import { type Queryable, type QueryResult, queryOn } from "./query.ts";
+import { type QueryResult, queryOn, type Transaction } from "./query.ts";
 
 /** Tries at one transaction that Postgres keeps rolling back for conflicts. */
 export const TRANSACTION_ATTEMPTS_MAX = 6;
@@ -29,20 +29,33 @@ export async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
  * One transaction on a pipelined connection: `begin` leaves with the first statement, so it costs no round trip.
  * @throws DatabaseUnavailable with `outcomeUnknown` only when the connection was lost at the commit itself
  */
-export async function inTransaction<T>(client: pg.ClientBase, fn: (tx: Queryable) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(client: pg.ClientBase, fn: (tx: Transaction) => Promise<T>): Promise<T> {
   let open = true;
-  const tx: Queryable = {
-    query<Row extends object>(sql: string, values?: readonly unknown[], name?: string): Promise<QueryResult<Row>> {
-      // On the wire it would run after the commit, outside any transaction.
-      if (!open) return Promise.reject(new Error("a query was made on a transaction that is over: await it inside `fn`"));
-      return queryOn<Row>(client, false, sql, values, name);
+  const closing: { commit?: Promise<void> } = {};
+  const run = <Row extends object>(
+    autocommit: boolean,
+    sql: string,
+    values?: readonly unknown[],
+    name?: string,
+  ): Promise<QueryResult<Row>> => {
+    // On the wire it would run after the commit, outside any transaction.
+    if (!open) return Promise.reject(new Error("a query was made on a transaction that is over: await it inside `fn`"));
+    return queryOn<Row>(client, autocommit, sql, values, name);
+  };
+  const tx: Transaction = {
+    query: (sql, values, name) => run(false, sql, values, name),
+    async last<Row extends object>(sql: string, values?: readonly unknown[], name?: string) {
+      const result = run<Row>(true, sql, values, name);
+      if (open) closing.commit = commit(client);
+      open = false;
+      return (await Promise.all([result, closing.commit]))[0];
     },
   };
   const begun = client.query("begin");
   try {
     const [value] = await Promise.all([fn(tx), begun]);
     open = false;
-    await commit(client);
+    await (closing.commit ?? commit(client));
     return value;
   } catch (error) {
     open = false;

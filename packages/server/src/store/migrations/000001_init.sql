@@ -60,6 +60,7 @@ create table sessions (
   agent_id       text not null,
   agent_version  int not null,
   agent          jsonb not null,
+  agent_name     text not null generated always as (agent->>'name') stored,
   environment_id text not null references environments,
   harness        text not null,
   title          text,
@@ -113,9 +114,11 @@ create table session_heads (
 create index session_heads_wake on session_heads (wake_at) where wake_at is not null;
 create index session_heads_lease on session_heads (lease_owner) where lease_owner is not null;
 
--- The log. `body` is the event without `id` and `processed_at`; json, not jsonb: kept as written, NUL escapes included.
+-- The log and what hangs on it: written only beside an update of the session's head, whose lock and existence are the foreign
+-- key; a declared one would look at `sessions` again for each row. `delete_session` removes them.
+-- The log itself: `body` is the event without `id` and `processed_at`; json, not jsonb: kept as written, NUL escapes included.
 create table events (
-  session_id   text not null references sessions on delete cascade,
+  session_id   text not null,
   seq          bigint not null,
   id           text not null,
   thread_id    text not null,
@@ -127,7 +130,7 @@ create table events (
 
 -- Admitted inputs that the session has not taken up: on the wire they have `processed_at: null`.
 create table inbox (
-  session_id  text not null references sessions on delete cascade,
+  session_id  text not null,
   position    bigint not null,
   id          text not null,
   type        text not null,
@@ -138,7 +141,7 @@ create table inbox (
 
 -- One row a tool call: the intent, and under which id its one result is or will be on the log.
 create table tool_calls (
-  session_id  text not null references sessions on delete cascade,
+  session_id  text not null,
   id          text not null,
   -- order of emission
   position    bigint not null,
@@ -160,7 +163,7 @@ create index tool_calls_open on tool_calls (session_id) where finished_at is nul
 
 -- The harness's own form of a response, beside the span that ended it. Never shown; may be deleted at any time.
 create table harness_records (
-  session_id text not null references sessions on delete cascade,
+  session_id text not null,
   seq        bigint not null,
   native     json not null,
   primary key (session_id, seq)
@@ -174,7 +177,7 @@ create table harness_states (
 
 -- One row a model request: the trace behind the span events.
 create table model_spans (
-  session_id     text not null references sessions on delete cascade,
+  session_id     text not null,
   id             text not null,
   model          text not null,
   started_at     timestamptz not null,
@@ -188,6 +191,7 @@ create table model_spans (
   failed         boolean,
   primary key (session_id, id)
 );
+create index model_spans_open on model_spans (session_id) where ended_at is null;
 
 -- Volumes of deleted sessions, until a node with the files has removed them.
 create table volume_trash (

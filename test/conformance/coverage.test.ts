@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { REQUIREMENTS } from "./requirements.ts";
 import { ENGINE } from "./requirements/engine.ts";
 import { HTTP } from "./requirements/http.ts";
+import type { Requirements } from "./requirements/requirement.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
 
@@ -24,6 +25,15 @@ test("every requirement is proven by a test, and every test cites requirements t
   const ids = Object.keys(REQUIREMENTS);
   expect(ids.filter((id) => !cited.has(id))).toEqual([]);
   expect([...cited].filter((id) => !ids.includes(id))).toEqual([]);
+});
+
+test("what a requirement cites of DIVERGENCES.md is there", () => {
+  const rows = new Set(
+    [...readFileSync("DIVERGENCES.md", "utf8").matchAll(/^\| ([a-z-]+) \| (?:differs|guess) \|/gm)].map(([, id]) => id),
+  );
+  const cited = Object.values<Requirements[string]>(REQUIREMENTS).flatMap(([, , divergence]) => divergence ?? []);
+  expect(rows.size).toBeGreaterThan(10);
+  expect(cited.filter((id) => !rows.has(id))).toEqual([]);
 });
 
 test("every requirement says where it is written", () => {

@@ -3,7 +3,11 @@ import type { Requirements } from "./requirement.ts";
 /** What a session does with its events: turns, queues, interrupts, tools, errors. */
 export const ENGINE = {
   "turn.order": ["semantics §5.2", "A turn's events come in the documented order, with tools and without."],
-  "turn.usage-before-idle": ["semantics §5.2", "session.usage comes immediately before every session.status_idle."],
+  "turn.usage-before-idle": [
+    "semantics §5.2",
+    "session.usage comes immediately before every session.status_idle.",
+    "usage-order",
+  ],
   "turn.thread-status": ["semantics §25 no. 7", "The primary thread's running and idle events are always there."],
   "turn.one-flip": ["semantics §5.2", "status_running once per idle→running flip; no idle between tools."],
   "turn.spans": ["contract §7.6", "Each model_request_start has one end, also on error and interrupt."],
@@ -46,6 +50,7 @@ export const ENGINE = {
   "interrupt.requires-action": [
     "semantics §5.5",
     "Pending calls get the official error result, idle end_turn, the model is not asked.",
+    "interrupted-custom-tool",
   ],
   "interrupt.idle": ["semantics §5.5", "On an idle session: accepted, nothing happens."],
   "interrupt.jumps-queue": ["semantics §5.1", "It jumps ahead of queued messages, which then make the next turn."],
@@ -63,7 +68,7 @@ export const ENGINE = {
     "contract §7.4",
     "An asked call has evaluated_permission ask and evaluation always_ask; an allowed one likewise.",
   ],
-  "action.allow": ["semantics §5.4", "Allowed: the call runs and the turn goes on."],
+  "action.allow": ["semantics §5.4", "Allowed: the call runs and the turn goes on.", "confirmations-on-receipt"],
   "action.deny": ["semantics §5.4", "Denied: an error result that tells the model, with the deny_message."],
   "action.several": ["semantics §28 no. 4", "Three calls, answered in one request, allow and deny mixed."],
   "action.partial": ["semantics §4.2", "Some answered: status_idle again with the ids that are left."],
@@ -97,8 +102,13 @@ export const ENGINE = {
   "system-message.after-input": [
     "semantics §5.6",
     "Last in a request, behind a user.message or a result: the model gets it with that turn.",
+    "system-message-fold",
   ],
-  "system-message.alone": ["semantics §25 no. 4", "Alone to an idle session: kept for the next turn, starts none."],
+  "system-message.alone": [
+    "semantics §25 no. 4",
+    "Alone to an idle session: kept for the next turn, starts none.",
+    "system-message-alone",
+  ],
   "system-message.misplaced": ["semantics §5.6", "Elsewhere, or alone while the session runs or waits for answers: 400."],
   "system-message.size": ["semantics §5.6", "1 to 1,000 text items."],
 
@@ -109,18 +119,26 @@ export const ENGINE = {
   "errors.rescheduling-status": ["semantics §4.2", "Between tries the session reads rescheduling."],
   "errors.types": ["semantics §6", "529, 429, 5xx, cut streams and billing each have their session.error type."],
   "errors.exhausted": ["semantics §6", "Retries used up: one error exhausted, usage, idle retries_exhausted."],
-  "errors.flush": ["semantics §5.1", "Exhaustion flushes queued inputs: they start no turn."],
+  "errors.flush": ["semantics §5.1", "Exhaustion flushes queued inputs: they start no turn.", "flush"],
   "errors.resume": ["semantics §5.3", "After retries_exhausted a user.message goes on."],
-  "errors.terminal": ["semantics §4.2", "An unrecoverable error: terminal, session.status_terminated, no more events."],
+  "errors.terminal": [
+    "semantics §4.2",
+    "An unrecoverable error: terminal, session.status_terminated, no more events.",
+    "terminal",
+  ],
   "errors.no-partial": ["contract §7.9", "A response that broke off leaves no message and no calls on the log."],
   "errors.bad-arguments": ["issue 2", "Tool input that is no JSON object: an error result to the model, the turn goes on."],
   "errors.tool-loop": [
     "contract §8.3",
     "A model that calls tools for ever: tool_use_limit_reached_error, idle retries_exhausted.",
   ],
-  "errors.mcp": ["semantics §6", "An MCP server that cannot be used: session.error, and the turn goes on without its tools."],
+  "errors.mcp": [
+    "semantics §6",
+    "An MCP server that cannot be used: session.error, and the turn goes on without its tools.",
+    "mcp",
+  ],
 
-  "tools.shell": ["semantics §7", "bash is one persistent shell: cd and exports survive; restart wipes it."],
+  "tools.shell": ["semantics §7", "bash is one persistent shell: cd and exports survive; restart wipes it.", "bash-driver"],
   "tools.files": ["semantics §7", "write, read, edit, glob and grep work on the same files as bash, under /workspace."],
   "tools.failure": ["contract §3.2", "A failing command is an error result with its output; the turn goes on."],
   "tools.silent": ["semantics §7", "A tool without output answers `(no output)`."],
@@ -128,7 +146,7 @@ export const ENGINE = {
   "tools.parallel": ["issue 2", "All calls of one response run, each with one result."],
   "tools.isolation": ["semantics §3", "Each session has its own sandbox: no shared files."],
   "tools.volume": ["semantics §3", "Files survive between turns."],
-  "tools.offered": ["semantics §7", "The model is offered exactly the enabled tools."],
+  "tools.offered": ["semantics §7", "The model is offered exactly the enabled tools.", "web-tools"],
   "tools.no-network": ["issue 2", "The sandbox has no network."],
   "tools.flood": ["issue 2", "A tool that floods its output: a bounded result, other sessions unaffected."],
 

@@ -11,6 +11,7 @@ export const HTTP = {
   "auth.workspace-header": [
     "contract §1.1",
     "`anthropic-workspace-id` of another workspace is an error; the own one is accepted.",
+    "workspace-header",
   ],
   "auth.workspace-response": ["contract §1.5", "Responses carry `anthropic-workspace-id`."],
 
@@ -37,7 +38,7 @@ export const HTTP = {
   "http.body-encoding": ["contract §1.4", "Charsets and content-encodings that are not understood: 400 with their error code."],
   "http.stored-text": ["issue 2", "Text that cannot be stored (NUL, half a surrogate pair) is a 400, in no case a 500."],
   "http.conflict-no-retry": ["contract §1.8", "A deterministic 409 says `x-should-retry: false`."],
-  "http.unbuilt": ["issue 2", "Each operation of contract §2 that is not built: 501 with `x-should-retry: false`."],
+  "http.unbuilt": ["issue 2", "Each operation of contract §2 that is not built: 501 with `x-should-retry: false`.", "not-built"],
 
   "pages.walk": ["contract §1.6", "Following `next_page` shows each entry once; at the end it is null."],
   "pages.sizes": ["contract §1.6", "Agents, environments, sessions: 20 by default, at most 100; outside of 1..max: 400."],

@@ -25,7 +25,7 @@ export const RESOURCES = {
     "Each MCP server is referenced by a toolset and each toolset's server is declared, else 400.",
   ],
   "agents.domain-lists": ["semantics §7", "Domain lists of web tools are checked, with the official messages."],
-  "agents.model-combination": ["semantics §2", "An effort or speed the model does not support is a 400."],
+  "agents.model-combination": ["semantics §2", "An effort or speed the model does not support is a 400.", "model-table"],
   "agents.update-keeps": ["semantics §2", "A field left out is kept; lists are replaced whole; null or [] clears them."],
   "agents.update-clears": ["semantics §2", 'null or "" clears system and description; name and model cannot be cleared.'],
   "agents.update-effort": ["semantics §2", "Same model without effort keeps the effort; another model gets its default."],
@@ -42,13 +42,13 @@ export const RESOURCES = {
   "agents.list-filter": ["contract §3", "created_at[gte] and [lte] are inclusive."],
   "agents.snapshot": ["semantics §2", "A later update never changes a session that exists."],
   "agents.unknown-id": ["contract §1.7", "An unknown id: 404 not_found_error."],
-  "agents.skills": ["contract §3", "Skills are kept with their version; one left out is resolved."],
+  "agents.skills": ["contract §3", "Skills are kept with their version; one left out is resolved.", "skills-latest"],
 
   "environments.name-only": ["semantics §3", "A name is enough: cloud, unrestricted, empty packages."],
   "environments.limited-defaults": ["contract §4", "limited: allow_* default to false, allowed_hosts to []."],
   "environments.hosts": ["semantics §3", "allowed_hosts are bare hosts or `*.` wildcards: no scheme, port or path."],
   "environments.packages-limited": ["contract §4", "Packages with limited networking need allow_package_managers."],
-  "environments.same-name": ["semantics §25 no. 2", "Names may repeat."],
+  "environments.same-name": ["semantics §25 no. 2", "Names may repeat.", "env-delete"],
   "environments.update-keeps": [
     "contract §4",
     "config, networking, packages and their fields that are left out or null are kept.",
@@ -62,10 +62,10 @@ export const RESOURCES = {
   ],
   "environments.archived-unlisted": ["contract §2", "Archived environments are listed with include_archived only."],
   "environments.delete": ["contract §4", "Delete answers `environment_deleted`; afterwards 404."],
-  "environments.delete-used": ["semantics §3", "Delete is refused while a session references it."],
+  "environments.delete-used": ["semantics §3", "Delete is refused while a session references it.", "env-delete"],
   "environments.unknown-id": ["contract §1.7", "An unknown id: 404 not_found_error."],
 
   "models.list": ["contract §14", "Newest release first; active and deprecated by default; lifecycle[] filters."],
   "models.retrieve": ["contract §14", "By id or alias; unknown: 404."],
-  "models.unknown-model": ["design §9", "A model the server does not list is taken as it is; its provider judges."],
+  "models.unknown-model": ["design §9", "A model the server does not list is taken as it is; its provider judges.", "model-ids"],
 } as const satisfies Requirements;

@@ -78,20 +78,22 @@ test("any text survives, NUL and line breaks included", async () => {
   });
 });
 
+const call = {
+  id: "c1",
+  kind: "builtin",
+  name: "bash",
+  input: { command: "x" },
+  permission: "allow",
+  resultId: "r1",
+  started: true,
+  finished: false,
+} as const;
+
 test("everything one write does is there or nothing of it", async () => {
   const sessionId = await newSession();
   const start = newEvent("span.model_request_start", {});
   const end = newEvent("span.model_request_end", { model_request_start_id: start.id });
-  const call = {
-    id: "c1",
-    kind: "builtin",
-    name: "bash",
-    input: { command: "x" },
-    permission: "allow",
-    resultId: "r1",
-    started: true,
-    finished: false,
-  } as const;
+  const usage = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 };
   await writeSession(db, { sessionId, threadId, generation: null, events: [start], spanStart: { id: start.id, model: "m" } });
   expect(await readPending(db, sessionId, [])).toMatchObject({ openSpans: [start.id], calls: [], inbox: [] });
   await writeSession(db, {
@@ -101,25 +103,9 @@ test("everything one write does is there or nothing of it", async () => {
     events: [message("x"), end],
     native: { index: 1, value: { raw: true } },
     calls: [call, { ...call, id: "c2", resultId: "r2", permission: "ask", started: false }],
-    spanEnds: [
-      {
-        id: start.id,
-        failed: false,
-        firstTokenMs: 1,
-        totalMs: 2,
-        inputTokens: 1,
-        outputTokens: 2,
-        cacheReadTokens: 3,
-        cacheWriteTokens: 4,
-      },
-    ],
+    spanEnds: [{ id: start.id, failed: false, firstTokenMs: 1, totalMs: 2, ...usage }],
     enqueue: [{ id: "m1", type: "user.message", fields: { content: [] } }],
-    patch: {
-      status: "running",
-      addUsage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 },
-      wake: "now",
-      turnPending: true,
-    },
+    patch: { status: "running", addUsage: usage, wake: "now", turnPending: true },
   });
   expect(await readPending(db, sessionId, [])).toMatchObject({
     agentName: "a",
@@ -139,15 +125,7 @@ test("everything one write does is there or nothing of it", async () => {
     generation: null,
     takenInputs: [1],
     finishedCalls: ["c1"],
-    answers: [
-      {
-        callId: "c2",
-        answerId: "a2",
-        answer: { result: "deny", deny_message: "no" },
-        confirmed: "deny",
-        finishes: false,
-      },
-    ],
+    answers: [{ callId: "c2", answerId: "a2", answer: { deny_message: "no" }, confirmed: "deny", finishes: false }],
     patch: { status: "idle", stopReason: { type: "end_turn" } },
   });
   expect(await readPending(db, sessionId, [])).toMatchObject({
@@ -196,16 +174,6 @@ test("a lease is taken once, fences the holder before it, and ends with its node
 
 test("a deleted session leaves nothing behind", async () => {
   const sessionId = await newSession();
-  const call = {
-    id: "c",
-    kind: "custom",
-    name: "f",
-    input: {},
-    permission: "allow",
-    resultId: "r",
-    started: false,
-    finished: false,
-  } as const;
   await writeSession(db, {
     sessionId,
     threadId,

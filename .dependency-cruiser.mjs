@@ -35,6 +35,8 @@ const testEdges = [
   [pkg("server", ".+[.](?:test|fixture)[.]ts$"), pkg("server", "(?!http/|orchestrator/|main/)")],
   ["^test/", "^test/"],
   ["^bench/", "^(?:bench|test)/"],
+  // One figure measures the log without a server around it.
+  ["^bench/second-node[.]ts$", server("store|log|domain|main")],
 ];
 
 export default {

@@ -186,6 +186,7 @@ describe("bash, beside the SDK's own tool", () => {
     "ls /nonexistent-directory",
     "nonexistent-command",
     "echo $((6 * 7)); [[ abc == a* ]] && echo matched",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is bash that expands it
     "x=1; y=$x$x; echo ${y/1/2}",
     "set -o pipefail; false | true",
     "printf 'ümläut €\\n'",

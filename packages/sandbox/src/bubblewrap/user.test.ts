@@ -8,6 +8,8 @@ const run = promisify(execFile);
 const SCRIPT = fileURLToPath(new URL("../testing/run-conformance.ts", import.meta.url));
 /** Nobody's: it has no account and owns nothing. */
 const USER = 54_321;
+/** A home has to be named: nobody's account is there to say where it is. */
+const ENV = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/nonexistent" };
 const SUITE_TIMEOUT_MS = 300_000;
 
 /** Root can try how it is for a user; a user has tried it already, in the conformance test itself. */
@@ -23,7 +25,7 @@ const canRead =
 describe.skipIf(!canRead)("bubblewrap conforms for a user who is not root", () => {
   test("every case", { timeout: SUITE_TIMEOUT_MS }, async () => {
     const [file = "", ...args] = [...asUser, process.execPath, SCRIPT];
-    const { stdout } = await run(file, args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, timeout: SUITE_TIMEOUT_MS });
+    const { stdout } = await run(file, args, { env: ENV, timeout: SUITE_TIMEOUT_MS });
     const reports = stdout
       .trim()
       .split("\n")

@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { endedWell, newSession, sendOnce, sessionWith } from "./client-parts.ts";
+import { endedWell, newSession, sendOnce } from "./client-parts.ts";
 import { matrixTest } from "./matrix-test.ts";
 import { message } from "./stage.ts";
 

@@ -64,7 +64,6 @@ export interface Stage {
 }
 
 export const say = (text: string): EventParams => ({ type: "user.message", content: [{ type: "text", text }] });
-export const interrupt: EventParams = { type: "user.interrupt" };
 
 /** A model response with this text and these calls. */
 export function step(effects: Effects, text: string, ...names: string[]): Step {

@@ -11,55 +11,59 @@ import { type AgentName, type EventParams, message } from "./stage.ts";
  */
 type Part = (play: Play) => Promise<void>;
 
+export const INTERRUPT = { type: "user.interrupt" as const };
+
 export function newSession(agent: AgentName): Part {
   return async (play) => {
-    play.sessionId = await play.stage.createSession(play.server, { agent });
+    play.sessionId = await play.stage.createSession(play.server, { agent, title: play.tag });
   };
 }
 
 /** A session that works already when it is answered; whoever gets no answer makes another one. */
 export function sessionWith(initialText: string): Part {
   return async (play) => {
-    play.sessionId = await play.stage.createSession(play.server, { initialText });
+    play.sessionId = await play.stage.createSession(play.server, { title: play.tag, initialText: tagged(play, initialText) });
   };
 }
 
-/** The last of `events` must be a message: if it is there, all are. */
-export function sendOnce(...events: EventParams[]): Part {
+/** Events, with a string for a message. The last must be a message of a text of its own: if it is there, all are. */
+export function sendOnce(...events: (EventParams | string)[]): Part {
   return async (play) => {
     const { stage, server } = play;
-    const text = JSON.stringify((events.at(-1) as { content: unknown }).content);
+    const text = tagged(play, String(events.at(-1)));
     for await (const event of stage.client(server).beta.sessions.events.list(idOf(play), { types: ["user.message"] })) {
-      if (event.type === "user.message" && JSON.stringify(event.content) === text) return;
+      if (event.type === "user.message" && JSON.stringify(event.content).includes(JSON.stringify(text))) return;
     }
-    await stage.send(server, idOf(play), events);
+    await send(...events)(play);
   };
 }
 
-export function send(...events: EventParams[]): Part {
-  return ({ stage, server, sessionId }) => stage.send(server, sessionId as string, events);
+export function send(...events: (EventParams | string)[]): Part {
+  return async (play) => {
+    const whole = events.map((event) => (typeof event === "string" ? message(tagged(play, event)) : event));
+    await play.stage.send(play.server, idOf(play), whole);
+  };
 }
 
-/** Answers what the session waits for, by type of call. The same answer again is no error. */
-export function answer(type: "bash" | "lookup", result: "allow" | "deny" = "allow"): Part {
+/** Answers what the session waits for. The same answer again is no error. */
+export function answer(tool: "bash" | "lookup"): Part {
   return async (play) => {
-    const { stage, server } = play;
-    const calls = (await stage.record(idOf(play))).events.filter((event) => event.body.name === type);
-    const id = calls.at(-1)?.id as string;
+    const { events } = await play.stage.record(idOf(play));
+    const id = events.findLast((event) => event.body.name === tool)?.id as string;
     const content = [{ type: "text" as const, text: "forty-two" }];
-    await stage.send(server, idOf(play), [
-      type === "bash"
-        ? { type: "user.tool_confirmation", tool_use_id: id, result }
-        : { type: "user.custom_tool_result", custom_tool_use_id: id, content },
-    ]);
+    const event: EventParams =
+      tool === "bash"
+        ? { type: "user.tool_confirmation", tool_use_id: id, result: "allow" }
+        : { type: "user.custom_tool_result", custom_tool_use_id: id, content };
+    await send(event)(play);
   };
 }
 
 /** Sends, and waits until the model has the request and holds it. */
 export function untilModelHolds(text: string, at: ModelPoint): Part {
   return async (play) => {
-    const gate = play.stage.model.stopAt(1, at);
-    await send(message(text))(play);
+    const gate = play.stage.model.stopAt(play.tag, 1, at);
+    await send(text)(play);
     await gate.reached;
   };
 }
@@ -67,7 +71,7 @@ export function untilModelHolds(text: string, at: ModelPoint): Part {
 /** Sends a message whose script has a bash call that waits, and waits until it does. */
 export function untilToolHolds(text: string): Part {
   return async (play) => {
-    await send(message(text))(play);
+    await send(text)(play);
     await until(async () => existsSync((await play.stage.workspacePath(idOf(play), STARTED_FILE)) ?? ""), {
       describe: "the tool to run",
     });
@@ -75,7 +79,7 @@ export function untilToolHolds(text: string): Part {
 }
 
 export function letModelGoOn(): Part {
-  return async ({ stage }) => stage.model.answerAll();
+  return async ({ stage, tag }) => stage.model.letGoOn(tag);
 }
 
 export function untilRest(): Part {
@@ -90,17 +94,21 @@ export function inOrder(...parts: readonly Part[]): Part {
   };
 }
 
+function tagged(play: Play, text: string): string {
+  return `${text} [${play.tag}]`;
+}
+
 function idOf(play: Play): string {
   if (play.sessionId === null) throw new Error("the scenario has no session yet");
   return play.sessionId;
 }
 
-/** The turn came to its own end, and a crash cost at most the results of the calls that ran. */
-export function endedWell(record: SessionRecord, killedAt: string | null): string[] {
+/** The turn came to its own end, and a blow cost at most the result of one call that ran. */
+export function endedWell(record: SessionRecord, hitAt: string | null): string[] {
   const found: string[] = [];
   if (record.head.stopReason?.type !== "end_turn") found.push(`stopped for ${JSON.stringify(record.head.stopReason)}`);
   const failed = record.events.filter(isFailedResult).length;
-  const failedMax = killedAt === null ? 0 : 1;
+  const failedMax = hitAt === null ? 0 : 1;
   if (failed > failedMax) found.push(`${failed} calls failed, at most ${failedMax} may`);
   return found;
 }

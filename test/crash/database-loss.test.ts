@@ -1,15 +1,28 @@
 import { describe, expect } from "vitest";
-import { endedWell, newSession, sendOnce } from "./client-parts.ts";
+import { answer, endedWell, INTERRUPT, inOrder, newSession, sendOnce, sessionWith, untilModelHolds } from "./client-parts.ts";
 import { matrixTest } from "./matrix-test.ts";
-import { message } from "./stage.ts";
 
-describe.concurrent("the server loses its connections to Postgres", () => {
+describe("the server loses its connections to Postgres and lives on", () => {
   matrixTest(
-    "before and after every commit of a turn with two tool calls",
+    "before and after every commit",
     async (matrix) => {
-      const scenario = { prepare: newSession("free"), parts: [sendOnce(message("one after the other"))], check: endedWell };
-      expect(await matrix.hitEveryStatement(scenario)).toBe(11);
-      console.log(matrix.report.hits.map((h, i) => `${Math.round(matrix.report.recoveriesMs[i] ?? 0)} ${h}`).join("\n"));
+      const inTurn = await matrix.pointsOf({
+        prepare: newSession("free"),
+        parts: [sendOnce("one after the other")],
+        check: endedWell,
+      });
+      const waiting = await matrix.pointsOf({
+        prepare: newSession("asking"),
+        parts: [sendOnce("ask the client"), answer("bash"), answer("lookup")],
+        check: endedWell,
+      });
+      const interrupted = await matrix.pointsOf({
+        prepare: inOrder(newSession("free"), untilModelHolds("one after the other", "answering")),
+        parts: [sendOnce(INTERRUPT, "only talk")],
+      });
+      const created = await matrix.pointsOf({ parts: [sessionWith("only talk")], check: endedWell });
+      expect(inTurn).toHaveLength(2 * 11 + 2 * 3);
+      await matrix.hitAll([...inTurn, ...waiting, ...interrupted, ...created]);
     },
     { blow: "disconnect" },
   );

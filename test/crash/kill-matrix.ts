@@ -1,54 +1,64 @@
-import { armKill, type KillPoint, type Statements } from "./kill-points.ts";
+import { type Hold, type HoldPoint, holdAt, listStatements, type Statements, type Watched } from "./hold-points.ts";
+import { newTag } from "./model.ts";
 import { createPostgresProxy, type PostgresProxy } from "./postgres-proxy.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { describeLog, type SessionRecord } from "./session-record.ts";
 import type { Stage } from "./stage.ts";
 
-/** A server, and a client that uses it. */
-export interface Play {
+/** A client with a session, and the server it uses: another one after a kill. */
+export interface Play extends Watched {
   readonly stage: Stage;
-  /** Another one after the kill. */
-  server: ServerProcess;
-  /** Set by `prepare`, or by the part that creates it. */
-  sessionId: string | null;
+  readonly server: ServerProcess;
 }
 
 type Part = (play: Play) => Promise<void>;
 
 /** What the client does. */
 export interface Scenario {
-  /** Before a kill is armed. */
+  /** Before anything is held. */
   prepare?: Part;
   /**
-   * Calls of the client, each when the session is at rest. One that a kill left without an answer is made again after
-   * the restart, so it must be what a client may repeat.
+   * Calls of the client, each when the session is at rest. One that the blow left without an answer is made again
+   * afterwards, so it must be what a client may repeat.
    */
   parts: readonly Part[];
-  /** What else must hold at the end of every run: one sentence a violation. */
-  check?(record: SessionRecord, killedAt: string | null): string[];
+  /** What else must hold at the end: one sentence a violation. */
+  check?(record: SessionRecord, hitAt: string | null): string[];
+}
+
+/** A scenario that is held at one point when the blow falls. */
+export interface Run {
+  scenario: Scenario;
+  point: HoldPoint;
+  /** It is held in a group commit. */
+  isGrouped?: boolean;
 }
 
 export interface MatrixOptions {
-  /** Default `commits`. */
-  statements?: Statements;
   /** `kill`, the default: SIGKILL and a new server. `disconnect`: every connection to Postgres is lost and the server lives on. */
   blow?: "kill" | "disconnect";
 }
 
 export interface MatrixReport {
-  /** Where the runs were hit, in order. */
+  /** Where the runs were hit. */
   hits: string[];
-  /** From the new server's first sign of life, or the loss of the connections, until the session was at rest again. */
+  blows: number;
+  /** From the new server's first sign of life, or the loss of the connections, until a session was at rest again. */
   recoveriesMs: number[];
 }
 
+/** Sessions that one blow hits; each may hold a connection, and the server's pool has 32. */
+const OTHERS_A_BLOW_MAX = 14;
+/** With one more held in a group commit the server could commit nothing else. */
+const GROUPED_A_BLOW = 2;
+
 /**
- * Plays a scenario again and again, each time in a new session and with a blow at another point: a real SIGKILL of the
- * server, then a new one on the same database and data directory, which has the next run. Invariants are checked after
- * every run.
+ * Plays scenarios, each in a session of its own and held at a point of its own. When all are held the blow falls: a real
+ * SIGKILL of the server, then a new one on the same database and data directory. So each session is cut exactly there,
+ * and all of them must go on. Invariants are checked for every session.
  */
 export class KillMatrix {
-  readonly report: MatrixReport = { hits: [], recoveriesMs: [] };
+  readonly report: MatrixReport = { hits: [], blows: 0, recoveriesMs: [] };
   private readonly stage: Stage;
   private readonly proxy: PostgresProxy;
   private readonly options: Required<MatrixOptions>;
@@ -59,7 +69,7 @@ export class KillMatrix {
     this.stage = stage;
     this.proxy = proxy;
     this.server = server;
-    this.options = { statements: "commits", blow: "kill", ...options };
+    this.options = { blow: "kill", ...options };
   }
 
   static async open(stage: Stage, options: MatrixOptions = {}): Promise<KillMatrix> {
@@ -72,95 +82,139 @@ export class KillMatrix {
     await this.proxy.close();
   }
 
-  /** Before and after each statement, until a run ends without meeting another one. @returns how many there were */
-  async hitEveryStatement(scenario: Scenario): Promise<number> {
-    for (let nth = 1; ; nth += 1) {
-      for (const when of ["before", "after"] as const) {
-        if ((await this.run(scenario, { kind: "statement", nth, when })) === null) return nth - 1;
-      }
-    }
-  }
-
-  /** At each request to the model, before the first byte of its answer and in the middle of it. */
-  async hitEveryModelRequest(scenario: Scenario): Promise<number> {
-    for (let nth = 1; ; nth += 1) {
-      for (const at of ["asked", "answering"] as const) {
-        if ((await this.run(scenario, { kind: "model", nth, at })) === null) return nth - 1;
-      }
-    }
-  }
-
-  /** @returns where it was hit; `null` when the run was over before the point came */
-  async run(scenario: Scenario, point: KillPoint): Promise<string | null> {
-    const play: Play = { stage: this.stage, server: this.server, sessionId: null };
+  /** All points of a scenario, found by playing it undisturbed: before and after each statement, twice in each model request. */
+  async pointsOf(scenario: Scenario, which: Statements = "commits"): Promise<Run[]> {
+    const play = this.newPlay();
     await scenario.prepare?.(play);
-    const kill = armKill(this.stage, this.proxy, point, this.options.statements, () => play.sessionId);
-    let hitAt: string | null = null;
-    try {
-      for (const part of scenario.parts) {
-        // Once is enough: after the blow the rest is played as it comes.
-        if (hitAt === null) hitAt = await this.playUntilHit(part, play, kill.reached);
-        else await this.playToRest(part, play);
-      }
-    } finally {
-      kill.disarm();
-    }
-    await this.check(play, scenario, hitAt);
-    if (hitAt !== null) this.report.hits.push(hitAt);
-    return hitAt;
+    const asked = this.stage.model.received(play.tag);
+    const list = listStatements(this.proxy, play, which);
+    for (const part of scenario.parts) await this.playToRest(part, play);
+    const statements = list();
+    const requests = this.stage.model.received(play.tag) - asked;
+    await this.check(play, scenario, null);
+    return [
+      ...statements.flatMap(({ isGrouped }, index) =>
+        (["before", "after"] as const).map((when) => ({
+          scenario,
+          isGrouped,
+          point: { kind: "statement" as const, nth: index + 1, when, which },
+        })),
+      ),
+      ...Array.from({ length: requests }).flatMap((_, index) =>
+        (["asked", "answering"] as const).map((at) => ({ scenario, point: { kind: "model" as const, nth: index + 1, at } })),
+      ),
+    ];
   }
 
-  private async playToRest(part: Part, play: Play): Promise<null> {
-    await part(play);
-    if (play.sessionId !== null) await this.stage.untilRest(play.sessionId, () => this.server.output());
-    return null;
+  async hitAll(runs: readonly Run[]): Promise<void> {
+    const grouped = runs.filter(({ isGrouped }) => isGrouped);
+    const others = runs.filter(({ isGrouped }) => !isGrouped);
+    const blows = Math.max(Math.ceil(grouped.length / GROUPED_A_BLOW), Math.ceil(others.length / OTHERS_A_BLOW_MAX));
+    const share = Math.ceil(others.length / blows);
+    // The grouped ones last: what the others do on their way to their points needs the groups.
+    while (grouped.length + others.length > 0) await this.hit([...others.splice(0, share), ...grouped.splice(0, GROUPED_A_BLOW)]);
   }
 
-  private async playUntilHit(part: Part, play: Play, reached: Promise<string>): Promise<string | null> {
-    let isAnswered = false;
-    const watched = async (): Promise<void> => {
-      await part(play);
-      isAnswered = true;
-    };
-    const played = this.playToRest(watched, play);
-    // After the blow it counts only whether the client was answered.
-    played.catch(() => undefined);
-    const hitAt = await Promise.race([reached, played]);
-    if (hitAt === null) return null;
-    await this.strike(play, hitAt);
-    await played.catch(() => undefined);
-    if (!isAnswered) await this.playToRest(part, play);
-    return hitAt;
-  }
-
-  private async strike(play: Play, hitAt: string): Promise<void> {
-    if (this.options.blow === "kill") {
-      await this.server.kill();
-      this.proxy.cut();
-      this.stage.model.answerAll();
-      this.server = await this.stage.startServer({ databaseUrl: this.proxy.connectionString });
-      play.server = this.server;
-    } else {
-      this.proxy.cut();
-      this.stage.model.answerAll();
-    }
+  private async hit(runs: readonly Run[]): Promise<void> {
+    const held: Awaited<ReturnType<KillMatrix["playUntilHeld"]>>[] = [];
+    // One after the other, so that each statement is a session's own and not one that several share.
+    for (const run of runs) held.push(await this.playUntilHeld(run));
+    await this.strike();
+    for (const { release } of held) release();
     const startedAt = performance.now();
-    if (play.sessionId === null) return;
-    await this.stage.untilRest(play.sessionId, () => `hit ${hitAt}\n${this.server.output()}`);
-    this.report.recoveriesMs.push(performance.now() - startedAt);
+    await Promise.all(
+      held.map(async ({ play, hitAt, goOn }) => {
+        if (play.sessionId !== null) await this.rest(play.sessionId, hitAt);
+        this.report.recoveriesMs.push(performance.now() - startedAt);
+        await goOn();
+      }),
+    );
+    for (const { play, scenario, hitAt } of held) await this.check(play, scenario, hitAt);
+    this.report.hits.push(...held.map(({ hitAt }) => hitAt));
+    this.report.blows += 1;
   }
 
-  /** Every session that this run has made, also one whose creation nobody was told of. */
+  private async strike(): Promise<void> {
+    if (this.options.blow === "kill") await this.server.kill();
+    this.proxy.cut();
+    if (this.options.blow === "kill") this.server = await this.stage.startServer({ databaseUrl: this.proxy.connectionString });
+  }
+
+  /** @returns when the session does not get on any more; `goOn` does what is left after the blow */
+  private async playUntilHeld({ scenario, point }: Run) {
+    const play = this.newPlay();
+    await scenario.prepare?.(play);
+    const hold = holdAt(this.stage, this.proxy, play, point);
+    for (const [index, part] of scenario.parts.entries()) {
+      const held = await this.playPartUntilHeld(part, play, hold);
+      if (held === null) continue;
+      const goOn = async (): Promise<void> => {
+        if (!(await held.isAnswered())) await this.playToRest(part, play);
+        for (const next of scenario.parts.slice(index + 1)) await this.playToRest(next, play);
+      };
+      return { play, scenario, hitAt: held.hitAt, goOn, release: () => this.release(play, hold) };
+    }
+    throw new Error(
+      `the point never came: ${JSON.stringify(point)}\n${describeLog(await this.stage.record(play.sessionId as string))}`,
+    );
+  }
+
+  private async playPartUntilHeld(part: Part, play: Play, hold: Hold) {
+    let isAnswered = false;
+    const answered = part(play).then(() => {
+      isAnswered = true;
+    });
+    // Cut off by the blow; whether it was answered is what counts.
+    const over = answered.catch(() => undefined);
+    const rested = answered.then(() => (play.sessionId === null ? undefined : this.stage.untilRest(play.sessionId)));
+    const hitAt = await Promise.race([hold.reached, rested.then(() => null)]);
+    rested.catch(() => undefined);
+    if (hitAt === null) return null;
+    return {
+      hitAt,
+      async isAnswered(): Promise<boolean> {
+        await over;
+        return isAnswered;
+      },
+    };
+  }
+
+  private release(play: Play, hold: Hold): void {
+    hold.release();
+    this.stage.model.letGoOn(play.tag);
+  }
+
+  private newPlay(): Play {
+    const server = () => this.server;
+    return {
+      stage: this.stage,
+      tag: newTag(),
+      sessionId: null,
+      get server() {
+        return server();
+      },
+    };
+  }
+
+  private async playToRest(part: Part, play: Play): Promise<void> {
+    await part(play);
+    if (play.sessionId !== null) await this.rest(play.sessionId, "nowhere yet");
+  }
+
+  private rest(sessionId: string, hitAt: string): Promise<SessionRecord> {
+    return this.stage.untilRest(sessionId, () => `hit ${hitAt}\n${this.server.output()}`);
+  }
+
+  /** The session of this play, or all that are new when it does not know its own: their creation was not answered. */
   private async check(play: Play, scenario: Scenario, hitAt: string | null): Promise<void> {
     const { stage, server } = this;
-    const where = hitAt === null ? "without a blow" : `hit ${hitAt}`;
-    if (play.sessionId === null) throw new Error(`${where}: no session came of it`);
-    for (const id of await stage.sessionIds()) {
+    if (play.sessionId === null) throw new Error(`hit ${hitAt}: no session came of it`);
+    for (const id of await stage.sessionIdsOf(play.tag)) {
       if (this.checked.has(id)) continue;
       this.checked.add(id);
-      const record = await stage.untilRest(id, () => `${where}\n${server.output()}`);
+      const record = await this.rest(id, hitAt ?? "nowhere");
       const found = [...(await stage.violations(record)), ...(scenario.check?.(record, hitAt) ?? [])];
-      if (found.length > 0) throw new Error([`${where}:`, ...found, describeLog(record), server.output()].join("\n"));
+      if (found.length > 0) throw new Error([`hit ${hitAt}:`, ...found, describeLog(record), server.output()].join("\n"));
     }
   }
 }

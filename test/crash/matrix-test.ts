@@ -2,10 +2,10 @@ import { test } from "vitest";
 import { KillMatrix, type MatrixOptions } from "./kill-matrix.ts";
 import { createStage } from "./stage.ts";
 
-/** A kill takes a second or two on a busy machine, most of it the start of the next server. */
-const MATRIX_TIMEOUT_MS = 15 * 60_000;
+/** A blow takes seconds on a busy machine, most of it the start of the next server. */
+const MATRIX_TIMEOUT_MS = 10 * 60_000;
 
-/** A test with a kill matrix of its own: database, data directory and server. Concurrent ones do not meet. */
+/** A test with a kill matrix of its own: database, data directory and server. */
 export function matrixTest(name: string, body: (matrix: KillMatrix) => Promise<void>, options: MatrixOptions = {}): void {
   test(name, { timeout: MATRIX_TIMEOUT_MS }, async () => {
     const stage = await createStage();
@@ -23,9 +23,10 @@ export function matrixTest(name: string, body: (matrix: KillMatrix) => Promise<v
   });
 }
 
-function print(name: string, { hits, recoveriesMs }: KillMatrix["report"]): void {
+function print(name: string, { hits, blows, recoveriesMs }: KillMatrix["report"]): void {
   const sorted = recoveriesMs.toSorted((a, b) => a - b).map(Math.round);
   const middle = sorted[Math.floor(sorted.length / 2)];
-  const times = sorted.length === 0 ? "" : `; recovered in ${middle} ms (middle), ${sorted.at(-1)} ms (longest), budget 2000 ms`;
-  console.log(`${name}: ${hits.length} blows${times}`);
+  console.log(
+    `${name}: ${hits.length} points in ${blows} blows; sessions went on in ${middle} ms (middle), ${sorted.at(-1)} ms (longest), budget 2000 ms`,
+  );
 }

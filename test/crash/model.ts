@@ -4,14 +4,19 @@ import { effectToken } from "./invariants.ts";
 /** Where the answer to one request can be stopped: before its first byte, or in the middle. */
 export type ModelPoint = "asked" | "answering";
 
-/** The model of the crash tests: scripts by a marker in the user's message, and a door that can be shut at any request. */
+/**
+ * The model of the crash tests: scripts by a marker in the user's message, and a door that can be shut at any request of a
+ * conversation, which a tag in that message tells apart.
+ */
 export interface Model {
-  /** Requests so far. */
-  readonly received: number;
-  /** Stops the `nth` request from now on at `point`: the gate's `reached` tells, and `answerAll` lets it go on. */
-  stopAt(nth: number, point: ModelPoint): Gate;
-  /** Requests are answered at once again, the one that was stopped too. */
-  answerAll(): void;
+  /** Requests so far, of all conversations or of one. */
+  received(tag?: string): number;
+  /** Requests whose answers were sent to their end, of all conversations. */
+  answered(): number;
+  /** Stops the `nth` request of a conversation from now on: the gate's `reached` tells; `letGoOn` opens it. */
+  stopAt(tag: string, nth: number, point: ModelPoint): Gate;
+  /** Answers what is stopped. */
+  letGoOn(tag: string): void;
 }
 
 /** Where a scripted bash call leaves its trace, in /workspace. */
@@ -28,7 +33,7 @@ const write = () => call("write", { file_path: "/workspace/note.txt", content: "
 const look = () => call("glob", { pattern: "*" });
 
 /** Each step is made anew for each request: a request that is sent again asks for calls with tokens of their own. */
-const SCRIPTS: Readonly<Record<string, readonly (() => Step)[]>> = {
+const SCRIPTS = {
   "one after the other": [() => [say("First the effect."), bash(effect())], write, () => say("Both are done.")],
   "both at once": [() => [bash(effect()), look()], () => say("Both are done.")],
   "wait, then the effect": [() => bash(`${waitForGo}; ${effect()}`), () => say("Done.")],
@@ -36,32 +41,54 @@ const SCRIPTS: Readonly<Record<string, readonly (() => Step)[]>> = {
   "ask the client": [() => [say("I have to ask."), bash(effect()), call("lookup", {})], () => say("Thank you.")],
   "three effects": [() => bash(effect()), () => [bash(effect()), bash(effect())], () => say("Three are done.")],
   "only talk": [() => say("Here I am.")],
-};
+} satisfies Record<string, readonly (() => Step)[]>;
+
+export type ScriptName = keyof typeof SCRIPTS;
+
+interface Stop {
+  left: number;
+  point: ModelPoint;
+  gate: Gate;
+}
 
 export function createModel(provider: ScriptedProvider): Model {
-  let stop: { left: number; point: ModelPoint; gate: Gate } | null = null;
-  let stopped: Gate | null = null;
+  const armed = new Map<string, Stop>();
+  const stopped = new Map<string, Gate[]>();
+  const counts = new Map<string, number>();
   const play = byMarker(SCRIPTS);
+  const stopOf = (tag: string): Stop | undefined => {
+    const stop = armed.get(tag);
+    if (stop === undefined || --stop.left > 0) return undefined;
+    armed.delete(tag);
+    stopped.set(tag, [...(stopped.get(tag) ?? []), stop.gate]);
+    return stop;
+  };
   provider.onRequest(async (request) => {
     const step = await play(request);
-    if (stop === null || step === undefined || --stop.left > 0) return step;
-    const { gate, point } = stop;
-    stop = null;
-    stopped = gate;
+    const tag = TAG.exec(JSON.stringify(request.messages.filter(({ role }) => role === "user")))?.[0] ?? "";
+    counts.set(tag, (counts.get(tag) ?? 0) + 1);
+    const stop = stopOf(tag);
+    if (stop === undefined || step === undefined) return step;
     const parts = [step].flat();
-    return point === "asked" ? [hold(gate), ...parts] : [say("Let me see."), hold(gate), ...parts];
+    return stop.point === "asked" ? [hold(stop.gate), ...parts] : [say("Let me see."), hold(stop.gate), ...parts];
   });
   return {
-    get received() {
-      return provider.received;
+    received: (tag) => (tag === undefined ? provider.received : (counts.get(tag) ?? 0)),
+    answered: () => provider.requests.filter(({ state }) => state === "answered").length,
+    stopAt(tag, nth, point) {
+      const gate = createGate();
+      armed.set(tag, { left: nth, point, gate });
+      return gate;
     },
-    stopAt(nth, point) {
-      stop = { left: nth, point, gate: createGate() };
-      return stop.gate;
-    },
-    answerAll() {
-      stop = null;
-      stopped?.open();
+    letGoOn(tag) {
+      for (const gate of stopped.get(tag) ?? []) gate.open();
     },
   };
+}
+
+const TAG = /tag-[0-9a-f-]{36}/;
+
+/** Names a conversation in its messages. */
+export function newTag(): string {
+  return `tag-${crypto.randomUUID()}`;
 }

@@ -13,13 +13,20 @@ export interface Passage extends Statement {
   /** `before` it is handed to Postgres; `after` Postgres has answered it and before the client hears of it. */
   when: "before" | "after";
   /** Between `begin` and `commit`, those included. */
-  inTransaction: boolean;
-  /** The session that one of its values names; of a `commit`, the one that its transaction touched. */
+  transaction: TransactionSoFar | null;
+  /** The session that one of its values names; of a `commit`, the first that its transaction touched. */
   sessionId: string | null;
 }
 
-/** Sees every statement twice. `freeze`: neither this nor anything else passes any more, in either direction. */
-export type Watcher = (passage: Passage) => "pass" | "freeze";
+interface TransactionSoFar {
+  /** Those that its statements have named, in order: a group commit has several. */
+  sessionIds: Set<string>;
+  /** It has changed more than a lease. */
+  wrote: boolean;
+}
+
+/** Sees every statement twice. `hold`: on this connection nothing passes any more, in either direction, until `resume`. */
+export type Watcher = (passage: Passage) => "pass" | "hold";
 
 /**
  * Stands between one server and Postgres. What a crash looks like from the database's side happens here, at the
@@ -28,17 +35,18 @@ export type Watcher = (passage: Passage) => "pass" | "freeze";
 export interface PostgresProxy {
   /** For the server under test. */
   readonly connectionString: string;
-  watcher: Watcher | null;
+  readonly watchers: Set<Watcher>;
   /** Notifications are swallowed on their way to the client. */
   losesNotifications: boolean;
-  /** Refused while false, like a Postgres that is down. */
-  accepting: boolean;
-  /** Ends every connection on both sides, as when the client or the machine between them dies, and thaws. */
+  /** Lets what is held go on. */
+  resume(): void;
+  /** Ends every connection on both sides, as when the client or the machine between them dies. */
   cut(): void;
   close(): Promise<void>;
 }
 
 const SESSION_ID = /^sesn_/;
+const WRITES = /^\s*(with|insert|update|delete)\b/i;
 
 export async function createPostgresProxy(connectionString: string): Promise<PostgresProxy> {
   const target = new pg.Client({ connectionString });
@@ -47,16 +55,16 @@ export async function createPostgresProxy(connectionString: string): Promise<Pos
     : { host: target.host, port: target.port };
   const directory = await mkdtemp(join(tmpdir(), "sandbox0-proxy-"));
   const relays = new Set<Relay>();
-  const proxy: PostgresProxy & { frozen: boolean } = {
+  const proxy: PostgresProxy = {
     connectionString: proxied(target, directory),
-    watcher: null,
+    watchers: new Set(),
     losesNotifications: false,
-    accepting: true,
-    frozen: false,
+    resume() {
+      for (const relay of relays) relay.resume();
+    },
     cut() {
       for (const relay of relays) relay.destroy();
       relays.clear();
-      proxy.frozen = false;
     },
     async close() {
       const closed = once(server, "close");
@@ -67,7 +75,6 @@ export async function createPostgresProxy(connectionString: string): Promise<Pos
     },
   };
   const server: Server = createServer((client) => {
-    if (!proxy.accepting || proxy.frozen) return void client.destroy();
     const relay = new Relay(proxy, client, createConnection(upstream), () => relays.delete(relay));
     relays.add(relay);
   });
@@ -90,7 +97,7 @@ function proxied(target: pg.Client, directory: string): string {
 
 /** One connection: whole statements go up, whole answers come down. */
 class Relay {
-  private readonly proxy: PostgresProxy & { frozen: boolean };
+  private readonly proxy: PostgresProxy;
   private readonly client: Socket;
   private readonly upstream: Socket;
   private readonly reader = new StatementReader();
@@ -101,15 +108,17 @@ class Relay {
   /** Statements without an answer yet, oldest first; `null` stands for the start of the connection. */
   private readonly unanswered: (Passage | null)[] = [null];
   private answer: Buffer[] = [];
-  private transaction: { sessionId: string | null } | null = null;
-  private started = false;
+  private transaction: TransactionSoFar | null = null;
+  private isStarted = false;
+  /** What waits while the connection is held, in order. */
+  private held: (() => void)[] | null = null;
 
-  constructor(proxy: PostgresProxy & { frozen: boolean }, client: Socket, upstream: Socket, onClose: () => void) {
+  constructor(proxy: PostgresProxy, client: Socket, upstream: Socket, onClose: () => void) {
     this.proxy = proxy;
     this.client = client;
     this.upstream = upstream;
     const end = (): void => {
-      if (proxy.frozen) return;
+      if (this.held !== null) return;
       if (this.answer.length > 0) client.write(Buffer.concat(this.answer.splice(0)));
       client.end();
       upstream.end();
@@ -117,10 +126,10 @@ class Relay {
     };
     for (const socket of [client, upstream]) socket.on("error", () => undefined).on("close", end);
     client.on("data", (chunk: Buffer) => {
-      for (const message of this.fromClient(chunk)) this.takeFromClient(message);
+      for (const message of this.fromClient(chunk)) this.inTurn(() => this.takeFromClient(message));
     });
     upstream.on("data", (chunk: Buffer) => {
-      for (const message of this.fromServer(chunk)) this.takeFromServer(message);
+      for (const message of this.fromServer(chunk)) this.inTurn(() => this.takeFromServer(message));
     });
   }
 
@@ -129,51 +138,69 @@ class Relay {
     this.upstream.destroy();
   }
 
+  resume(): void {
+    const waiting = this.held ?? [];
+    this.held = null;
+    for (const go of waiting) this.inTurn(go);
+  }
+
+  private inTurn(go: () => void): void {
+    if (this.held === null) go();
+    else this.held.push(go);
+  }
+
   private takeFromClient(message: Buffer): void {
-    if (this.proxy.frozen) return;
     // The start and the password are no statements.
-    if (!this.started) return void this.upstream.write(message);
+    if (!this.isStarted) {
+      this.upstream.write(message);
+      return;
+    }
     this.sending.push(message);
     const statement = this.reader.read(message);
     if (statement === undefined && messageType(message) !== "X") return;
     const bytes = Buffer.concat(this.sending.splice(0));
-    if (statement !== undefined) {
-      const passage = this.place(statement);
-      if (!this.passes(passage)) return;
-      this.unanswered.push(passage);
-    }
-    this.upstream.write(bytes);
+    const passage = statement === undefined ? null : this.place(statement);
+    this.pass(passage, () => {
+      if (passage !== null) this.unanswered.push(passage);
+      this.upstream.write(bytes);
+    });
   }
 
   private takeFromServer(message: Buffer): void {
-    if (this.proxy.frozen) return;
     const type = messageType(message);
-    if (type === "A") {
-      if (!this.proxy.losesNotifications) this.client.write(message);
+    if (type === "A" && this.proxy.losesNotifications) return;
+    if (type === "A" || (!this.isStarted && type !== "Z")) {
+      this.client.write(message);
       return;
     }
-    if (!this.started && type !== "Z") return void this.client.write(message);
     this.answer.push(message);
     if (type !== "Z") return;
-    this.started = true;
-    const passage = this.unanswered.shift();
-    if (passage && !this.passes({ ...passage, when: "after" })) return;
-    this.client.write(Buffer.concat(this.answer.splice(0)));
+    this.isStarted = true;
+    const passage = this.unanswered.shift() ?? null;
+    const bytes = Buffer.concat(this.answer.splice(0));
+    this.pass(passage && { ...passage, when: "after" }, () => void this.client.write(bytes));
   }
 
-  private passes(passage: Passage): boolean {
-    if (this.proxy.watcher?.(passage) === "freeze") this.proxy.frozen = true;
-    return !this.proxy.frozen;
+  /** Does what lets it pass, now or when it is resumed. */
+  private pass(passage: Passage | null, go: () => void): void {
+    for (const watcher of passage === null ? [] : this.proxy.watchers) {
+      if (passage !== null && watcher(passage) === "hold") this.held ??= [];
+    }
+    this.inTurn(go);
   }
 
   private place(statement: Statement): Passage {
     const verb = /^\s*(\w+)/.exec(statement.sql)?.[1]?.toLowerCase();
-    if (verb === "begin") this.transaction = { sessionId: null };
+    if (verb === "begin") this.transaction = { sessionIds: new Set(), wrote: false };
     const { transaction } = this;
     let sessionId = statement.params.find((param) => param !== null && SESSION_ID.test(param)) ?? null;
-    if (transaction) sessionId = transaction.sessionId ??= sessionId;
+    if (transaction) {
+      if (sessionId !== null) transaction.sessionIds.add(sessionId);
+      sessionId ??= [...transaction.sessionIds][0] ?? null;
+      transaction.wrote ||= WRITES.test(statement.sql) && statement.name !== "claim_lease";
+    }
     if (verb === "commit" || verb === "rollback") this.transaction = null;
     const id = crypto.randomUUID();
-    return { ...statement, id, when: "before", inTransaction: transaction !== null, sessionId };
+    return { ...statement, id, when: "before", transaction, sessionId };
   }
 }

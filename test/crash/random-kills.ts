@@ -9,8 +9,6 @@ export interface RandomKillsOptions {
   servers: number;
   sessions: number;
   kills: number;
-  /** A server is killed at a random time up to this long after it began to listen. */
-  lifeMaxMs: number;
 }
 
 export interface RandomKillsReport {
@@ -23,7 +21,13 @@ export interface RandomKillsReport {
 }
 
 /** How often idle sessions get their next message. */
-const FEED_MS = 20;
+const FEED_MS = 50;
+/** Kills that come while a server starts and takes over what it finds; the others come when it has served a while. */
+const EARLY_KILLS_SHARE = 1 / 3;
+/** After a server was told to start; it listens after some 300 ms. */
+const EARLY_KILL_MS_MAX = 600;
+/** After a server listens and another one has its code loaded, to take its place. */
+const LATE_KILL_MS_MAX = 300;
 
 /**
  * Keeps sessions busy with tool calls while servers are killed at random and started again, and leaves all of them up
@@ -39,47 +43,66 @@ export async function killAtRandom(stage: Stage, options: RandomKillsOptions): P
   const report = { sessionIds, kills: 0, sent: 0, unanswered: 0, seconds: 0 };
   const feeder = new Feeder(stage, slots, sessionIds, seededRandom(options.seed + 1));
   const feeding = feeder.run();
-  await Promise.all(
-    slots.map((slot) =>
-      slot.killUntil(
-        () => report.kills++ < options.kills,
-        () => random() * options.lifeMaxMs,
-      ),
-    ),
-  );
+  try {
+    await Promise.all(slots.map((slot) => slot.killWhile(() => report.kills++ < options.kills, random)));
+  } finally {
+    feeder.stop();
+    await feeding;
+  }
   report.kills = options.kills;
-  feeder.stop();
-  await feeding;
   for (const id of sessionIds) await stage.untilRest(id);
   return { ...report, sent: feeder.sent, unanswered: feeder.unanswered, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** A server that is always started again, by a process that has loaded its code meanwhile. */
 class Slot {
+  /** While it listens. */
   server: ServerProcess | null = null;
   private readonly stage: Stage;
+  private current: PreloadedServer;
   private next: PreloadedServer;
+  private isUp: Promise<void> = Promise.resolve();
 
   constructor(stage: Stage) {
     this.stage = stage;
-    this.next = stage.preloadServer();
+    this.current = this.next = stage.preloadServer();
   }
 
+  /** @throws when the server ends by itself before it listens */
   async start(): Promise<void> {
-    const { next } = this;
-    this.next = this.stage.preloadServer();
-    this.server = await next.start();
+    this.begin();
+    await this.isUp;
   }
 
-  async killUntil(mayKill: () => boolean, lifeMs: () => number): Promise<void> {
+  async killWhile(mayKill: () => boolean, random: () => number): Promise<void> {
     while (mayKill()) {
-      await delay(lifeMs());
-      const { server } = this;
+      const isEarly = random() < EARLY_KILLS_SHARE;
+      const waitMs = random() * (isEarly ? EARLY_KILL_MS_MAX : LATE_KILL_MS_MAX);
+      if (!isEarly) await Promise.all([this.isUp, this.next.loaded]);
+      await delay(waitMs);
       this.server = null;
-      await server?.kill();
-      await this.start();
+      await this.current.kill();
+      await this.next.loaded;
+      this.begin();
     }
+    await this.isUp;
     await this.next.kill();
+  }
+
+  private begin(): void {
+    const started = this.next;
+    this.current = started;
+    this.next = this.stage.preloadServer();
+    this.isUp = started.start().then(
+      (server) => {
+        if (this.current === started && !started.isKilled) this.server = server;
+      },
+      (error: unknown) => {
+        if (!started.isKilled) throw error;
+      },
+    );
+    // Whoever waits for it hears of it.
+    this.isUp.catch(() => undefined);
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const BIN = fileURLToPath(new URL("../../apps/cli/bin/sandbox0.js", import.meta.url));
@@ -33,20 +34,30 @@ export function startServerProcess(environment: Environment): Promise<ServerProc
 
 /** A process that has loaded the server's code and waits. */
 export interface PreloadedServer {
+  /** Resolves when it waits. */
+  readonly loaded: Promise<void>;
   /** Becomes a server. @throws as `startServerProcess` does */
   start(): Promise<ServerProcess>;
-  /** If it is not needed after all. */
+  /** SIGKILL, before or after `start`. */
   kill(): Promise<void>;
+  readonly isKilled: boolean;
 }
 
 export function preloadServerProcess(environment: Environment): PreloadedServer {
   const started = new Started([PRELOADED], environment);
+  const loaded = once(started.child, "message").then(() => undefined);
+  // Whoever starts it finds out if it is gone.
+  loaded.catch(() => undefined);
   return {
+    loaded,
     start() {
       started.child.send("start");
       return listening(started);
     },
     kill: () => started.kill(),
+    get isKilled() {
+      return started.isKilled;
+    },
   };
 }
 
@@ -55,6 +66,7 @@ class Started {
   readonly exited: Promise<number | null>;
   readonly url = Promise.withResolvers<string>();
   output = "";
+  isKilled = false;
 
   constructor(argv: readonly string[], environment: Environment) {
     const { PATH = "", HOME = "" } = process.env;
@@ -84,6 +96,7 @@ class Started {
   }
 
   async kill(): Promise<void> {
+    this.isKilled = true;
     this.child.kill("SIGKILL");
     await this.exited;
   }

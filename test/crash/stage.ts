@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, createTestDatabase, type ScriptedProvider, type TestDatabase, until } from "@sandbox0/testkit";
 import pg from "pg";
@@ -10,6 +11,8 @@ import { type Acknowledged, tokensIn, violations } from "./invariants.ts";
 import { type PreloadedServer, preloadServerProcess, startServerProcess, type ServerProcess } from "./server-process.ts";
 import { describeLog, isAtRest, readSessionRecord, type SessionRecord } from "./session-record.ts";
 
+/** Kept between runs: hundreds of starts must fit into minutes. */
+const COMPILED = fileURLToPath(new URL("../../node_modules/.cache/crash-tests", import.meta.url));
 const API_KEY = "key-of-the-crash-tests";
 
 type Client = Anthropic;
@@ -37,11 +40,11 @@ export interface Stage {
   preloadServer(options?: ServerOptions): PreloadedServer;
   /** The official SDK without its retries: what is not acknowledged is not sent again. */
   client(server: ServerProcess): Client;
-  createSession(server: ServerProcess, options?: { agent?: AgentName; initialText?: string }): Promise<string>;
+  createSession(server: ServerProcess, options?: SessionOptions): Promise<string>;
   /** Sends and keeps what was acknowledged. */
   send(server: ServerProcess, sessionId: string, events: EventParams[]): Promise<void>;
-  /** Sessions in the database, also those whose creation nobody acknowledged. */
-  sessionIds(): Promise<string[]>;
+  /** Sessions in the database with this title, also those whose creation nobody acknowledged. */
+  sessionIdsOf(title: string): Promise<string[]>;
   /** @param context for the message of a failure */
   untilRest(sessionId: string, context?: () => string): Promise<SessionRecord>;
   record(sessionId: string): Promise<SessionRecord>;
@@ -53,18 +56,28 @@ export interface Stage {
   close(): Promise<void>;
 }
 
+export interface SessionOptions {
+  /** Default `free`. */
+  agent?: AgentName;
+  title?: string;
+  initialText?: string;
+}
+
 /** `free` runs its tools at once; `asking` has the client confirm bash. Both have the client's tool `lookup`. */
 export type AgentName = "free" | "asking";
 
-export async function createStage(): Promise<Stage> {
-  const database = await createTestDatabase();
-  const stage = new TestStage(database, await createScriptedProvider(), await mkdtemp(join(tmpdir(), "sandbox0-crash-")));
-  // The first server leaves the agents behind, and when it ends in peace the compiled code that makes the others start fast.
-  const first = await stage.startServer();
-  await stage.furnish(first);
-  first.signal("SIGTERM");
-  await first.exited;
-  return stage;
+/** Leaves compiled code behind, once a file: servers that are killed would each compile it again. */
+const compiled = (async () => {
+  const preloaded = preloadServerProcess({ NODE_COMPILE_CACHE: COMPILED });
+  await preloaded.loaded;
+  await preloaded.kill();
+})();
+
+/** @param options.embedded the servers run their own Postgres in the data directory */
+export async function createStage(options: { embedded?: boolean } = {}): Promise<Stage> {
+  await compiled;
+  const root = await mkdtemp(join(tmpdir(), "sandbox0-crash-"));
+  return new TestStage(root, await createScriptedProvider(), options.embedded ? null : await createTestDatabase());
 }
 
 class TestStage implements Stage {
@@ -72,20 +85,28 @@ class TestStage implements Stage {
   readonly database: TestDatabase;
   readonly model: Model;
   readonly dataDir: string;
+  private readonly isEmbedded: boolean;
   private readonly root: string;
   private readonly provider: ScriptedProvider;
   private readonly servers = new Set<ServerProcess>();
+  private readonly preloaded = new Set<PreloadedServer>();
   private readonly acknowledged = new Map<string, Acknowledged[]>();
   private readonly agentIds = new Map<AgentName, string>();
   private environmentId = "";
+  private furnished: Promise<void> | null = null;
 
-  constructor(database: TestDatabase, provider: ScriptedProvider, root: string) {
-    this.database = database;
-    this.provider = provider;
-    this.model = createModel(provider);
+  constructor(root: string, provider: ScriptedProvider, database: TestDatabase | null) {
     this.root = root;
     this.dataDir = join(root, "data");
-    this.db = new pg.Pool({ connectionString: database.connectionString, max: 4 });
+    this.provider = provider;
+    this.model = createModel(provider);
+    this.isEmbedded = database === null;
+    const socketDirectory = join(this.dataDir, "postgres/data");
+    const connectionString = `postgresql:///postgres?host=${encodeURIComponent(socketDirectory)}&user=postgres`;
+    this.database = database ?? { connectionString, drop: async () => undefined };
+    this.db = new pg.Pool({ connectionString: this.database.connectionString, max: 4 });
+    // A free connection that is lost is replaced.
+    this.db.on("error", () => undefined);
   }
 
   async startServer(options: ServerOptions = {}): Promise<ServerProcess> {
@@ -94,7 +115,8 @@ class TestStage implements Stage {
 
   preloadServer(options: ServerOptions = {}): PreloadedServer {
     const preloaded = preloadServerProcess(this.environment(options));
-    return { ...preloaded, start: async () => this.keep(await preloaded.start()) };
+    this.preloaded.add(preloaded);
+    return preloaded;
   }
 
   private keep(server: ServerProcess): ServerProcess {
@@ -107,10 +129,10 @@ class TestStage implements Stage {
     return {
       SANDBOX0_DATA_DIR: this.dataDir,
       SANDBOX0_API_KEY: API_KEY,
-      DATABASE_URL: options.databaseUrl ?? this.database.connectionString,
+      ...(this.isEmbedded ? {} : { DATABASE_URL: options.databaseUrl ?? this.database.connectionString }),
       ANTHROPIC_BASE_URL: this.provider.url,
       ANTHROPIC_API_KEY: "scripted",
-      NODE_COMPILE_CACHE: join(this.root, "compiled"),
+      NODE_COMPILE_CACHE: COMPILED,
       ...options.environment,
     };
   }
@@ -120,7 +142,7 @@ class TestStage implements Stage {
   }
 
   /** Makes the environment and the agents of `createSession`. */
-  async furnish(server: ServerProcess): Promise<void> {
+  private async furnish(server: ServerProcess): Promise<void> {
     const client = this.client(server);
     this.environmentId = (await client.beta.environments.create({ name: "crash" })).id;
     for (const name of ["free", "asking"] as const) {
@@ -139,11 +161,14 @@ class TestStage implements Stage {
     }
   }
 
-  async createSession(server: ServerProcess, options: { agent?: AgentName; initialText?: string } = {}): Promise<string> {
-    const { agent = "free", initialText } = options;
+  async createSession(server: ServerProcess, options: SessionOptions = {}): Promise<string> {
+    const { agent = "free", title, initialText } = options;
+    this.furnished ??= this.furnish(server);
+    await this.furnished;
     const session = await this.client(server).beta.sessions.create({
       agent: this.agentIds.get(agent) as string,
       environment_id: this.environmentId,
+      ...(title === undefined ? {} : { title }),
       ...(initialText === undefined ? {} : { initial_events: [message(initialText)] }),
     });
     return session.id;
@@ -156,8 +181,8 @@ class TestStage implements Stage {
     for (const { id, type } of data) if (!told.some((known) => known.id === id)) told.push({ id, type });
   }
 
-  async sessionIds(): Promise<string[]> {
-    const { rows } = await this.db.query<{ id: string }>("select id from sessions order by created_at");
+  async sessionIdsOf(title: string): Promise<string[]> {
+    const { rows } = await this.db.query<{ id: string }>("select id from sessions where title = $1 order by created_at", [title]);
     return rows.map((row) => row.id);
   }
 
@@ -197,14 +222,21 @@ class TestStage implements Stage {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.servers].map((server) => server.kill()));
+    await this.db.end();
+    // The last server to leave takes its Postgres with it, if nobody else is connected.
+    if (this.isEmbedded) await Promise.all([...this.servers].map(stopInPeace));
+    await Promise.all([...this.servers, ...this.preloaded].map((server) => server.kill()));
     await this.provider.close();
     const left = await processesLeft(this.dataDir);
-    await this.db.end();
     await this.database.drop();
     await rm(this.root, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`processes were left behind:\n${left.join("\n")}`);
   }
+}
+
+async function stopInPeace(server: ServerProcess): Promise<void> {
+  server.signal("SIGTERM");
+  await server.exited;
 }
 
 export function message(text: string): { type: "user.message"; content: { type: "text"; text: string }[] } {

@@ -1,27 +1,29 @@
 import { describe, expect } from "vitest";
 import { endedWell, newSession, sendOnce } from "./client-parts.ts";
+import type { Run, Scenario } from "./kill-matrix.ts";
 import { matrixTest } from "./matrix-test.ts";
-import { message } from "./stage.ts";
+import type { ScriptName } from "./model.ts";
 
-/** The turn of the issue: bash with an effect, then write. */
-const inTurn = { prepare: newSession("free"), parts: [sendOnce(message("one after the other"))], check: endedWell };
-const atOnce = { prepare: newSession("free"), parts: [sendOnce(message("both at once"))], check: endedWell };
+const turnWith = (script: ScriptName): Scenario => ({ prepare: newSession("free"), parts: [sendOnce(script)], check: endedWell });
+const inTool = (script: ScriptName): Run => ({ scenario: turnWith(script), point: { kind: "tool" } });
 
-describe.concurrent("a turn with two tool calls goes on after a SIGKILL", () => {
-  matrixTest("before and after every commit, one call after the other", async (matrix) => {
-    // Admission, claim, response, volume, result, request, response, result, request, response, settlement.
-    expect(await matrix.hitEveryStatement(inTurn)).toBe(11);
-  });
+describe("a turn with two tool calls goes on after a SIGKILL", () => {
+  matrixTest(
+    "before and after every statement, in every model request, in a tool before and after its effect",
+    async (matrix) => {
+      const commits = await matrix.pointsOf(turnWith("one after the other"));
+      // Admission, claim, response, volume, result, request, response, result, request, response, settlement: before and after
+      // each. Three requests to the model: before the first byte and in the middle of each.
+      expect(commits).toHaveLength(2 * 11 + 2 * 3);
+      const all = await matrix.pointsOf(turnWith("one after the other"), "all");
+      expect(all.length).toBeGreaterThan(commits.length);
+      await matrix.hitAll([...all, inTool("wait, then the effect"), inTool("the effect, then wait")]);
+    },
+  );
 
-  matrixTest("before and after every commit, both calls at once; at every model request", async (matrix) => {
-    expect(await matrix.hitEveryStatement(atOnce)).toBeGreaterThanOrEqual(9);
-    expect(await matrix.hitEveryModelRequest(inTurn)).toBe(3);
-  });
-
-  matrixTest("while a tool runs, before its effect and after it", async (matrix) => {
-    for (const script of ["wait, then the effect", "the effect, then wait"]) {
-      const scenario = { prepare: newSession("free"), parts: [sendOnce(message(script))], check: endedWell };
-      expect(await matrix.run(scenario, { kind: "tool" })).toBe("while the tool runs");
-    }
+  matrixTest("before and after every commit when both calls run at once", async (matrix) => {
+    const runs = await matrix.pointsOf(turnWith("both at once"));
+    expect(runs.length).toBeGreaterThan(2 * 8);
+    await matrix.hitAll(runs);
   });
 });

@@ -1,0 +1,137 @@
+import { existsSync } from "node:fs";
+import { until } from "@sandbox0/testkit";
+import { type ModelPoint, STARTED_FILE } from "./model.ts";
+import type { Passage, PostgresProxy } from "./postgres-proxy.ts";
+import type { Stage } from "./stage.ts";
+
+/** Where a session is held until the blow falls. What is counted is counted from the arming on. */
+export type HoldPoint =
+  | { kind: "statement"; nth: number; when: Passage["when"]; which: Statements }
+  | { kind: "model"; nth: number; at: ModelPoint }
+  /** In a bash call that waits: it has been started, and has had its effect or not. */
+  | { kind: "tool" };
+
+/** `commits`: statements that end in a commit. `all`: every statement about a session, reads included. */
+export type Statements = "commits" | "all";
+
+/** The session that is watched, as far as it is known. */
+export interface Watched {
+  readonly tag: string;
+  sessionId: string | null;
+}
+
+export interface Hold {
+  /** Resolves with what was reached; from then on the session does not get on. */
+  readonly reached: Promise<string>;
+  release(): void;
+}
+
+export function holdAt(stage: Stage, proxy: PostgresProxy, watched: Watched, point: HoldPoint): Hold {
+  switch (point.kind) {
+    case "statement":
+      return holdStatement(proxy, watched, point);
+    case "model": {
+      const gate = stage.model.stopAt(watched.tag, point.nth, point.at);
+      const reached = gate.reached.then(() => `model request ${point.nth}, ${point.at}`);
+      return { reached, release: () => stage.model.letGoOn(watched.tag) };
+    }
+    case "tool":
+      return holdTool(stage, watched);
+  }
+}
+
+function holdStatement(proxy: PostgresProxy, watched: Watched, point: HoldPoint & { kind: "statement" }): Hold {
+  const reached = Promise.withResolvers<string>();
+  let target: string | null = null;
+  const { watch, stop } = watchStatements(proxy, watched, point.which);
+  watch((passage, nth) => {
+    if (passage.when === "before" && nth === point.nth) target = passage.id;
+    if (passage.id !== target || passage.when !== point.when) return "pass";
+    reached.resolve(`${point.when} statement ${point.nth}, ${labelOf(passage)}`);
+    return "hold";
+  });
+  return { reached: reached.promise, release: stop };
+}
+
+/** A statement of a run that was not disturbed. */
+export interface Seen {
+  label: string;
+  isCommit: boolean;
+  /** Only two of this kind can be under way in a server at a time (store/group-commit). */
+  isGrouped: boolean;
+}
+
+/** Lists the statements about a session. @returns what there was, when asked to stop */
+export function listStatements(proxy: PostgresProxy, watched: Watched, statements: Statements): () => Seen[] {
+  const seen: Seen[] = [];
+  const { watch, stop } = watchStatements(proxy, watched, statements);
+  watch((passage) => {
+    const isGrouped = passage.transaction === null && passage.sql.startsWith("with head as");
+    if (passage.when === "before") seen.push({ label: labelOf(passage), isGrouped, isCommit: isCommit(passage) });
+    return "pass";
+  });
+  return () => {
+    stop();
+    // What follows the last commit is a bell that rang for nothing; it may ring or not.
+    return seen.slice(0, seen.findLastIndex((statement) => statement.isCommit) + 1);
+  };
+}
+
+function watchStatements(proxy: PostgresProxy, watched: Watched, statements: Statements) {
+  let created: string | null = null;
+  let count = 0;
+  const isMine = (passage: Passage): boolean => {
+    if (passage.sessionId === null) return false;
+    // A session that is being created is known by its title.
+    if (watched.sessionId === null && passage.params.includes(watched.tag)) created = passage.sessionId;
+    return passage.sessionId === (watched.sessionId ?? created);
+  };
+  let watcher = (_: Passage): "pass" | "hold" => "pass";
+  return {
+    watch(look: (passage: Passage, nth: number) => "pass" | "hold") {
+      watcher = (passage) => {
+        if (!isMine(passage) || !isBoundary(passage, statements)) return "pass";
+        if (passage.when === "before") count += 1;
+        return look(passage, count);
+      };
+      proxy.watchers.add(watcher);
+    },
+    stop: () => void proxy.watchers.delete(watcher),
+  };
+}
+
+function isBoundary(passage: Passage, statements: Statements): boolean {
+  return statements === "all" || isCommit(passage);
+}
+
+/** By itself or at the end of a transaction that has written something: an attempt to claim may find nothing to do. */
+function isCommit(passage: Passage): boolean {
+  if (passage.transaction === null) return !passage.sql.startsWith("select");
+  return passage.sql === "commit" && passage.transaction.wrote;
+}
+
+/** What the statement does, as far as its text tells. */
+function labelOf({ name, sql }: Passage): string {
+  const parts = [...sql.matchAll(/\b(log|calls|started|finished|answered|admitted|taken|span|span_end) as \(/g)];
+  return parts.length > 0 ? `write of ${parts.map(([, part]) => part).join(", ")}` : name || sql.slice(0, 40);
+}
+
+function holdTool(stage: Stage, watched: Watched): Hold {
+  let isReleased = false;
+  const started = until(
+    async () => {
+      if (isReleased) return true;
+      const path = watched.sessionId === null ? null : await stage.workspacePath(watched.sessionId, STARTED_FILE);
+      return path !== null && existsSync(path);
+    },
+    { describe: "a tool to run" },
+  );
+  // Whoever waits for it hears of it.
+  started.catch(() => undefined);
+  return {
+    reached: started.then(() => "while the tool runs"),
+    release() {
+      isReleased = true;
+    },
+  };
+}

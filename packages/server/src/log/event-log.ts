@@ -1,5 +1,7 @@
 import type { Head } from "../domain/head.ts";
 import { type SessionWrite, type Written, writeSession } from "../store/append.ts";
+import { readTranscript, type TranscriptRow, transcriptOf } from "../store/events.ts";
+import { readHarnessState } from "../store/harness-states.ts";
 import { claimLease } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
@@ -18,6 +20,12 @@ export interface LockedSession extends Pending {
   write(write: LockedWrite): Promise<Written>;
 }
 
+/** What the harness goes on from, read with the claim: the log as far as it is written, what `decide` writes included. */
+export interface TurnMemory {
+  transcript: TranscriptRow[];
+  state: unknown;
+}
+
 export interface EventLog {
   /** One statement, one commit. @throws LeaseLost */
   append(write: SessionWrite): Promise<Written>;
@@ -30,7 +38,7 @@ export interface EventLog {
   claimed<T>(
     sessionId: string,
     lease: { nodeId: number; ttlMs: number },
-    decide: (session: LockedSession & { row: TurnSession }) => Promise<T>,
+    decide: (session: LockedSession & { row: TurnSession; memory: TurnMemory }) => Promise<T>,
   ): Promise<T | null>;
   /** For a transaction of one's own, such as the one that creates the session: ring after the commit. */
   ring(write: SessionWrite, written: Written): void;
@@ -81,10 +89,22 @@ export function createEventLog(db: Database, bells: Bells): EventLog {
     },
     claimed(sessionId, { nodeId, ttlMs }, decide) {
       const lock = async (tx: Queryable) => {
-        const [head, row] = await Promise.all([claimLease(tx, sessionId, nodeId, ttlMs), readTurnSession(tx, sessionId)]);
-        return head && row && { head, row };
+        const [head, row, transcript, state] = await Promise.all([
+          claimLease(tx, sessionId, nodeId, ttlMs),
+          readTurnSession(tx, sessionId),
+          readTranscript(tx, sessionId, nodeId),
+          readHarnessState(tx, sessionId),
+        ]);
+        return head && row && { head, row, memory: { transcript, state } };
       };
-      return underLock(sessionId, [], lock, decide);
+      return underLock(sessionId, [], lock, ({ write, ...session }) => {
+        const remember = async (part: LockedWrite): Promise<Written> => {
+          const written = await write(part);
+          session.memory.transcript.push(...transcriptOf(part.events ?? [], written.at));
+          return written;
+        };
+        return decide({ ...session, write: remember });
+      });
     },
   };
 }

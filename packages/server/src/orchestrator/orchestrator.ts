@@ -218,7 +218,7 @@ class Runner implements Orchestrator {
   private claim(sessionId: string): Promise<{ turn: HeldTurn; next: TurnPlan["next"] } | null> {
     const { log, node, retry } = this.deps;
     return log.claimed(sessionId, { nodeId: node.id(), ttlMs: this.times.leaseTtlMs }, async (session) => {
-      const turn = createHeldTurn(session.row, session.head);
+      const turn = createHeldTurn(session.row, session.memory, session.head);
       const plan = begin(turnState(turn, session), retry);
       await writePlan(turn, session, plan);
       return { turn, next: plan.next };

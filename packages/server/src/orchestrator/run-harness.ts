@@ -3,7 +3,8 @@ import type { SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import type { TurnEnd } from "../domain/turn.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
-import { readTranscript } from "../store/events.ts";
+import type { TurnMemory } from "../log/event-log.ts";
+import { readTranscript, type TranscriptRow } from "../store/events.ts";
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
 import { createEffects, type EffectsDeps } from "./effects.ts";
@@ -31,8 +32,9 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
     const provider = deps.resolveModel(modelOf(turn));
     if ("unavailable" in provider) return failed(provider.unavailable, "model_request_failed_error");
-    const [history, state] = await Promise.all([readHistory(deps.db, turn.sessionId), readHarnessState(deps.db, turn.sessionId)]);
-    outcome = await harness.runTurn(harnessTurn(deps, turn, provider, history, state), createEffects(deps, turn));
+    const { transcript, state } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
+    turn.memory = null;
+    outcome = await harness.runTurn(harnessTurn(deps, turn, provider, historyOf(transcript), state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     if (error instanceof DatabaseUnavailable) throw error;
@@ -55,9 +57,13 @@ function stoppedEnd(turn: HeldTurn): TurnEnd {
   return { type: "failed", error: { kind: "tool_use_limit_reached_error", message, disposition: "exhausted" } };
 }
 
-async function readHistory(db: Queryable, sessionId: string): Promise<HistoryEntry[]> {
-  const rows = await readTranscript(db, sessionId);
-  return rows.map((row) => {
+async function readMemory(db: Queryable, sessionId: string): Promise<TurnMemory> {
+  const [transcript, state] = await Promise.all([readTranscript(db, sessionId), readHarnessState(db, sessionId)]);
+  return { transcript, state };
+}
+
+function historyOf(transcript: readonly TranscriptRow[]): HistoryEntry[] {
+  return transcript.map((row) => {
     // The log was written from typed events; reading it back is not a border of trust.
     const event = { ...row.body, id: row.id, processed_at: row.processedAt.toISOString() } as SessionEvent;
     return row.native === null ? { event } : { event, native: row.native };

@@ -3,7 +3,7 @@ import { newEvent } from "../domain/lifecycle-events.ts";
 import { type Head, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
 import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { TurnPlan, TurnState } from "../domain/turn.ts";
-import type { LockedSession, LockedWrite } from "../log/event-log.ts";
+import type { LockedSession, LockedWrite, TurnMemory } from "../log/event-log.ts";
 import type { TurnSession } from "../store/sessions.ts";
 import { LeaseLost } from "../store/append.ts";
 
@@ -16,6 +16,8 @@ export interface HeldTurn {
   agentName: string;
   generation: number;
   session: TurnSession;
+  /** As the claim read it; `null` when it was used, and the log must be read again. */
+  memory: TurnMemory | null;
   tools: readonly AgentTool[];
   /** Calls without a result, by id: what `executeTool` may run. */
   calls: Map<string, ToolCall>;
@@ -29,13 +31,14 @@ export interface HeldTurn {
   controller: AbortController;
 }
 
-export function createHeldTurn(session: TurnSession, head: Head): HeldTurn {
+export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: Head): HeldTurn {
   return {
     sessionId: head.sessionId,
     threadId: session.thread_id,
     agentName: String(session.agent.name),
     generation: head.leaseGeneration,
     session,
+    memory,
     tools: (session.agent.tools ?? []) as AgentTool[],
     calls: new Map(),
     runnable: [],

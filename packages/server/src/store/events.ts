@@ -1,3 +1,4 @@
+import type { NewEvent } from "../domain/head.ts";
 import type { Queryable } from "./query.ts";
 
 /** An event of the log as it is stored; `body` is the JSON text without `id` and `processed_at`. */
@@ -140,16 +141,32 @@ const TRANSCRIPT_TYPES = [
   "span.model_request_end",
 ];
 
-export async function readTranscript(
-  db: Queryable,
-  sessionId: string,
-): Promise<{ id: string; processedAt: Date; body: Record<string, unknown>; native: unknown }[]> {
+/** An event as the model's history needs it. */
+export interface TranscriptRow {
+  id: string;
+  processedAt: Date;
+  body: Record<string, unknown>;
+  /** What the harness stored beside it, or `null`. */
+  native: unknown;
+}
+
+/** `holder`: nothing is read unless this node has the session's lease. */
+export async function readTranscript(db: Queryable, sessionId: string, holder: number | null = null): Promise<TranscriptRow[]> {
   const { rows } = await db.query<{ id: string; processed_at: Date; body: Record<string, unknown>; native: unknown }>(
     `select e.id, e.processed_at, e.body, r.native from events e
      left join harness_records r on r.session_id = e.session_id and r.seq = e.seq
-     where e.session_id = $1 and e.type = any($2) order by e.seq`,
-    [sessionId, TRANSCRIPT_TYPES],
+     where e.session_id = $1 and e.type = any($2)
+       and ($3::bigint is null or exists (select from session_heads where session_id = $1 and lease_owner = $3))
+     order by e.seq`,
+    [sessionId, TRANSCRIPT_TYPES, holder],
     "read_transcript",
   );
   return rows.map((row) => ({ id: row.id, processedAt: row.processed_at, body: row.body, native: row.native }));
+}
+
+/** Of events that were just written: what `readTranscript` would read of them. */
+export function transcriptOf(events: readonly NewEvent[], processedAt: Date): TranscriptRow[] {
+  return events
+    .filter(({ type }) => TRANSCRIPT_TYPES.includes(type))
+    .map(({ id, type, fields }) => ({ id, processedAt, body: { type, ...fields }, native: null }));
 }

@@ -217,6 +217,7 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
     },
     runTool: (turn, call) => runSandboxTool(db, pool, turn, call),
     onRest: (sessionId) => pool.release(sessionId),
+    onLeave: (sessionId) => pool.discard(sessionId),
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),
     onBug: (error, sessionId) => logger.error({ err: error, session: sessionId }, "a turn failed for a bug"),
   });

@@ -37,6 +37,8 @@ export interface OrchestratorDeps extends RunHarnessDeps {
   retry: RetryPolicy;
   /** The turn has ended: the sandbox may rest. */
   onRest(sessionId: string): void;
+  /** The turn goes on later or elsewhere: what of it runs in the sandbox must have ended by then. */
+  onLeave(sessionId: string): Promise<void>;
   /** For the log: the database or another node got in the way; the rows say how it goes on. */
   onTrouble(error: unknown, sessionId: string | null): void;
 }
@@ -65,6 +67,7 @@ class Runner implements Orchestrator {
   private sweeping = false;
   private renewing = false;
   private stopping = false;
+  private handingOver = false;
 
   constructor(deps: OrchestratorDeps, times: OrchestratorTimes) {
     this.deps = deps;
@@ -101,6 +104,7 @@ class Runner implements Orchestrator {
     });
     await Promise.race([ended, late]);
     clearTimeout(timer);
+    this.handingOver = true;
     for (const turn of this.turns.values()) stopTurn(turn, "shutdown");
     await this.allDone();
     for (const each of this.timers) clearInterval(each);
@@ -144,10 +148,12 @@ class Runner implements Orchestrator {
   }
 
   private async renew(): Promise<void> {
+    this.stopExpiring();
     if (this.renewing || this.turns.size === 0) return;
     this.renewing = true;
     try {
       const asked = [...this.turns.values()];
+      const leaseEndsAtMs = performance.now() + this.times.leaseTtlMs;
       const held = new Map(
         (
           await renewLeases(
@@ -162,13 +168,22 @@ class Runner implements Orchestrator {
         if (this.turns.get(turn.sessionId) !== turn) continue;
         const row = held.get(turn.sessionId);
         if (!row || row.generation !== turn.generation) stopTurn(turn, "lease_lost");
-        else if (row.interrupted) stopTurn(turn, "interrupted");
+        else {
+          turn.leaseEndsAtMs = leaseEndsAtMs;
+          if (row.interrupted) stopTurn(turn, "interrupted");
+        }
       }
     } catch (error) {
       this.deps.onTrouble(error, null);
     } finally {
       this.renewing = false;
     }
+  }
+
+  /** The log is fenced, the sandbox is not: nothing may run there when another node can have the lease. */
+  private stopExpiring(): void {
+    const nextLookMs = performance.now() + this.times.renewMs;
+    for (const turn of this.turns.values()) if (turn.leaseEndsAtMs < nextLookMs) stopTurn(turn, "lease_lost");
   }
 
   /** From the claim until the session rests: each pass is one decision under the lock and one run of the harness. */
@@ -180,12 +195,15 @@ class Runner implements Orchestrator {
       turn = claimed.turn;
       this.turns.set(sessionId, turn);
       let next = claimed.next;
-      while (next !== "rest")
+      while (next !== "rest") {
+        if (this.handingOver) throw new LeaseLost(sessionId);
         next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
+      }
       this.deps.onRest(sessionId);
     } catch (error) {
       this.deps.onTrouble(error, sessionId);
       if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) this.deps.onBug(error, sessionId);
+      if (turn) await this.leave(turn);
       // The session goes on from the log, here or on another node.
       await this.abandon(sessionId);
     } finally {
@@ -195,14 +213,14 @@ class Runner implements Orchestrator {
 
   private async run(turn: HeldTurn): Promise<TurnPlan["next"]> {
     const end: TurnEnd = turn.stopped ? { type: "interrupted" } : await runHarness(this.deps, turn);
-    if (turn.stopped === "lease_lost" || turn.stopped === "shutdown") throw new LeaseLost(turn.sessionId);
-    // Before the decision: a stop that comes while it is made is for what follows.
-    turn.stopped = null;
-    turn.controller = new AbortController();
     return this.decide(turn, (state) => settle(state, end, this.deps.retry));
   }
 
   private async decide(turn: HeldTurn, choose: (state: TurnState) => TurnPlan): Promise<TurnPlan["next"]> {
+    if (turn.stopped === "lease_lost" || turn.stopped === "shutdown") throw new LeaseLost(turn.sessionId);
+    // Before the decision: a stop that comes while it is made is for what follows.
+    turn.stopped = null;
+    turn.controller = new AbortController();
     const next = await this.deps.log.locked(turn.sessionId, [], (session) =>
       holdingLease(turn, session, async () => {
         const plan = choose(turnState(turn, session));
@@ -217,12 +235,23 @@ class Runner implements Orchestrator {
   /** Lease, inputs and `session.status_running` in one transaction. */
   private claim(sessionId: string): Promise<{ turn: HeldTurn; next: TurnPlan["next"] } | null> {
     const { log, node, retry } = this.deps;
+    const leaseEndsAtMs = performance.now() + this.times.leaseTtlMs;
     return log.claimed(sessionId, { nodeId: node.id(), ttlMs: this.times.leaseTtlMs }, async (session) => {
-      const turn = createHeldTurn(session.row, session.memory, session.head);
+      const turn = createHeldTurn(session.row, session.memory, session.head, leaseEndsAtMs);
       const plan = begin(turnState(turn, session), retry);
       await writePlan(turn, session, plan);
       return { turn, next: plan.next };
     });
+  }
+
+  /** Before the lease is given back: no two nodes run anything for one session. */
+  private async leave(turn: HeldTurn): Promise<void> {
+    stopTurn(turn, "lease_lost");
+    try {
+      await this.deps.onLeave(turn.sessionId);
+    } catch (error) {
+      this.deps.onTrouble(error, turn.sessionId);
+    }
   }
 
   /**

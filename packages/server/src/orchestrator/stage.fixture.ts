@@ -64,6 +64,7 @@ export interface Stage {
 }
 
 export const say = (text: string): EventParams => ({ type: "user.message", content: [{ type: "text", text }] });
+export const interrupt: EventParams = { type: "user.interrupt" };
 
 /** A model response with this text and these calls. */
 export function step(effects: Effects, text: string, ...names: string[]): Step {
@@ -191,6 +192,9 @@ function createNode(
         return promise;
       },
       onRest: (sessionId) => seen.rested.push(sessionId),
+      onLeave: async (sessionId) => {
+        seen.left.push(sessionId);
+      },
       onTrouble: (error) => seen.troubles.push(error),
       onBug: (error) => seen.bugs.push(error),
     },
@@ -251,6 +255,7 @@ class Bus {
 export class FaultyDatabase implements Database {
   private readonly real: Database;
   private fault: { sql: RegExp; when: "before" | "after"; met: () => void } | null = null;
+  private held: { sql: RegExp; count: number; met: () => void; released: Promise<void> } | null = null;
   /** Nothing gets through while it is set. */
   down = false;
 
@@ -265,32 +270,45 @@ export class FaultyDatabase implements Database {
     return promise;
   }
 
-  query: Database["query"] = async (sql, values, name) => {
-    const late = this.check(sql);
-    const result = await this.real.query<never>(sql, values, name);
-    if (late) throw new DatabaseUnavailable("connection", true);
-    return result;
-  };
+  /** Keeps the `count`th matching statement, and what its transaction does behind it, back until `release`. */
+  pause(sql: RegExp, count = 1): { met: Promise<void>; release: () => void } {
+    const met = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    this.held = { sql, count, met: met.resolve, released: released.promise };
+    return { met: met.promise, release: released.resolve };
+  }
 
-  transaction: Database["transaction"] = async (fn) => {
+  query: Database["query"] = (sql, values, name) =>
+    this.watched((watch) => this.real.withClient((client) => watch(client.query)<never>(sql, values, name)));
+  transaction: Database["transaction"] = (fn) =>
+    this.watched((watch) => this.real.transaction((tx) => fn({ query: watch(tx.query), last: watch(tx.last) })));
+  grouped: Database["grouped"] = (key, fn) =>
+    this.watched((watch) => this.real.grouped(key, (db) => fn({ query: watch(db.query) })));
+  withClient: Database["withClient"] = (fn) =>
+    this.watched((watch) => this.real.withClient((client) => fn({ query: watch(client.query) })));
+  stats: Database["stats"] = () => this.real.stats();
+  close: Database["close"] = () => this.real.close();
+
+  private async watched<T>(run: (watch: (query: Queryable["query"]) => Queryable["query"]) => Promise<T>): Promise<T> {
     let late = false;
-    const value = await this.real.transaction((tx) => {
-      const through =
-        (run: Queryable["query"]): Queryable["query"] =>
-        (sql, values, name) => {
-          late = this.check(sql) || late;
-          return run<never>(sql, values, name);
-        };
-      return fn({ query: through(tx.query), last: through(tx.last) });
+    let held: Promise<void> | null = null;
+    const value = await run((query) => async (sql, values, name) => {
+      late = this.check(sql) || late;
+      held = this.hold(sql) ?? held;
+      if (held) await held;
+      return query<never>(sql, values, name);
     });
     if (late) throw new DatabaseUnavailable("connection", true);
     return value;
-  };
+  }
 
-  grouped: Database["grouped"] = (_key, fn) => fn(this);
-  withClient: Database["withClient"] = (fn) => this.real.withClient(fn);
-  stats: Database["stats"] = () => this.real.stats();
-  close: Database["close"] = () => this.real.close();
+  private hold(sql: string): Promise<void> | null {
+    const { held } = this;
+    if (!held?.sql.test(sql) || --held.count > 0) return null;
+    this.held = null;
+    held.met();
+    return held.released;
+  }
 
   /** True when the answer shall be lost. */
   private check(sql: string): boolean {

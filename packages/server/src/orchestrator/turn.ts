@@ -15,6 +15,8 @@ export interface HeldTurn {
   threadId: string;
   agentName: string;
   generation: number;
+  /** By `performance.now()`; another node may take the session then. */
+  leaseEndsAtMs: number;
   session: TurnSession;
   /** As the claim read it; `null` when it was used, and the log must be read again. */
   memory: TurnMemory | null;
@@ -31,12 +33,13 @@ export interface HeldTurn {
   controller: AbortController;
 }
 
-export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: Head): HeldTurn {
+export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: Head, leaseEndsAtMs: number): HeldTurn {
   return {
     sessionId: head.sessionId,
     threadId: session.thread_id,
     agentName: String(session.agent.name),
     generation: head.leaseGeneration,
+    leaseEndsAtMs,
     session,
     memory,
     tools: (session.agent.tools ?? []) as AgentTool[],

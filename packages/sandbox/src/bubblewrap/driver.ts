@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
@@ -32,11 +32,8 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
-import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
 
-/** How long the spawner process outlives the last sandbox: another one may be on its way. */
-const SPAWNER_LINGER_MS = 2000;
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
 const START_FIX =
@@ -51,7 +48,7 @@ const CHECK_LIMITS: SandboxLimits = {
 };
 
 export interface BubblewrapOptions {
-  /** Host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
+  /** Absolute host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
   dir: string;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
@@ -69,7 +66,6 @@ interface Prepared {
   host: LaunchHost;
   cgroups: CgroupHost;
   diskWatch: DiskWatch;
-  spawner: Spawner;
 }
 
 class BubblewrapDriver implements SandboxDriver {
@@ -78,11 +74,10 @@ class BubblewrapDriver implements SandboxDriver {
   readonly #sandboxesDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
-  #living = 0;
 
   constructor(options: BubblewrapOptions) {
-    this.#options = { ...options, dir: resolve(options.dir) };
-    this.#sandboxesDir = join(this.#options.dir, "sandboxes");
+    this.#options = options;
+    this.#sandboxesDir = join(options.dir, "sandboxes");
   }
 
   async capabilities(): Promise<SandboxCapabilities> {
@@ -107,8 +102,7 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const { host, cgroups, diskWatch, spawner } = await this.#prepare();
-    spawner.warm();
+    const { host, cgroups, diskWatch } = await this.#prepare();
     const user = await this.#userOf(spec.volume.path);
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
@@ -120,21 +114,7 @@ class BubblewrapDriver implements SandboxDriver {
     makeDir(tempDir, 0o1777);
     if (user !== null) await chown(tempDir, user.uid, user.gid);
     const cgroup = cgroups.create(id, spec.limits);
-    const powers = cgroups.powers;
-    const sandbox = createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, spawner, runDir, tempDir });
-    this.#living++;
-    void sandbox.gone.then(() => {
-      this.#living--;
-      // Nothing stays behind a driver that is not in use.
-      if (this.#living === 0) this.#stopLater(spawner);
-    });
-    return sandbox;
-  }
-
-  #stopLater(spawner: Spawner): void {
-    setTimeout(() => {
-      if (this.#living === 0) spawner.stop();
-    }, SPAWNER_LINGER_MS).unref();
+    return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers: cgroups.powers, diskWatch, runDir, tempDir });
   }
 
   /** Made at first use and kept; tried again after a failure. */
@@ -166,8 +146,7 @@ class BubblewrapDriver implements SandboxDriver {
     const sharedEtc = SHARED_ETC_DIRS.filter((name) => existsSync(join("/etc", name)));
     const hiddenDir = isRoot() && !isReachableForAll(dirname(dir)) ? dir : null;
     const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc, hiddenDir };
-    const spawner = new Spawner();
-    return { host, cgroups, diskWatch: new DiskWatch(dir, spawner, isRoot(), onProblem), spawner };
+    return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
   }
 
   async #sweepRunDirs(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { constants as osConstants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { BASE_ENV, WORKSPACE_DIR } from "../layout.ts";
@@ -7,8 +8,7 @@ import { removeTree } from "../remove-tree.ts";
 import type { Cgroup, CgroupPower } from "./cgroup.ts";
 import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
 import type { SandboxUser } from "./host.ts";
-import { launchRequest, type LaunchHost } from "./launch.ts";
-import type { Spawned, Spawner } from "./spawner.ts";
+import { launch, type LaunchHost } from "./launch.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
@@ -19,7 +19,6 @@ export interface SandboxParts {
   cgroup: Cgroup;
   powers: ReadonlySet<CgroupPower>;
   diskWatch: DiskWatch;
-  spawner: Spawner;
   /** Holds `tmp/`; removed with the sandbox. */
   runDir: string;
   tempDir: string;
@@ -42,7 +41,6 @@ class BubblewrapSandbox implements Sandbox {
   readonly id: string;
   readonly #parts: SandboxParts;
   readonly #running = new Set<BubblewrapProcess>();
-  readonly #starting = new Set<Promise<SandboxProcess>>();
   readonly #disk: WatchedDisk;
   #paused = false;
   #destroyed: Promise<void> | null = null;
@@ -52,8 +50,7 @@ class BubblewrapSandbox implements Sandbox {
     this.id = parts.id;
     this.#parts = parts;
     this.#disk = parts.diskWatch.watch({
-      volumePath: parts.spec.volume.path,
-      tempDir: parts.tempDir,
+      dirs: [parts.spec.volume.path, parts.tempDir],
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
       stop: () => {
@@ -70,19 +67,9 @@ class BubblewrapSandbox implements Sandbox {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     if (this.#paused) throw new SandboxError("unavailable", `sandbox ${this.id} is paused`);
     if (command.length === 0) throw new SandboxError("io", "the command is empty");
-    const starting = this.#start(command, options);
-    this.#starting.add(starting);
-    try {
-      return await starting;
-    } finally {
-      this.#starting.delete(starting);
-    }
-  };
-
-  async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
-    const { spec, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
+    const { spec, host, user, cgroup, powers, tempDir } = this.#parts;
     const memoryKillsBefore = await cgroup.memoryKills();
-    const request = launchRequest(host, {
+    const child = launch(host, {
       command,
       cwd: options.cwd ?? WORKSPACE_DIR,
       env: { ...BASE_ENV, ...spec.env, ...options.env },
@@ -94,15 +81,13 @@ class BubblewrapSandbox implements Sandbox {
       procsFiles: cgroup.procsFiles,
       needsInnerLimits: !powers.has("processes") || !powers.has("memory"),
     });
-    const spawned = await spawner.spawn(request);
-    const running = new BubblewrapProcess(spawned, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
+    const running = new BubblewrapProcess(child, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
-    if (this.#paused && !powers.has("freeze")) running.signalTree("SIGSTOP");
     options.signal?.addEventListener("abort", () => running.kill("SIGKILL"), { once: true });
     if (options.signal?.aborted === true) running.kill("SIGKILL");
     return running;
-  }
+  };
 
   readFile(path: string): Promise<Uint8Array> {
     return readSandboxFile(this.exec, path);
@@ -137,7 +122,6 @@ class BubblewrapSandbox implements Sandbox {
 
   async #destroy(): Promise<void> {
     this.#disk.stop();
-    await Promise.allSettled([...this.#starting]);
     const running = [...this.#running];
     const stopped = running.flatMap((child) => child.stop());
     await Promise.all(running.map((child) => child.exited));
@@ -158,14 +142,23 @@ class BubblewrapProcess implements SandboxProcess {
   #killedBy: "disk" | null = null;
   #isOver = false;
 
-  constructor(spawned: Spawned, ranOutOfMemory: () => Promise<boolean>) {
-    this.stdin = spawned.stdin;
-    this.stdout = spawned.stdout;
-    this.stderr = spawned.stderr;
-    this.pid = spawned.pid;
-    this.exited = spawned.exited.then(({ code, signal }) => {
-      this.#isOver = true;
-      return this.#describeExit(code, signal, ranOutOfMemory);
+  constructor(child: ChildProcess, ranOutOfMemory: () => Promise<boolean>) {
+    const { stdin, stdout, stderr, pid } = child;
+    // Not started: told below. Input to a command that has ended: its exit says so.
+    child.once("error", ignore);
+    stdin?.on("error", ignore);
+    if (stdin === null || stdout === null || stderr === null || pid === undefined) {
+      throw new SandboxError("unavailable", "the command could not be started: out of processes, memory or descriptors");
+    }
+    this.stdin = stdin;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.pid = pid;
+    this.exited = new Promise((resolve) => {
+      child.once("exit", (code, signal) => {
+        this.#isOver = true;
+        resolve(this.#describeExit(code, signal, ranOutOfMemory));
+      });
     });
   }
 
@@ -211,3 +204,5 @@ class BubblewrapProcess implements SandboxProcess {
     return wasKilled && (await ranOutOfMemory()) ? { ...exit, killedBy: "memory" } : exit;
   }
 }
+
+const ignore = (): void => undefined;

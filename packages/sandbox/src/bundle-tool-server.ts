@@ -25,7 +25,7 @@ const loadLater: Plugin = {
     return (LOADED_LATER[module] ?? [])
       .map((name) => {
         const real = `process.getBuiltinModule(${JSON.stringify(module)}).${name}`;
-        return `export function ${name}(...args) { return new.target ? new ${real}(...args) : ${real}(...args); }`;
+        return `export function ${name}(...args) { return new.target ? new (${real})(...args) : ${real}(...args); }`;
       })
       .join("\n");
   },

@@ -99,6 +99,8 @@ export async function createSandboxPool(driver: SandboxDriver, options: PoolOpti
 }
 
 interface Entry {
+  /** As it was claimed. */
+  volumeId: string | null;
   ready: Promise<{ pooled: PooledSandbox; source: ClaimedSandbox["source"] }>;
   pooled: PooledSandbox | null;
   isReleased: boolean;
@@ -145,6 +147,8 @@ class Pool implements SandboxPool {
           source: known === undefined ? source : "reused",
         };
       }
+      // Its processes must have ended before others run on the same files.
+      await pooled.sandbox.gone;
       this.#forget(sessionId, entry);
     }
   }
@@ -160,15 +164,15 @@ class Pool implements SandboxPool {
   async discard(sessionId: string): Promise<void> {
     const entry = this.#entries.get(sessionId);
     if (entry === undefined) return;
+    // One that could not be started has nothing to destroy; its claimer knows why.
+    const ready = await entry.ready.catch(() => null);
+    await ready?.pooled.destroy();
     this.#forget(sessionId, entry);
-    const { pooled } = await entry.ready;
-    await pooled.destroy();
   }
 
   async deleteVolume(volumeId: string): Promise<void> {
     for (const [sessionId, entry] of [...this.#entries]) {
-      const ready = await entry.ready.catch(() => null);
-      if (ready?.pooled.volume.id === volumeId) await this.discard(sessionId);
+      if ((entry.pooled?.volume.id ?? entry.volumeId) === volumeId) await this.discard(sessionId);
     }
     await this.#volumes.remove(volumeId);
   }
@@ -192,7 +196,7 @@ class Pool implements SandboxPool {
     const endings = [...this.#entries.keys()].map((sessionId) => this.discard(sessionId));
     const warm = this.#warm.splice(0).map((pooled) => this.#removeUnclaimed(pooled));
     for (const ending of await Promise.allSettled([...endings, ...warm])) {
-      if (ending.status === "rejected" && !isClosedError(ending.reason)) this.#options.onProblem(asError(ending.reason));
+      if (ending.status === "rejected") this.#options.onProblem(asError(ending.reason));
     }
   }
 
@@ -232,7 +236,7 @@ class Pool implements SandboxPool {
 
   #addEntry(sessionId: string, volumeId: string | null): Entry {
     const ready = this.#provide(sessionId, volumeId);
-    const entry: Entry = { ready, pooled: null, isReleased: false };
+    const entry: Entry = { volumeId, ready, pooled: null, isReleased: false };
     this.#entries.set(sessionId, entry);
     ready.then(
       ({ pooled }) => {
@@ -329,14 +333,8 @@ class Pool implements SandboxPool {
   }
 }
 
-const CLOSED_MESSAGE = "the pool is closed";
-
 function closedError(): SandboxError {
-  return new SandboxError("unavailable", CLOSED_MESSAGE);
-}
-
-function isClosedError(error: unknown): boolean {
-  return error instanceof SandboxError && error.message === CLOSED_MESSAGE;
+  return new SandboxError("unavailable", "the pool is closed");
 }
 
 function asError(error: unknown): Error {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chownSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "./instance.ts";
 import { VOLUME_MOUNTS } from "./layout.ts";
 import { makeDir, PASSAGE_MODE } from "./make-dir.ts";
@@ -47,14 +47,15 @@ export interface Volumes {
 }
 
 /** @param owners `null`: volumes belong to the server's own user */
-export async function openVolumes(dir: string, owners: OwnerRange | null): Promise<Volumes> {
+export async function openVolumes(path: string, owners: OwnerRange | null): Promise<Volumes> {
+  const dir = resolve(path);
   const dirs = {
     volumes: join(dir, "volumes"),
     owners: join(dir, "owners"),
     sessions: join(dir, "sessions"),
     unclaimed: join(dir, "unclaimed"),
   };
-  for (const path of [dir, ...Object.values(dirs)]) makeDir(path, PASSAGE_MODE);
+  for (const each of [dir, ...Object.values(dirs)]) makeDir(each, PASSAGE_MODE);
   return new DirectoryVolumes(dirs, owners);
 }
 

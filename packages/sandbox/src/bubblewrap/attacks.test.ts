@@ -56,7 +56,7 @@ async function expectAttackerCanGoOn(): Promise<void> {
   expect((await call(attacker, "write", { file_path: "after", content: "fine" })).isError).toBe(false);
 }
 
-describe("a session that takes all it can", () => {
+describe("a session that takes all it can", { timeout: 300_000 }, () => {
   test("forks without end", async () => {
     const bomb = bash(attacker, "bomb() { bomb | bomb & }; bomb; sleep 1000", 3000);
     await expectNeighbourWorks();

@@ -12,7 +12,7 @@ export type CgroupPower = "memory" | "processes" | "cpu" | "freeze";
 const GROUP_PREFIX = "sandbox0.";
 const CPU_PERIOD_US = 100_000;
 /** A group can be removed only when the last of its processes has been reaped. */
-const REMOVE_ATTEMPTS_MAX = 100;
+const REMOVE_ATTEMPTS_MAX = 500;
 const REMOVE_RETRY_MS = 20;
 const FREEZE_POLL_MS = 2;
 const FREEZE_POLLS_MAX = 500;
@@ -210,7 +210,12 @@ async function setFrozen(dirs: readonly GroupDir[], frozen: boolean): Promise<vo
 async function countMemoryKills(dirs: readonly GroupDir[]): Promise<number> {
   const dir = dirs.find((candidate) => candidate.powers.includes("memory"));
   if (dir === undefined) return 0;
-  const text = await readFile(join(dir.path, dir.version === 2 ? "memory.events" : "memory.oom_control"), "utf8");
+  const file = join(dir.path, dir.version === 2 ? "memory.events" : "memory.oom_control");
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    // Removed in the meantime.
+    if (error.code === "ENOENT" || error.code === "ENODEV") return "";
+    throw error;
+  });
   return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 

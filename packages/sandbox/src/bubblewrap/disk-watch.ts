@@ -1,16 +1,15 @@
-import { execFile } from "node:child_process";
+import { readdirSync, statfsSync } from "node:fs";
 import { readdir, stat, statfs } from "node:fs/promises";
-import { promisify } from "node:util";
+import { join } from "node:path";
+import { VOLUME_MOUNTS } from "../layout.ts";
 import { HELPER_ENV } from "./host.ts";
 import { descendants } from "./process-tree.ts";
-
-const run = promisify(execFile);
+import type { Spawner } from "./spawner.ts";
 
 /** How often the file system's free space is looked at while sandboxes live. */
 const LOOK_MS = 200;
 /** Nobody's measurement is older than this while the file system changes. */
 const MEASURE_AGE_MS_MAX = 30_000;
-const MEASURE_TIMEOUT_MS = 60_000;
 /** A measurement may take this share of the time: the pause after one is so many times its duration. */
 const MEASURE_PAUSE_FACTOR = 4;
 /** What a file costs at least, so that ten million empty ones count. */
@@ -19,7 +18,8 @@ const ENTRY_BYTES = 4096;
 const GRACE_BYTES = 16 * 1024 * 1024;
 
 export interface DiskSubject {
-  dirs: readonly string[];
+  volumePath: string;
+  tempDir: string;
   bytesMax: number;
   /** Processes on the host whose descendants may hold files that have no name any more. */
   pids(): readonly number[];
@@ -52,21 +52,25 @@ export class DiskWatch {
   readonly #dir: string;
   readonly #onProblem: (problem: Error) => void;
   readonly #asRoot: boolean;
+  readonly #spawner: Spawner;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param dir a directory on the file system that holds what is watched */
-  constructor(dir: string, asRoot: boolean, onProblem: (problem: Error) => void) {
+  constructor(dir: string, spawner: Spawner, asRoot: boolean, onProblem: (problem: Error) => void) {
     this.#dir = dir;
+    this.#spawner = spawner;
     this.#asRoot = asRoot;
     this.#onProblem = onProblem;
   }
 
   watch(subject: DiskSubject): WatchedDisk {
+    const isNew = isEmptyVolume(subject.volumePath);
     const watched: Watched = {
       subject,
       usedBytes: 0,
-      freeAtMeasure: 0,
-      measuredAtMs: 0,
+      // A volume with files is measured at the next look; a new one needs it only when space gets less.
+      freeAtMeasure: isNew ? freeBytesOf(statfsSync(this.#dir)) : Number.POSITIVE_INFINITY,
+      measuredAtMs: Date.now(),
       measureTookMs: 0,
       allowedBytes: subject.bytesMax,
     };
@@ -92,26 +96,60 @@ export class DiskWatch {
     const free = await this.#freeBytes();
     for (const watched of [...this.#watched]) {
       if (!this.#watched.has(watched) || !needsMeasure(watched, free, Date.now())) continue;
-      await this.#measure(watched);
-      if (this.#watched.has(watched)) judge(watched);
+      try {
+        await this.#measure(watched);
+        if (this.#watched.has(watched)) judge(watched);
+      } catch (error) {
+        watched.measuredAtMs = Date.now();
+        // A sandbox that has been destroyed meanwhile takes its files along.
+        if (this.#watched.has(watched)) this.#onProblem(asError(error));
+      }
     }
   }
 
   async #measure(watched: Watched): Promise<void> {
     const startedAtMs = Date.now();
     const freeBefore = await this.#freeBytes();
-    const named = await countNamed(watched.subject.dirs, this.#asRoot);
-    watched.usedBytes = named + (await countUnnamed(watched.subject.pids()));
+    const { volumePath, tempDir, pids } = watched.subject;
+    watched.usedBytes = (await this.#countNamed([volumePath, tempDir])) + (await countUnnamed(pids()));
     watched.freeAtMeasure = freeBefore;
     watched.measuredAtMs = Date.now();
     watched.measureTookMs = watched.measuredAtMs - startedAtMs;
   }
 
-  /** Inodes count as bytes: they run out as well. */
   async #freeBytes(): Promise<number> {
-    const fs = await statfs(this.#dir);
-    return fs.bavail * fs.bsize + fs.ffree * ENTRY_BYTES;
+    return freeBytesOf(await statfs(this.#dir));
   }
+
+  /**
+   * By `du` in a process of its own: it counts 50,000 files in a tenth of a second and holds up nothing. A user's own
+   * directories can be closed to it by their mode; in a user namespace it may look into them all the same.
+   */
+  async #countNamed(dirs: readonly string[]): Promise<number> {
+    const shell = ["/bin/sh", "-c", COUNT_SCRIPT, "sh", ...dirs];
+    const [file = "", ...args] = this.#asRoot ? shell : ["unshare", "--user", "--map-root-user", ...shell];
+    const { stdin, stdout, stderr, exited } = await this.#spawner.spawn({ file, args, env: HELPER_ENV, cwd: "/", files: [] });
+    stdin.end();
+    stderr.resume();
+    let text = "";
+    for await (const chunk of stdout) text += String(chunk);
+    await exited;
+    const [bytes, entries] = [...text.matchAll(/^(\d+)\ttotal$/gm)].map(([, total]) => Number(total));
+    if (bytes === undefined || entries === undefined) throw new Error(`the disk use of ${dirs[0]} could not be counted`);
+    return bytes + entries * ENTRY_BYTES;
+  }
+}
+
+/** Files that vanish while it counts are complaints, and the totals are still good. */
+const COUNT_SCRIPT = 'du -s -c --block-size=1 -- "$@"; du -s -c --inodes -- "$@"';
+
+/** Inodes count as bytes: they run out as well. */
+function freeBytesOf(fs: { bavail: number; bsize: number; ffree: number }): number {
+  return fs.bavail * fs.bsize + fs.ffree * ENTRY_BYTES;
+}
+
+function isEmptyVolume(path: string): boolean {
+  return VOLUME_MOUNTS.every(({ name }) => readdirSync(join(path, name)).length === 0);
 }
 
 function needsMeasure(watched: Watched, free: number, nowMs: number): boolean {
@@ -129,27 +167,6 @@ function judge(watched: Watched): void {
   } else if (usedBytes <= subject.bytesMax) {
     watched.allowedBytes = subject.bytesMax;
   }
-}
-
-/**
- * `du` in a process of its own, not Node: it counts 50,000 files in a tenth of a second and holds up nothing. A user's
- * own directories can be closed to it by their mode; in a user namespace it may look into them all the same.
- */
-async function countNamed(dirs: readonly string[], asRoot: boolean): Promise<number> {
-  const du = async (...options: string[]): Promise<number> => {
-    const command = ["du", "-s", "-c", ...options, "--", ...dirs];
-    const [file = "du", ...args] = asRoot ? command : ["unshare", "--user", "--map-root-user", ...command];
-    const { stdout } = await run(file, args, { env: HELPER_ENV, timeout: MEASURE_TIMEOUT_MS }).catch(keepPartial);
-    return Number(/^(\d+)\ttotal$/m.exec(stdout)?.[1] ?? 0);
-  };
-  const [bytes, entries] = await Promise.all([du("--block-size=1"), du("--inodes")]);
-  return bytes + entries * ENTRY_BYTES;
-}
-
-/** `du` ends with 1 when files vanish while it counts; its total is still good. */
-function keepPartial(error: Error & { code?: unknown; stdout?: string }): { stdout: string } {
-  if (error.code === 1 && error.stdout?.includes("\ttotal")) return { stdout: error.stdout };
-  throw error;
 }
 
 /** Bytes of files that are open and have no name: `du` cannot see them. */

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
+import { VOLUME_MOUNTS } from "../layout.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
@@ -32,8 +33,13 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
+import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
 
+/** How long the spawner process outlives the last sandbox: another one may be on its way. */
+const SPAWNER_LINGER_MS = 2000;
+/** Read, write and pass, for the owner. */
+const OWNER_ALL = 0o700;
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
 const START_FIX =
@@ -48,7 +54,7 @@ const CHECK_LIMITS: SandboxLimits = {
 };
 
 export interface BubblewrapOptions {
-  /** Absolute host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
+  /** Host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
   dir: string;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
@@ -66,6 +72,7 @@ interface Prepared {
   host: LaunchHost;
   cgroups: CgroupHost;
   diskWatch: DiskWatch;
+  spawner: Spawner;
 }
 
 class BubblewrapDriver implements SandboxDriver {
@@ -74,10 +81,11 @@ class BubblewrapDriver implements SandboxDriver {
   readonly #sandboxesDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
+  #living = 0;
 
   constructor(options: BubblewrapOptions) {
-    this.#options = options;
-    this.#sandboxesDir = join(options.dir, "sandboxes");
+    this.#options = { ...options, dir: resolve(options.dir) };
+    this.#sandboxesDir = join(this.#options.dir, "sandboxes");
   }
 
   async capabilities(): Promise<SandboxCapabilities> {
@@ -102,11 +110,13 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const { host, cgroups, diskWatch } = await this.#prepare();
+    const { host, cgroups, diskWatch, spawner } = await this.#prepare();
+    spawner.warm();
     const user = await this.#userOf(spec.volume.path);
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
     }
+    openVolumeDirs(spec.volume.path);
     const id = `${this.#instance}.${randomBytes(6).toString("hex")}`;
     const runDir = join(this.#sandboxesDir, id);
     const tempDir = join(runDir, "tmp");
@@ -114,7 +124,21 @@ class BubblewrapDriver implements SandboxDriver {
     makeDir(tempDir, 0o1777);
     if (user !== null) await chown(tempDir, user.uid, user.gid);
     const cgroup = cgroups.create(id, spec.limits);
-    return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers: cgroups.powers, diskWatch, runDir, tempDir });
+    const powers = cgroups.powers;
+    const sandbox = createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, spawner, runDir, tempDir });
+    this.#living++;
+    void sandbox.gone.then(() => {
+      this.#living--;
+      // Nothing stays behind a driver that is not in use.
+      if (this.#living === 0) this.#stopLater(spawner);
+    });
+    return sandbox;
+  }
+
+  #stopLater(spawner: Spawner): void {
+    setTimeout(() => {
+      if (this.#living === 0) spawner.stop();
+    }, SPAWNER_LINGER_MS).unref();
   }
 
   /** Made at first use and kept; tried again after a failure. */
@@ -146,7 +170,8 @@ class BubblewrapDriver implements SandboxDriver {
     const sharedEtc = SHARED_ETC_DIRS.filter((name) => existsSync(join("/etc", name)));
     const hiddenDir = isRoot() && !isReachableForAll(dirname(dir)) ? dir : null;
     const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc, hiddenDir };
-    return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
+    const spawner = new Spawner();
+    return { host, cgroups, diskWatch: new DiskWatch(dir, spawner, isRoot(), onProblem), spawner };
   }
 
   async #sweepRunDirs(): Promise<void> {
@@ -197,6 +222,14 @@ function unavailable(problem: Finding | undefined): SandboxError {
   const sentence =
     problem === undefined ? "bubblewrap does not run here" : `${problem.name}: ${problem.detail}; ${problem.fix ?? ""}`;
   return new SandboxError("unavailable", sentence);
+}
+
+/** A session may have closed its own directories to itself (`chmod 000 /workspace`): without this it could not go on. */
+function openVolumeDirs(path: string): void {
+  for (const { name } of VOLUME_MOUNTS) {
+    const { mode } = statSync(join(path, name));
+    if ((mode & OWNER_ALL) !== OWNER_ALL) chmodSync(join(path, name), (mode & 0o777) | OWNER_ALL);
+  }
 }
 
 const ignoreProblem = (): void => undefined;

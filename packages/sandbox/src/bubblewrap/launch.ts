@@ -1,11 +1,10 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { SandboxLimits } from "../port.ts";
 import { EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
 import type { Runtime } from "../runtime.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
+import type { SpawnRequest } from "./spawner.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;
@@ -75,27 +74,16 @@ export interface LaunchPlan {
 /** Where a hidden directory is shown: in a mount namespace of the launcher's own, so nobody else sees it there. */
 const SHOWN_AT = "/mnt";
 
-/** Starts a command in namespaces of its own; its stdio are pipes, and it dies with this process. */
-export function launch(host: LaunchHost, plan: LaunchPlan): ChildProcess {
-  const seccomp = openSync(host.seccompPath, "r");
-  try {
-    const bwrap = [
-      host.tools.bwrap,
-      ...namespaceArgs(),
-      "--seccomp",
-      String(SECCOMP_FD),
-      ...mountArgs(host, plan),
-      ...envArgs(plan),
-    ];
-    const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
-    const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap, "--", ...innerCommand(plan)];
-    const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
-    const [file = "", ...rest] =
-      host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
-    return spawn(file, rest, { stdio: ["pipe", "pipe", "pipe", seccomp], env: { ...HELPER_ENV }, cwd: "/" });
-  } finally {
-    closeSync(seccomp);
-  }
+/** What to start for a command in namespaces of its own; it dies with who starts it. */
+export function launchRequest(host: LaunchHost, plan: LaunchPlan): SpawnRequest {
+  const options = [...namespaceArgs(), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan), ...envArgs(plan)];
+  const bwrap = [host.tools.bwrap, ...options, "--", ...innerCommand(plan)];
+  const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
+  const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap];
+  const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
+  const [file = "", ...rest] =
+    host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
+  return { file, args: rest, env: HELPER_ENV, cwd: "/", files: [host.seccompPath] };
 }
 
 function limitArgs(plan: LaunchPlan): string[] {
@@ -157,6 +145,8 @@ function innerCommand(plan: LaunchPlan): readonly string[] {
   const memoryBytesMax = Math.max(plan.limits.memoryBytesMax, PROCESS_DATA_BYTES_MIN);
   return [
     "/bin/bash",
+    // bash takes a socket for a login over the network, and would run what the session has put into ~/.bashrc.
+    "--norc",
     "-c",
     INNER_LIMITS_SCRIPT,
     "bash",

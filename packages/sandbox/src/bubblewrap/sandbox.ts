@@ -1,4 +1,3 @@
-import type { ChildProcess } from "node:child_process";
 import { constants as osConstants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { BASE_ENV, WORKSPACE_DIR } from "../layout.ts";
@@ -8,7 +7,8 @@ import { removeTree } from "../remove-tree.ts";
 import type { Cgroup, CgroupPower } from "./cgroup.ts";
 import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
 import type { SandboxUser } from "./host.ts";
-import { launch, type LaunchHost } from "./launch.ts";
+import { launchRequest, type LaunchHost } from "./launch.ts";
+import type { Spawned, Spawner } from "./spawner.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
@@ -19,6 +19,7 @@ export interface SandboxParts {
   cgroup: Cgroup;
   powers: ReadonlySet<CgroupPower>;
   diskWatch: DiskWatch;
+  spawner: Spawner;
   /** Holds `tmp/`; removed with the sandbox. */
   runDir: string;
   tempDir: string;
@@ -26,6 +27,8 @@ export interface SandboxParts {
 
 /** A shell ends with 128 + n when signal n ended the command. */
 const SIGNAL_STATUS_BASE = 128;
+/** How long bwrap may take to end after its reaper was killed. */
+const STOP_FALLBACK_MS = 2000;
 const SIGKILL_STATUS = SIGNAL_STATUS_BASE + osConstants.signals.SIGKILL;
 
 /**
@@ -41,6 +44,7 @@ class BubblewrapSandbox implements Sandbox {
   readonly id: string;
   readonly #parts: SandboxParts;
   readonly #running = new Set<BubblewrapProcess>();
+  readonly #starting = new Set<Promise<SandboxProcess>>();
   readonly #disk: WatchedDisk;
   #paused = false;
   #destroyed: Promise<void> | null = null;
@@ -50,7 +54,8 @@ class BubblewrapSandbox implements Sandbox {
     this.id = parts.id;
     this.#parts = parts;
     this.#disk = parts.diskWatch.watch({
-      dirs: [parts.spec.volume.path, parts.tempDir],
+      volumePath: parts.spec.volume.path,
+      tempDir: parts.tempDir,
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
       stop: () => {
@@ -67,9 +72,19 @@ class BubblewrapSandbox implements Sandbox {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     if (this.#paused) throw new SandboxError("unavailable", `sandbox ${this.id} is paused`);
     if (command.length === 0) throw new SandboxError("io", "the command is empty");
-    const { spec, host, user, cgroup, powers, tempDir } = this.#parts;
+    const starting = this.#start(command, options);
+    this.#starting.add(starting);
+    try {
+      return await starting;
+    } finally {
+      this.#starting.delete(starting);
+    }
+  };
+
+  async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
+    const { spec, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
     const memoryKillsBefore = await cgroup.memoryKills();
-    const child = launch(host, {
+    const request = launchRequest(host, {
       command,
       cwd: options.cwd ?? WORKSPACE_DIR,
       env: { ...BASE_ENV, ...spec.env, ...options.env },
@@ -81,13 +96,15 @@ class BubblewrapSandbox implements Sandbox {
       procsFiles: cgroup.procsFiles,
       needsInnerLimits: !powers.has("processes") || !powers.has("memory"),
     });
-    const running = new BubblewrapProcess(child, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
+    const spawned = await spawner.spawn(request);
+    const running = new BubblewrapProcess(spawned, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
+    if (this.#paused && !powers.has("freeze")) running.signalTree("SIGSTOP");
     options.signal?.addEventListener("abort", () => running.kill("SIGKILL"), { once: true });
     if (options.signal?.aborted === true) running.kill("SIGKILL");
     return running;
-  };
+  }
 
   readFile(path: string): Promise<Uint8Array> {
     return readSandboxFile(this.exec, path);
@@ -122,13 +139,23 @@ class BubblewrapSandbox implements Sandbox {
 
   async #destroy(): Promise<void> {
     this.#disk.stop();
+    try {
+      await this.#endEverything();
+    } finally {
+      this.#gone.resolve();
+    }
+  }
+
+  async #endEverything(): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
     const running = [...this.#running];
     const stopped = running.flatMap((child) => child.stop());
+    // bwrap is frozen too, and has something to do yet.
+    if (this.#paused && this.#parts.powers.has("freeze")) await this.#parts.cgroup.thaw();
     await Promise.all(running.map((child) => child.exited));
     await waitUntilEnded(stopped);
     await this.#parts.cgroup.remove();
     await removeTree(this.#parts.runDir);
-    this.#gone.resolve();
   }
 }
 
@@ -142,23 +169,14 @@ class BubblewrapProcess implements SandboxProcess {
   #killedBy: "disk" | null = null;
   #isOver = false;
 
-  constructor(child: ChildProcess, ranOutOfMemory: () => Promise<boolean>) {
-    const { stdin, stdout, stderr, pid } = child;
-    // Not started: told below. Input to a command that has ended: its exit says so.
-    child.once("error", ignore);
-    stdin?.on("error", ignore);
-    if (stdin === null || stdout === null || stderr === null || pid === undefined) {
-      throw new SandboxError("unavailable", "the command could not be started: out of processes, memory or descriptors");
-    }
-    this.stdin = stdin;
-    this.stdout = stdout;
-    this.stderr = stderr;
-    this.pid = pid;
-    this.exited = new Promise((resolve) => {
-      child.once("exit", (code, signal) => {
-        this.#isOver = true;
-        resolve(this.#describeExit(code, signal, ranOutOfMemory));
-      });
+  constructor(spawned: Spawned, ranOutOfMemory: () => Promise<boolean>) {
+    this.stdin = spawned.stdin;
+    this.stdout = spawned.stdout;
+    this.stderr = spawned.stderr;
+    this.pid = spawned.pid;
+    this.exited = spawned.exited.then(({ code, signal }) => {
+      this.#isOver = true;
+      return this.#describeExit(code, signal, ranOutOfMemory);
     });
   }
 
@@ -170,17 +188,26 @@ class BubblewrapProcess implements SandboxProcess {
   }
 
   /**
-   * Ends everything at once: with bwrap dies the reaper, and with the reaper the whole pid namespace.
+   * Ends everything at once: with the reaper dies the whole pid namespace, and bwrap, its parent, reaps it and ends.
+   * Killing bwrap first would do as well, and leave a zombie to the host's first process, which may be a server in a
+   * container that reaps nobody.
    * @returns the processes there were; they end a moment later
    */
   stop(killedBy?: "disk"): number[] {
     if (this.#isOver) return [];
     this.#killedBy ??= killedBy ?? null;
-    const below = descendants(this.pid).map(({ pid }) => pid);
-    signalProcess(this.pid, "SIGKILL");
-    // Those that bwrap had not yet bound to its own life.
-    for (const pid of below) signalProcess(pid, "SIGKILL");
-    return below;
+    const below = descendants(this.pid);
+    const reaper = below.find(({ innerPid }) => innerPid === 1);
+    signalProcess(reaper?.pid ?? this.pid, "SIGKILL");
+    const fallback = setTimeout(() => this.#killEach([this.pid, ...below.map(({ pid }) => pid)]), STOP_FALLBACK_MS);
+    fallback.unref();
+    void this.exited.then(() => clearTimeout(fallback));
+    return below.map(({ pid }) => pid);
+  }
+
+  /** For what bwrap had not yet bound to its own life. */
+  #killEach(pids: readonly number[]): void {
+    if (!this.#isOver) for (const pid of pids) signalProcess(pid, "SIGKILL");
   }
 
   /** Signals the command's processes, not bwrap and its reaper. */
@@ -204,5 +231,3 @@ class BubblewrapProcess implements SandboxProcess {
     return wasKilled && (await ranOutOfMemory()) ? { ...exit, killedBy: "memory" } : exit;
   }
 }
-
-const ignore = (): void => undefined;

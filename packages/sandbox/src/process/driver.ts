@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { listSandboxFiles, readSandboxFile, writeSandboxFile } from "../exec-files.ts";
 import { instanceTag } from "../instance.ts";
@@ -24,15 +24,16 @@ import { prepareRuntime, type Runtime } from "../runtime.ts";
  * name, and say so at every start.
  */
 export function createProcessDriver(options: { dir: string }): SandboxDriver {
+  const dir = resolve(options.dir);
   let runtime: Promise<Runtime> | null = null;
   return {
     name: "process",
     capabilities: async () => ({ isolation: "none", pause: true, enforces: [] }),
     check: async () => [{ name: "process", ok: true, detail: "runs commands without any isolation" }],
     create: async (spec) => {
-      runtime ??= prepareRuntime(join(options.dir, "runtime"));
+      runtime ??= prepareRuntime(join(dir, "runtime"));
       const id = `${instanceTag()}.${randomBytes(6).toString("hex")}`;
-      const runDir = join(options.dir, "sandboxes", id);
+      const runDir = join(dir, "sandboxes", id);
       await mkdir(join(runDir, "tmp"), { recursive: true });
       return new ProcessSandbox(id, spec, runDir, (await runtime).dir);
     },

@@ -71,6 +71,17 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "goes on after a session has closed its own directories",
+    needs: "isolation",
+    run: async ({ createSandbox, createVolume }) => {
+      const volume = await createVolume();
+      const first = await createSandbox({ volume });
+      await runCommand(first, "echo work > w; chmod 000 /workspace ~ /mnt/session/outputs");
+      await first.destroy();
+      assert.equal((await runCommand(await createSandbox({ volume }), "cat w")).stdout, "work\n");
+    },
+  },
+  {
     name: "keeps sandboxes apart: no files, no temporary files, no processes of another one",
     needs: "isolation",
     run: async ({ createSandbox }) => {

@@ -1,6 +1,7 @@
 import { HOME_DIR, NODE_PATH, TEMP_DIR, TOOL_SERVER_PATH, UPLOADS_DIR, WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
 import { collectStart } from "../collect-start.ts";
+import { withinStartTime } from "./start-time.ts";
 import { READY_ID, type AnswerMessage, type CallMessage, type CancelMessage } from "./messages.ts";
 
 /** A longer line is not an answer of ours: the longest is a 256 KiB file with every character escaped. */
@@ -39,12 +40,14 @@ export class FileTools {
 
   /** @throws SandboxError when the server ends before it is ready */
   static async start(sandbox: Sandbox): Promise<FileTools> {
-    const child = await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR });
-    const complaint = collectStart(child.stderr);
-    const fileTools = new FileTools(child);
-    const outcome = await fileTools.#wait(READY_ID);
-    if (outcome.type === "answered") return fileTools;
-    throw new SandboxError("unavailable", `the tool server did not start: ${complaint()}`);
+    return withinStartTime(async (signal) => {
+      const child = await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR, signal });
+      const complaint = collectStart(child.stderr);
+      const fileTools = new FileTools(child);
+      const outcome = await fileTools.#wait(READY_ID);
+      if (outcome.type === "answered") return fileTools;
+      throw new SandboxError("unavailable", `the tool server did not start: ${complaint()}`);
+    });
   }
 
   private constructor(child: SandboxProcess) {

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
 import { collectStart } from "../collect-start.ts";
+import { withinStartTime } from "./start-time.ts";
 import type { OutputMeter } from "./output-meter.ts";
 
 /** After the marker: an exit status and a newline. */
@@ -41,13 +42,15 @@ export class Shell {
 
   /** @throws SandboxError when the shell ends before it is ready */
   static async start(sandbox: Sandbox, meter: OutputMeter): Promise<Shell> {
-    const child = await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env: SHELL_ENV });
-    // Commands write to stdout only: on stderr is what the launch has to say.
-    const complaint = collectStart(child.stderr);
-    const shell = new Shell(child, meter);
-    const outcome = await shell.run(":", () => Promise.resolve());
-    if (outcome.type === "exited") return shell;
-    throw new SandboxError("unavailable", `the shell did not start: ${complaint()}`);
+    return withinStartTime(async (signal) => {
+      const child = await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env: SHELL_ENV, signal });
+      // Commands write to stdout only: on stderr is what the launch has to say.
+      const complaint = collectStart(child.stderr);
+      const shell = new Shell(child, meter);
+      const outcome = await shell.run(":", () => Promise.resolve());
+      if (outcome.type === "exited") return shell;
+      throw new SandboxError("unavailable", `the shell did not start: ${complaint()}`);
+    });
   }
 
   private constructor(child: SandboxProcess, meter: OutputMeter) {

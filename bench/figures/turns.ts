@@ -8,8 +8,8 @@ import type { RunContext } from "../run-context.ts";
 
 const SESSIONS = 15;
 const TURNS_A_SESSION = 20;
-/** First turns of a run meet cold code and unplanned statements. */
-const WARM_UP_TURNS = 30;
+/** A server that has just started runs code that is not compiled yet, at twice the time. */
+const WARM_UP_TURNS = 200;
 /** How long the scripted model thinks before its first token: our work may overlap with it, as with a real one. */
 const MODEL_THINKS_MS = 10;
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, statSync } from "node:fs";
+import { chmodSync, existsSync, realpathSync, statSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
@@ -40,6 +40,7 @@ import { seccompFilter } from "./seccomp.ts";
 const SPAWNER_LINGER_MS = 2000;
 /** Read, write and pass, for the owner. */
 const OWNER_ALL = 0o700;
+const BASH_PATH = "/bin/bash";
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
 const START_FIX =
@@ -56,6 +57,8 @@ const CHECK_LIMITS: SandboxLimits = {
 export interface BubblewrapOptions {
   /** Host directory for what the driver keeps, the runtime and temporary files; the volumes must be in it too. */
   dir: string;
+  /** Default: where distributions put it. */
+  bwrapPath?: string;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
 }
@@ -104,7 +107,7 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async check(): Promise<Finding[]> {
-    const findings = await checkHost();
+    const findings = await checkHost(this.#options.bwrapPath);
     if (findings.some(({ ok }) => !ok)) return findings;
     return [...findings, await this.#checkStart(), this.#checkLimits()];
   }
@@ -151,8 +154,9 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async #makePrepared(): Promise<Prepared> {
-    const [tools, arch] = [findHostTools(), seccompArch()];
-    const problem = (await checkHost()).find(({ ok }) => !ok);
+    const { bwrapPath } = this.#options;
+    const [tools, arch] = [findHostTools(bwrapPath), seccompArch()];
+    const problem = (await checkHost(bwrapPath)).find(({ ok }) => !ok);
     if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
     const { dir, onProblem = ignoreProblem } = this.#options;
     makeDir(dir, PASSAGE_MODE);
@@ -169,7 +173,16 @@ class BubblewrapDriver implements SandboxDriver {
     ]);
     const sharedEtc = SHARED_ETC_DIRS.filter((name) => existsSync(join("/etc", name)));
     const hiddenDir = isRoot() && !isReachableForAll(dirname(dir)) ? dir : null;
-    const host = { tools, runtime, etcDir, seccompPath, systemArgs: systemDirs(), sharedEtc, hiddenDir };
+    const host = {
+      tools,
+      runtime,
+      etcDir,
+      seccompPath,
+      systemArgs: systemDirs(),
+      bashAt: realpathSync(BASH_PATH),
+      sharedEtc,
+      hiddenDir,
+    };
     const spawner = new Spawner();
     return { host, cgroups, diskWatch: new DiskWatch(dir, spawner, isRoot(), onProblem), spawner };
   }

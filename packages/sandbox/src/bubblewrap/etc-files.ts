@@ -9,7 +9,15 @@ export const INNER_GID = 1000;
 export const INNER_HOSTNAME = "sandbox";
 
 /** Mounted from the host when it has them: public, and needed to find programs, fonts and certificates. */
-export const SHARED_ETC_DIRS: readonly string[] = ["alternatives", "ca-certificates", "fonts", "ssl/certs"];
+export const SHARED_ETC_DIRS: readonly string[] = [
+  "alternatives",
+  "ca-certificates",
+  "crypto-policies",
+  "fonts",
+  "pki/ca-trust",
+  "pki/tls/certs",
+  "ssl/certs",
+];
 
 /** Copied from the host when it has them. */
 const COPIED_FILES: readonly string[] = [
@@ -43,7 +51,7 @@ const FILES: Readonly<Record<string, string>> = {
  * @param hostEtc where the copied files come from (`/etc`)
  */
 export async function writeEtc(dir: string, hostEtc: string): Promise<void> {
-  for (const name of ["", "ssl", ...SHARED_ETC_DIRS]) makeDir(join(dir, name), 0o755);
+  for (const name of ["", "ssl", "pki", "pki/tls", ...SHARED_ETC_DIRS]) makeDir(join(dir, name), 0o755);
   for (const [name, content] of Object.entries(FILES)) {
     await writeFile(join(dir, name), content);
     await chmod(join(dir, name), 0o644);

@@ -38,9 +38,13 @@ export function seccompArch(): SeccompArch | null {
 }
 
 /** What this machine has; `null` where bwrap is missing. */
-export function findHostTools(): HostTools | null {
-  const bwrap = firstThatExists(BWRAP_PATHS);
+export function findHostTools(bwrapPath?: string): HostTools | null {
+  const bwrap = findBwrap(bwrapPath);
   return bwrap === null ? null : { bwrap, setpriv: firstThatExists(SETPRIV_PATHS) };
+}
+
+function findBwrap(path?: string): string | null {
+  return firstThatExists(path === undefined ? BWRAP_PATHS : [path]);
 }
 
 async function bwrapHelp(bwrap: string): Promise<string> {
@@ -69,8 +73,8 @@ export function systemDirs(): string[] {
 }
 
 /** The findings of `doctor` that need no sandbox to be started. */
-export async function checkHost(): Promise<Finding[]> {
-  const bwrap = firstThatExists(BWRAP_PATHS);
+export async function checkHost(bwrapPath?: string): Promise<Finding[]> {
+  const bwrap = findBwrap(bwrapPath);
   const arch = seccompArch();
   const findings: Finding[] = [
     finding("linux", process.platform === "linux", process.platform, "run the server on Linux, or use another sandbox driver"),

@@ -50,6 +50,8 @@ export interface LaunchHost {
   seccompPath: string;
   /** From `systemDirs`. */
   systemArgs: readonly string[];
+  /** Where the host's bash is, all links followed; the runtime's is shown in its place. */
+  bashAt: string;
   /** Host directories of `SHARED_ETC_DIRS` that exist. */
   sharedEtc: readonly string[];
   /** The driver's directory, when the users that sandboxes run as cannot walk to it (`/root` is closed, say). */
@@ -116,7 +118,7 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
     ...bind(host.etcDir, "/etc", false),
     ...host.sharedEtc.flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
     ...bind(host.runtime.dir, RUNTIME_DIR, false),
-    ...bind(host.runtime.bashPath, "/usr/bin/bash", false),
+    ...bind(host.runtime.bashPath, host.bashAt, false),
     // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],

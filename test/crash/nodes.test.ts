@@ -14,6 +14,29 @@ describe.concurrent("two nodes", () => {
     expect(nodes.stage.model.received() - before).toBe(30);
   });
 
+  nodesTest("claim at the same time: the second waits for the row and finds nothing to do", async (nodes) => {
+    const api = await nodes.start("api");
+    const workers = await Promise.all([nodes.startBehindProxy("worker"), nodes.startBehindProxy("worker")]);
+    await nodes.createSession(api);
+    const claims: string[] = [];
+    const both = Promise.withResolvers<void>();
+    for (const { proxy } of workers) {
+      proxy.watchers.add(({ name, when }) => {
+        if (name !== "claim_lease" || claims.length > 2) return "pass";
+        claims.push(when);
+        // One has the row and waits before its next statement; the other's claim has been sent.
+        if (claims.includes("after") && claims.filter((each) => each === "before").length === 2) both.resolve();
+        return when === "after" ? "hold" : "pass";
+      });
+    }
+    await nodes.say(api, "one after the other");
+    await both.promise;
+    for (const { proxy } of workers) proxy.resume();
+    await nodes.untilTurns(1);
+    const { rows } = await nodes.stage.db.query("select lease_generation::int as generation from session_heads");
+    expect(rows).toEqual([{ generation: 1 }]);
+  });
+
   nodesTest("one is killed, and the other goes on with its turn", async (nodes) => {
     const doomed = await nodes.start();
     await nodes.createSession(doomed);

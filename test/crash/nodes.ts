@@ -40,12 +40,19 @@ export class Nodes {
     return this.stage.startServer({ environment: { SANDBOX0_ROLES: roles } });
   }
 
-  /** A server that no notification of another one reaches. */
-  async startDeaf(roles: Roles): Promise<ServerProcess> {
+  /** A server whose talk with Postgres the test can follow. */
+  async startBehindProxy(roles: Roles): Promise<{ server: ServerProcess; proxy: PostgresProxy }> {
     const proxy = await createPostgresProxy(this.stage.database.connectionString);
     this.proxies.push(proxy);
+    const server = await this.stage.startServer({ databaseUrl: proxy.connectionString, environment: { SANDBOX0_ROLES: roles } });
+    return { server, proxy };
+  }
+
+  /** A server that no notification of another one reaches. */
+  async startDeaf(roles: Roles): Promise<ServerProcess> {
+    const { server, proxy } = await this.startBehindProxy(roles);
     proxy.losesNotifications = true;
-    return this.stage.startServer({ databaseUrl: proxy.connectionString, environment: { SANDBOX0_ROLES: roles } });
+    return server;
   }
 
   async createSession(server: ServerProcess): Promise<void> {

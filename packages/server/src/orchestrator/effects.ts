@@ -25,7 +25,6 @@ const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation
 export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
   const offsets = new Map<string, number>();
   const write = async (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">): Promise<Written> => {
-    stopIfStopped(turn);
     try {
       const written = await deps.log.append({
         ...part,
@@ -49,6 +48,7 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     startStep: () => startStep(turn, write),
     finishStep: (spanId, step) => finishStep(turn, write, spanId, step),
     async failStep(spanId, failure) {
+      stopIfStopped(turn);
       await write({
         events: [spanEndEvent(spanId, true, failure.usage ?? NO_USAGE)],
         spanEnds: [spanEnd(spanId, true, failure.usage ?? NO_USAGE, failure.timing)],
@@ -61,6 +61,8 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       if (!call) throw new Error(`the harness ran ${callId}, which is not an open call of its turn`);
       stopIfStopped(turn);
       const result = await deps.runTool(turn, call);
+      // What an interrupt did not cut is said: told to try again, the model would do it twice.
+      if (turn.stopped !== "interrupted" || result.isError) stopIfStopped(turn);
       await write({ events: [resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
       turn.calls.delete(callId);
       stopIfStopped(turn);
@@ -98,13 +100,18 @@ async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["star
     throw new TurnStopped("step_limit");
   }
   const start = newEvent("span.model_request_start", {});
-  await write({ events: [start], patch: { steps: turn.steps + 1 }, spanStart: { id: start.id, model: modelOf(turn) } });
+  await write({
+    events: [start],
+    patch: { steps: turn.steps + 1, ending: null },
+    spanStart: { id: start.id, model: modelOf(turn) },
+  });
   turn.steps += 1;
   stopIfStopped(turn);
   return { spanId: start.id, promoted: [] };
 }
 
 async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: Step): Promise<CallDisposition[]> {
+  stopIfStopped(turn);
   const plan = planStep(turn.tools, spanId, step);
   await write({
     events: plan.events,

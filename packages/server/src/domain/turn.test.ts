@@ -165,6 +165,25 @@ describe("recover", () => {
     expect(onward).toMatchObject({ next: "run", taken: [1] });
   });
 
+  test("a turn that was stopped for nothing goes on, and one that the model has ended ends", () => {
+    const open = state({ head: running, openSpans: ["s"], calls: [call("a", { started: true })] });
+    const onward = settle(open, { type: "interrupted" }, RETRY);
+    expect(types(onward)).toEqual(["span.model_request_end", "agent.tool_result"]);
+    expect(onward).toMatchObject({ next: "run", patch: { attempts: 1 } });
+    const ended = settle(state({ head: { ...running, ending: { type: "end_turn" } } }), { type: "interrupted" }, RETRY);
+    expect(types(ended)).toEqual(IDLE);
+    expect(ended.next).toBe("rest");
+  });
+
+  test("a harness that leaves a call behind fails, and the call gets its result", () => {
+    for (const type of ["end_turn", "requires_action"] as const) {
+      const left = [call("a", { started: true }), call("b", { permission: "ask" })];
+      const plan = settle(state({ head: running, calls: left }), { type }, RETRY);
+      expect(types(plan)).toEqual(["agent.tool_result", "agent.tool_result", "session.error", ...IDLE]);
+      expect(plan.finished).toEqual(["a", "b"]);
+    }
+  });
+
   test("an interrupt that came before the crash still ends the turn", () => {
     const plan = begin(state({ head: { ...running, interrupted: true }, inbox: [message(1), interruption(2)] }), RETRY);
     expect(types(plan)).toEqual(["user.interrupt", ...IDLE]);
@@ -236,16 +255,6 @@ describe("settle", () => {
       finished: ["a", "b"],
       patch: { interrupted: false, turnPending: true },
     });
-  });
-
-  test("a bell for an interrupt that is taken up already stops nothing", () => {
-    const plan = settle(
-      state({ head: running, openSpans: ["s"], calls: [call("a", { started: true }), call("b")] }),
-      { type: "interrupted" },
-      RETRY,
-    );
-    expect(types(plan)).toEqual(["span.model_request_end", "agent.tool_result"]);
-    expect(plan.next).toBe("run");
   });
 
   test("retryable: retrying, rescheduled, a wake later; then exhausted with the queue flushed (semantics §6)", () => {

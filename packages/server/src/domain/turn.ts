@@ -1,6 +1,6 @@
 import type { RefusalDetails, SessionError, StopReason } from "@sandbox0/protocol";
 import type { Head, HeadPatch, InboxRow, NewEvent, ToolCall } from "./head.ts";
-import { hasWork, isRunnable, waitsForClient } from "./head.ts";
+import { hasWork, waitsForClient } from "./head.ts";
 import type { ThreadName } from "./lifecycle-events.ts";
 import {
   INTERRUPTED_TEXT,
@@ -186,20 +186,13 @@ export function settle(state: TurnState, end: TurnEnd, retry: RetryPolicy): Turn
   const { head, inbox, calls } = state;
   if (head.interrupted) return interrupt(state);
   switch (end.type) {
-    case "interrupted": {
-      // The bell rang for an interrupt that an earlier decision has taken up: what it cut is closed, the turn goes on.
-      const onward = plan("run", {});
-      closeSpans(onward, state.openSpans);
-      closeCalls(
-        onward,
-        calls.filter((call) => call.started && !call.finished),
-        INTERRUPTED_TEXT,
-      );
-      return onward;
-    }
+    case "interrupted":
+      // By nobody: whatever stopped it, it goes on from the log.
+      return recover(state, retry);
     case "failed":
       return fail(state, end.error, retry);
     case "requires_action": {
+      if (calls.some((call) => call.started && !call.finished)) return failOpen(state, retry);
       const waiting = calls.filter(waitsForClient);
       if (waiting.length > 0) return goIdle(state, { type: "requires_action", event_ids: waiting.map((call) => call.id) });
       // Everything was answered while the turn was ending.
@@ -209,13 +202,7 @@ export function settle(state: TurnState, end: TurnEnd, retry: RetryPolicy): Turn
     }
     case "end_turn":
     case "refusal": {
-      if (calls.some((call) => isRunnable(call) || waitsForClient(call))) {
-        return fail(
-          state,
-          { kind: "unknown_error", message: "The harness ended its turn with open tool calls.", disposition: "exhausted" },
-          retry,
-        );
-      }
+      if (calls.some((call) => !call.finished)) return failOpen(state, retry);
       if (end.type === "refusal") return goIdle(state, { type: "refusal" }, end.details);
       if (!hasWork(inbox)) return goIdle(state, { type: "end_turn" });
       const onward = plan("run", { steps: 0, attempts: 0 });
@@ -223,6 +210,12 @@ export function settle(state: TurnState, end: TurnEnd, retry: RetryPolicy): Turn
       return onward;
     }
   }
+}
+
+/** A harness that leaves a call behind has a bug; the call gets its result all the same. */
+function failOpen(state: TurnState, retry: RetryPolicy): TurnPlan {
+  const message = "The harness ended its turn with open tool calls.";
+  return fail(state, { kind: "unknown_error", message, disposition: "exhausted" }, retry);
 }
 
 function goIdle(state: TurnState, stopReason: StopReason, details: RefusalDetails | null = null): TurnPlan {

@@ -18,11 +18,12 @@ export interface Bells {
   logged(sessionId: string, seq: number): void;
   deleted(sessionId: string): void;
   wake(sessionId: string): void;
-  interrupt(sessionId: string): void;
+  /** `position`: the last input that was admitted with the interrupt. */
+  interrupt(sessionId: string, position: number): void;
   preview(sessionId: string, preview: LivePreview): void;
   onLogged(fn: (sessionId: string, seq: number | "deleted") => void): () => void;
   onWake(fn: (sessionId: string) => void): () => void;
-  onInterrupt(fn: (sessionId: string) => void): () => void;
+  onInterrupt(fn: (sessionId: string, position: number) => void): () => void;
   onPreview(fn: (sessionId: string, preview: LivePreview) => void): () => void;
   /** Hints may have been missed: look at the rows. */
   onReconnect(fn: () => void): () => void;
@@ -33,7 +34,7 @@ export function createBells(notifier: Notifier): Bells {
     logged: (sessionId, seq) => notifier.publish(LOG_CHANNEL, `${sessionId} ${seq}`),
     deleted: (sessionId) => notifier.publish(LOG_CHANNEL, `${sessionId} deleted`),
     wake: (sessionId) => notifier.publish(WAKE_CHANNEL, sessionId),
-    interrupt: (sessionId) => notifier.publish(INTERRUPT_CHANNEL, sessionId),
+    interrupt: (sessionId, position) => notifier.publish(INTERRUPT_CHANNEL, `${sessionId} ${position}`),
     preview(sessionId, preview) {
       for (const piece of cut(preview)) notifier.publish(PREVIEW_CHANNEL, JSON.stringify([sessionId, piece]));
     },
@@ -43,7 +44,11 @@ export function createBells(notifier: Notifier): Bells {
         fn(sessionId, seq === "deleted" ? "deleted" : Number(seq));
       }),
     onWake: (fn) => notifier.subscribe(WAKE_CHANNEL, fn),
-    onInterrupt: (fn) => notifier.subscribe(INTERRUPT_CHANNEL, fn),
+    onInterrupt: (fn) =>
+      notifier.subscribe(INTERRUPT_CHANNEL, (payload) => {
+        const [sessionId = "", position = ""] = payload.split(" ");
+        fn(sessionId, Number(position));
+      }),
     onPreview: (fn) =>
       notifier.subscribe(PREVIEW_CHANNEL, (payload) => {
         const [sessionId, preview] = JSON.parse(payload) as [string, LivePreview];

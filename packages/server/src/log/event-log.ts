@@ -47,7 +47,7 @@ export interface EventLog {
 export function createEventLog(db: Database, bells: Bells): EventLog {
   const ring = (write: SessionWrite, written: Written): void => {
     if (write.events?.length) bells.logged(write.sessionId, written.seq);
-    if (write.patch?.interrupted && written.leased) bells.interrupt(write.sessionId);
+    if (write.patch?.interrupted && written.leased) bells.interrupt(write.sessionId, written.inboxPosition);
     if (write.patch?.wake === "now") bells.wake(write.sessionId);
   };
   /** Lock and reads leave together: the server runs them in order, so what is read is what the lock protects. */

@@ -353,6 +353,51 @@ describe("interrupts", () => {
     ]);
   });
 
+  test("one whose hint comes late does not stop the turn behind it", async () => {
+    const here = node();
+    const sessionId = await stage.newSession();
+    await stage.send(sessionId, say("one"));
+    const first = await here.nextTurn();
+    await first.effects.startStep();
+    await stage.send(sessionId, interrupt, say("two"));
+    await until(() => first.effects.signal.aborted);
+    first.end({ type: "stopped" });
+    const second = await here.nextTurn();
+    const { rows } = await stage.db.query<{ inbox_position: number }>(
+      "select inbox_position from session_heads where session_id = $1",
+      [sessionId],
+    );
+    stage.bells.interrupt(sessionId, rows[0]?.inbox_position ?? 0);
+    // Its own turn of the event loop comes after the hint's.
+    await delay(1);
+    expect(second.effects.signal.aborted).toBe(false);
+    await answer(second);
+    await atRest(sessionId);
+    expect((await stage.types(sessionId)).slice(-STEP.length - IDLE.length)).toEqual([...STEP, ...IDLE]);
+  });
+
+  test("a call that was done when it came has its result; one that it cut has an error", async () => {
+    const here = node();
+    const sessionId = await stage.newSession();
+    await stage.send(sessionId, say("hi"));
+    const { effects, end } = await here.nextTurn();
+    const { spanId } = await effects.startStep();
+    const calls = await effects.finishStep(spanId, step(effects, "", "bash", "bash"));
+    const running = calls.map((call) => effects.executeTool(call.id).catch((error: unknown) => error));
+    const [done, cut] = [await here.nextTool(), await here.nextTool()];
+    await stage.send(sessionId, interrupt);
+    await until(() => effects.signal.aborted);
+    done.end();
+    cut.end({ isError: true });
+    for (const each of await Promise.all(running)) expect(each).toBeInstanceOf(TurnStopped);
+    end({ type: "stopped" });
+    await atRest(sessionId);
+    await checkLog(sessionId);
+    const results = (await readEventsAfter(stage.db, sessionId, 0, 100)).filter((event) => event.type === "agent.tool_result");
+    expect(results.map((event) => event.body.includes("done"))).toEqual([true, false]);
+    expect(results[1]?.body).toContain("interrupted");
+  });
+
   test("behind one of two confirmations: both calls are closed, and the model is not asked", async () => {
     const ask = {
       type: "agent_toolset_20260401",

@@ -8,7 +8,7 @@ import { DatabaseUnavailable } from "../store/database-error.ts";
 import { abandonLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
 import { type RunHarnessDeps, runHarness } from "./run-harness.ts";
-import { createHeldTurn, type HeldTurn, holdingLease, stopTurn, turnState, writePlan } from "./turn.ts";
+import { createHeldTurn, type HeldTurn, holdingLease, interruptTurn, stopTurn, turnState, writePlan } from "./turn.ts";
 
 /** How long a lease lasts without renewal. A dead node's leases end at once (its advisory lock is gone). */
 export const LEASE_TTL_MS = 15_000;
@@ -78,9 +78,9 @@ class Runner implements Orchestrator {
     const { bells } = this.deps;
     this.off = [
       bells.onWake((sessionId) => this.wake(sessionId)),
-      bells.onInterrupt((sessionId) => {
+      bells.onInterrupt((sessionId, position) => {
         const turn = this.turns.get(sessionId);
-        if (turn) stopTurn(turn, "interrupted");
+        if (turn) interruptTurn(turn, position);
       }),
       bells.onReconnect(() => void this.sweep()),
     ];
@@ -170,7 +170,7 @@ class Runner implements Orchestrator {
         if (!row || row.generation !== turn.generation) stopTurn(turn, "lease_lost");
         else {
           turn.leaseEndsAtMs = leaseEndsAtMs;
-          if (row.interrupted) stopTurn(turn, "interrupted");
+          if (row.interrupted) interruptTurn(turn, row.inboxPosition);
         }
       }
     } catch (error) {

@@ -52,6 +52,8 @@ export interface StageNode {
 export interface Stage {
   db: Database;
   sessions: Sessions;
+  workspaceId: string;
+  bells: Bells;
   /** `deaf`: no hint reaches it, so it finds out by sweeping and renewing. */
   node(options?: { deaf?: boolean; times?: Partial<OrchestratorTimes> }): StageNode;
   /** Nodes that hold their lock: a node that is taken out of here is dead to the others. */
@@ -104,6 +106,8 @@ export async function createStage(): Promise<Stage> {
   return {
     db,
     sessions,
+    workspaceId: WORKSPACE,
+    bells,
     alive,
     node({ deaf = false, times = {} } = {}) {
       const own = createPool({ connectionString: database.connectionString, max: 8 });

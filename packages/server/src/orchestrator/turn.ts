@@ -28,6 +28,8 @@ export interface HeldTurn {
   /** A `span.model_request_start` that was written ahead, with the turn's start, to save a commit. */
   openSpan: string | null;
   steps: number;
+  /** The last input that the last decision has seen. */
+  inboxPosition: number;
   volumeId: string | null;
   stopped: StopCause | null;
   controller: AbortController;
@@ -47,6 +49,7 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     runnable: [],
     openSpan: null,
     steps: head.steps,
+    inboxPosition: head.inboxPosition,
     volumeId: head.volumeId,
     stopped: null,
     controller: new AbortController(),
@@ -57,6 +60,11 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
 export function stopTurn(turn: HeldTurn, cause: StopCause): void {
   turn.stopped ??= cause;
   turn.controller.abort();
+}
+
+/** `position`: the last input when the interrupt was there. A decision may have taken it up since: then it is over. */
+export function interruptTurn(turn: HeldTurn, position: number): void {
+  if (position > turn.inboxPosition) stopTurn(turn, "interrupted");
 }
 
 export function turnState(turn: HeldTurn, session: LockedSession): TurnState {
@@ -101,6 +109,7 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
   turn.runnable = runnable;
   turn.openSpan = spanId;
   turn.steps = spanId ? steps + 1 : steps;
+  turn.inboxPosition = session.head.inboxPosition;
   if (written.interrupted && plan.next === "run") stopTurn(turn, "interrupted");
 }
 

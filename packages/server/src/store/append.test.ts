@@ -157,7 +157,7 @@ test("a lease is taken once, fences the holder before it, and ends with its node
   await writeSession(db, { sessionId, threadId, generation: null, patch: { wake: "now" } });
   expect(await readDue(db, 10)).not.toContain(sessionId);
   expect(await renewLeases(db, first.leaseOwner, [sessionId], 60_000)).toEqual([
-    { sessionId, generation: first.leaseGeneration, interrupted: false },
+    { sessionId, generation: first.leaseGeneration, interrupted: false, inboxPosition: 0 },
   ]);
 
   await expireLeasesOfDead(db, [first.leaseOwner]);

@@ -21,7 +21,6 @@ export interface SessionWrite {
   calls?: readonly NewToolCall[];
   /** Calls that start now: intent before effect. */
   startedCalls?: readonly string[];
-  restartedCalls?: readonly string[];
   finishedCalls?: readonly string[];
   answers?: readonly CallAnswer[];
   enqueue?: readonly Omit<InboxRow, "position">[];
@@ -48,6 +47,8 @@ export interface Written {
   at: Date;
   interrupted: boolean;
   leased: boolean;
+  /** Of the last input that was ever admitted. */
+  inboxPosition: number;
 }
 
 /** Another node holds the session now, or it is gone: this turn may write nothing more. */
@@ -73,7 +74,7 @@ class Statement {
   }
 
   text(): string {
-    return `with ${this.parts.join(", ")} select seq, at, interrupted, leased from head`;
+    return `with ${this.parts.join(", ")} select seq, at, interrupted, leased, inbox_position as "inboxPosition" from head`;
   }
 }
 
@@ -220,7 +221,6 @@ function addCallChanges(statement: Statement, write: SessionWrite): void {
     statement.with(name, `update tool_calls t set ${set} from head where t.session_id = head.session_id and t.id = any(${list})`);
   };
   change("started", write.startedCalls, "started_at = head.at");
-  change("restarted", write.restartedCalls, "started_at = null");
   change("finished", write.finishedCalls, "finished_at = head.at");
   const answers = write.answers ?? [];
   if (answers.length === 0) return;

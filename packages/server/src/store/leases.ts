@@ -24,20 +24,21 @@ export async function claimLease(tx: Queryable, sessionId: string, nodeId: numbe
   return rows[0] ? toHead(rows[0].head) : null;
 }
 
-/** Extends what this node holds; answers with the sessions still held and whether an interrupt waits. */
+/** Extends what this node holds; answers with the sessions still held, whether an interrupt waits, and the last input. */
 export async function renewLeases(
   db: Queryable,
   nodeId: number,
   sessionIds: readonly string[],
   ttlMs: number,
-): Promise<{ sessionId: string; generation: number; interrupted: boolean }[]> {
-  const { rows } = await db.query<{ session_id: string; lease_generation: number; interrupted: boolean }>(
+): Promise<{ sessionId: string; generation: number; interrupted: boolean; inboxPosition: number }[]> {
+  const { rows } = await db.query<{ sessionId: string; generation: number; interrupted: boolean; inboxPosition: number }>(
     `update session_heads set wake_at = clock_timestamp() + $3::int * interval '1 ms'
-     where lease_owner = $1 and session_id = any($2) returning session_id, lease_generation, interrupted`,
+     where lease_owner = $1 and session_id = any($2)
+     returning session_id as "sessionId", lease_generation as generation, interrupted, inbox_position as "inboxPosition"`,
     [nodeId, sessionIds, ttlMs],
     "renew_leases",
   );
-  return rows.map((row) => ({ sessionId: row.session_id, generation: row.lease_generation, interrupted: row.interrupted }));
+  return rows;
 }
 
 /** Leases of nodes that are no longer alive are due at once (design §2.1: no session hangs in `running`). */

@@ -221,6 +221,8 @@ class Runner implements Orchestrator {
     // Before the decision: a stop that comes while it is made is for what follows.
     turn.stopped = null;
     turn.controller = new AbortController();
+    // What is decided now is not in it.
+    turn.memory = null;
     const next = await this.deps.log.locked(turn.sessionId, [], (session) =>
       holdingLease(turn, session, async () => {
         const plan = choose(turnState(turn, session));

@@ -127,7 +127,7 @@ function headChanges(statement: Statement, patch: HeadPatch): string[] {
       `active_ms = active_ms + case when ${status} <> 'running' and running_since is not null
          then (extract(epoch from ${AT} - running_since) * 1000)::bigint else 0 end`,
     );
-    if (patch.status === "terminated") set.push(`terminated_at = ${AT}`);
+    if (patch.status === "terminated") set.push(`terminated_at = coalesce(terminated_at, ${AT})`);
   }
   if (patch.stopReason !== undefined) {
     set.push(`stop_reason = ${statement.param(patch.stopReason === null ? null : JSON.stringify(patch.stopReason), "jsonb")}`);

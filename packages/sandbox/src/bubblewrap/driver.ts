@@ -33,11 +33,8 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
-import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
 
-/** How long the spawner process outlives the last sandbox: another one may be on its way. */
-const SPAWNER_LINGER_MS = 2000;
 /** Read, write and pass, for the owner. */
 const OWNER_ALL = 0o700;
 const BASH_PATH = "/bin/bash";
@@ -75,7 +72,6 @@ interface Prepared {
   host: LaunchHost;
   cgroups: CgroupHost;
   diskWatch: DiskWatch;
-  spawner: Spawner;
 }
 
 class BubblewrapDriver implements SandboxDriver {
@@ -84,7 +80,6 @@ class BubblewrapDriver implements SandboxDriver {
   readonly #sandboxesDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
-  #living = 0;
 
   constructor(options: BubblewrapOptions) {
     this.#options = { ...options, dir: resolve(options.dir) };
@@ -113,8 +108,7 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const { host, cgroups, diskWatch, spawner } = await this.#prepare();
-    spawner.warm();
+    const { host, cgroups, diskWatch } = await this.#prepare();
     const user = await this.#userOf(spec.volume.path);
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
@@ -128,20 +122,7 @@ class BubblewrapDriver implements SandboxDriver {
     if (user !== null) await chown(tempDir, user.uid, user.gid);
     const cgroup = cgroups.create(id, spec.limits);
     const powers = cgroups.powers;
-    const sandbox = createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, spawner, runDir, tempDir });
-    this.#living++;
-    void sandbox.gone.then(() => {
-      this.#living--;
-      // Nothing stays behind a driver that is not in use.
-      if (this.#living === 0) this.#stopLater(spawner);
-    });
-    return sandbox;
-  }
-
-  #stopLater(spawner: Spawner): void {
-    setTimeout(() => {
-      if (this.#living === 0) spawner.stop();
-    }, SPAWNER_LINGER_MS).unref();
+    return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, runDir, tempDir });
   }
 
   /** Made at first use and kept; tried again after a failure. */
@@ -183,8 +164,7 @@ class BubblewrapDriver implements SandboxDriver {
       sharedEtc,
       hiddenDir,
     };
-    const spawner = new Spawner();
-    return { host, cgroups, diskWatch: new DiskWatch(dir, spawner, isRoot(), onProblem), spawner };
+    return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
   }
 
   async #sweepRunDirs(): Promise<void> {

@@ -4,7 +4,7 @@ import { EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../lay
 import type { Runtime } from "../runtime.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
-import type { SpawnRequest } from "./spawner.ts";
+import type { SpawnRequest } from "./spawn-process.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;

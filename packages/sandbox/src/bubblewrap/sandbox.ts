@@ -8,7 +8,7 @@ import type { Cgroup, CgroupPower } from "./cgroup.ts";
 import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
 import type { SandboxUser } from "./host.ts";
 import { launchRequest, type LaunchHost } from "./launch.ts";
-import type { Spawned, Spawner } from "./spawner.ts";
+import { type Spawned, spawnProcess } from "./spawn-process.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
@@ -19,7 +19,6 @@ export interface SandboxParts {
   cgroup: Cgroup;
   powers: ReadonlySet<CgroupPower>;
   diskWatch: DiskWatch;
-  spawner: Spawner;
   /** Holds `tmp/`; removed with the sandbox. */
   runDir: string;
   tempDir: string;
@@ -82,7 +81,7 @@ class BubblewrapSandbox implements Sandbox {
   };
 
   async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
-    const { spec, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
+    const { spec, host, user, cgroup, powers, tempDir } = this.#parts;
     const memoryKillsBefore = await cgroup.memoryKills();
     const request = launchRequest(host, {
       command,
@@ -96,7 +95,7 @@ class BubblewrapSandbox implements Sandbox {
       procsFiles: cgroup.procsFiles,
       needsInnerLimits: !powers.has("processes") || !powers.has("memory"),
     });
-    const spawned = await spawner.spawn(request);
+    const spawned = await spawnProcess(request);
     const running = new BubblewrapProcess(spawned, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));

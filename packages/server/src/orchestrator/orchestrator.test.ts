@@ -241,6 +241,22 @@ describe("two nodes on one database", () => {
     expect(JSON.stringify(second.turn.history)).toContain(CRASHED_TEXT);
   });
 
+  test("one whose sandbox does not end gives the session back all the same", async () => {
+    const a = node({ stuck: true, times: { leaseTtlMs: NEVER_MS, leaveMs: 100 } });
+    const sessionId = await stage.newSession();
+    await stage.send(sessionId, say("hi"));
+    const first = await a.nextTurn();
+    const cut = a.db.cut("before", /insert into events/);
+    await expect(
+      first.effects.startStep().then(({ spanId }) => first.effects.finishStep(spanId, step(first.effects, ""))),
+    ).rejects.toThrow(TurnStopped);
+    await cut;
+    first.end({ type: "stopped" });
+    await answer(await a.nextTurn());
+    await atRest(sessionId);
+    await checkLog(sessionId);
+  });
+
   test("one that cannot reach the database stops its turns before their leases run out", async () => {
     const a = node({ times: { leaseTtlMs: 2_000 } });
     const sessionId = await stage.newSession();

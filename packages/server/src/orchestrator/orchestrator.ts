@@ -20,13 +20,16 @@ const SWEEP_BATCH = 200;
 export const TURNS_MAX = 1_000;
 /** A SIGTERM lets running turns end by themselves for this long. */
 export const DRAIN_MS = 10_000;
+/** What a turn that is given up may take to end in its sandbox before the session goes on without waiting for it. */
+const LEAVE_MS = 5_000;
 
 export interface OrchestratorTimes {
   leaseTtlMs: number;
   renewMs: number;
   sweepMs: number;
+  leaveMs: number;
 }
-const TIMES: OrchestratorTimes = { leaseTtlMs: LEASE_TTL_MS, renewMs: LEASE_RENEW_MS, sweepMs: SWEEP_MS };
+const TIMES: OrchestratorTimes = { leaseTtlMs: LEASE_TTL_MS, renewMs: LEASE_RENEW_MS, sweepMs: SWEEP_MS, leaveMs: LEAVE_MS };
 
 export interface OrchestratorDeps extends RunHarnessDeps {
   db: Database;
@@ -249,10 +252,15 @@ class Runner implements Orchestrator {
   /** Before the lease is given back: no two nodes run anything for one session. */
   private async leave(turn: HeldTurn): Promise<void> {
     stopTurn(turn, "lease_lost");
+    const late = new AbortController();
     try {
-      await this.deps.onLeave(turn.sessionId);
+      const patience = delay(this.times.leaveMs, "late", { signal: late.signal });
+      if ((await Promise.race([this.deps.onLeave(turn.sessionId), patience])) === "late")
+        throw new Error(`what the turn has in its sandbox did not end in ${this.times.leaveMs} ms`);
     } catch (error) {
       this.deps.onTrouble(error, turn.sessionId);
+    } finally {
+      late.abort();
     }
   }
 

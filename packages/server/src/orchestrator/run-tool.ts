@@ -14,16 +14,35 @@ export async function runSandboxTool(
   turn: HeldTurn,
   call: { name: string; input: Record<string, unknown> },
 ): Promise<ToolResult> {
+  const { signal } = turn.controller;
   try {
-    const claimed = await pool.claim(turn.sessionId, turn.volumeId);
+    const claimed = await unlessStopped(signal, pool.claim(turn.sessionId, turn.volumeId));
     if (claimed.volumeId !== turn.volumeId) {
       // Before the effect: files that a lost volume id would orphan must not exist.
       if (!(await setVolume(db, turn.sessionId, turn.generation, claimed.volumeId))) stopTurn(turn, "lease_lost");
       turn.volumeId = claimed.volumeId;
     }
-    return await claimed.tools.call(call.name, call.input, { signal: turn.controller.signal });
+    if (signal.aborted) throw stopped();
+    return await claimed.tools.call(call.name, call.input, { signal });
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
     return { content: [{ type: "text", text: `The sandbox is not available: ${error.message}` }], isError: true };
+  }
+}
+
+/** Nothing has run: the turn's end takes no notice of what this says. */
+function stopped(): SandboxError {
+  return new SandboxError("unavailable", "the turn was stopped");
+}
+
+/** A claim may wait long for its place in a full pool; the sandbox it gets in the end is the session's next one. */
+async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const cut = Promise.withResolvers<never>();
+  const onAbort = () => cut.reject(stopped());
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, cut.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -49,13 +49,20 @@ export interface StageNode {
   bugs: unknown[];
 }
 
+export interface NodeOptions {
+  /** No hint reaches it: it finds out by sweeping and renewing. */
+  deaf?: boolean;
+  times?: Partial<OrchestratorTimes>;
+  /** Its sandboxes do not end. */
+  stuck?: boolean;
+}
+
 export interface Stage {
   db: Database;
   sessions: Sessions;
   workspaceId: string;
   bells: Bells;
-  /** `deaf`: no hint reaches it, so it finds out by sweeping and renewing. */
-  node(options?: { deaf?: boolean; times?: Partial<OrchestratorTimes> }): StageNode;
+  node(options?: NodeOptions): StageNode;
   /** Nodes that hold their lock: a node that is taken out of here is dead to the others. */
   alive: Set<number>;
   newSession(agent?: Record<string, unknown>): Promise<string>;
@@ -109,10 +116,10 @@ export async function createStage(): Promise<Stage> {
     workspaceId: WORKSPACE,
     bells,
     alive,
-    node({ deaf = false, times = {} } = {}) {
+    node(options = {}) {
       const own = createPool({ connectionString: database.connectionString, max: 8 });
       pools.push(own);
-      const made = createNode(nodes.length + 1, new FaultyDatabase(own), createBells(bus.member(deaf)), alive, times);
+      const made = createNode(nodes.length + 1, new FaultyDatabase(own), createBells(bus.member(options.deaf)), alive, options);
       nodes.push(made);
       return made;
     },
@@ -148,13 +155,7 @@ async function newSession(db: Database, agent: Record<string, unknown>): Promise
   return id;
 }
 
-function createNode(
-  id: number,
-  db: FaultyDatabase,
-  bells: Bells,
-  alive: Set<number>,
-  times: Partial<OrchestratorTimes>,
-): StageNode {
+function createNode(id: number, db: FaultyDatabase, bells: Bells, alive: Set<number>, { times, stuck }: NodeOptions): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
   const seen: Pick<StageNode, "rested" | "left" | "troubles" | "bugs"> = { rested: [], left: [], troubles: [], bugs: [] };
@@ -198,6 +199,7 @@ function createNode(
       onRest: (sessionId) => seen.rested.push(sessionId),
       onLeave: async (sessionId) => {
         seen.left.push(sessionId);
+        if (stuck) await new Promise(() => undefined);
       },
       onTrouble: (error) => seen.troubles.push(error),
       onBug: (error) => seen.bugs.push(error),

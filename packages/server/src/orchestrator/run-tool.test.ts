@@ -1,0 +1,69 @@
+import { SandboxError, type SandboxPool } from "@sandbox0/sandbox";
+import { expect, test } from "vitest";
+import type { Queryable } from "../store/query.ts";
+import { runSandboxTool } from "./run-tool.ts";
+import { createHeldTurn, type HeldTurn, stopTurn } from "./turn.ts";
+
+const CALL = { name: "bash", input: { command: "true" } };
+
+function held(): HeldTurn {
+  const session = { thread_id: "sthr_1", agent: { name: "a", tools: [] }, harness: "sandpi" };
+  const head = { sessionId: "sesn_1", leaseGeneration: 3, steps: 0, inboxPosition: 0, volumeId: null };
+  return createHeldTurn(session as never, { transcript: [], state: null }, head as never, Number.POSITIVE_INFINITY);
+}
+
+/** A pool whose sandbox records what it is asked to run. */
+function poolWith(claim: () => Promise<{ volumeId: string }>): { pool: SandboxPool; ran: { name: string; aborted: boolean }[] } {
+  const ran: { name: string; aborted: boolean }[] = [];
+  const tools = {
+    async call(name: string, _input: unknown, { signal }: { signal: AbortSignal }) {
+      ran.push({ name, aborted: signal.aborted });
+      return { content: [{ type: "text", text: "done" }], isError: false };
+    },
+  };
+  return { pool: { claim: async () => ({ ...(await claim()), tools }) } as unknown as SandboxPool, ran };
+}
+
+/** A database in which the session is still this turn's, or is not. */
+function database(isOurs: boolean): { db: Queryable; stored: unknown[] } {
+  const stored: unknown[] = [];
+  const query = async (_sql: string, values: readonly unknown[] = []) => {
+    stored.push(values[2]);
+    return { rows: [], rowCount: isOurs ? 1 : 0, command: "UPDATE" };
+  };
+  return { db: { query: query as Queryable["query"] }, stored };
+}
+
+test("a new volume is stored before the effect, and only once", async () => {
+  const { db, stored } = database(true);
+  const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
+  const turn = held();
+  await runSandboxTool(db, pool, turn, CALL);
+  await runSandboxTool(db, pool, turn, CALL);
+  expect(stored).toEqual(["vol_1"]);
+  expect(ran).toHaveLength(2);
+});
+
+test("nothing runs for a session that another node has taken over", async () => {
+  const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
+  const turn = held();
+  await runSandboxTool(database(false).db, pool, turn, CALL);
+  expect(turn.stopped).toBe("lease_lost");
+  expect(ran).toEqual([]);
+});
+
+test("a turn that is stopped while it waits for a sandbox waits no longer", async () => {
+  const turn = held();
+  const { pool, ran } = poolWith(() => new Promise(() => undefined));
+  const running = runSandboxTool(database(true).db, pool, turn, CALL);
+  stopTurn(turn, "interrupted");
+  expect(await running).toMatchObject({ isError: true });
+  expect(ran).toEqual([]);
+});
+
+test("a sandbox that cannot be had is an error result; anything else is thrown", async () => {
+  const failing = (error: Error) => poolWith(() => Promise.reject(error)).pool;
+  const result = await runSandboxTool(database(true).db, failing(new SandboxError("limit", "full")), held(), CALL);
+  expect(result).toEqual({ content: [{ type: "text", text: "The sandbox is not available: full" }], isError: true });
+  await expect(runSandboxTool(database(true).db, failing(new Error("bug")), held(), CALL)).rejects.toThrow("bug");
+});

@@ -31,6 +31,7 @@ test("an empty environment has defaults for everything", () => {
     dataDir: resolve(".sandbox0"),
     harness: "sandpi",
     sandbox: "auto",
+    warmSandboxes: 4,
     blobs: { type: "directory", path: resolve(".sandbox0/blobs") },
     egressAllowPrivate: [],
   });
@@ -50,6 +51,7 @@ test("reads what is set", () => {
     DATABASE_URL: "postgres://u@h/d",
     SANDBOX0_API_KEY: "sk-1",
     SANDBOX0_MASTER_KEY: "ab".repeat(32),
+    SANDBOX0_WARM_SANDBOXES: "0",
     SANDBOX0_ROLES: "worker",
     SANDBOX0_BLOBS: "s3://bucket/prefix",
     SANDBOX0_EGRESS_ALLOW_PRIVATE: "10.0.0.0/8, ::1",
@@ -63,6 +65,7 @@ test("reads what is set", () => {
     databaseUrl: "postgres://u@h/d",
     apiKey: "sk-1",
     masterKey: Buffer.alloc(32, 0xab),
+    warmSandboxes: 0,
     blobs: { type: "s3", url: "s3://bucket/prefix" },
     egressAllowPrivate: ["10.0.0.0/8", "::1"],
     telemetry: { endpoint: "http://collector:4318", headers: { authorization: "Bearer x", a: "b" } },
@@ -73,6 +76,7 @@ test("reads what is set", () => {
 test.each([
   ["SANDBOX0_PORT", "70000", /SANDBOX0_PORT: must be a whole number from 0 to 65535/],
   ["SANDBOX0_PORT", "80a", /SANDBOX0_PORT: must be a whole number/],
+  ["SANDBOX0_WARM_SANDBOXES", "65", /SANDBOX0_WARM_SANDBOXES: must be a whole number from 0 to 64/],
   ["SANDBOX0_HARNESS", "gpt", /SANDBOX0_HARNESS: must be one of sandpi, claude, codex/],
   ["SANDBOX0_ROLES", "api,cook", /SANDBOX0_ROLES: must be one of api, worker/],
   ["SANDBOX0_ROLES", ",", /SANDBOX0_ROLES: must name at least one role/],

@@ -20,6 +20,8 @@ export interface Config {
   /** Of a session that asks for none. */
   harness: "sandpi" | "claude" | "codex";
   sandbox: "auto" | "bubblewrap" | "docker" | "process";
+  /** Kept ready for sessions that have none yet. */
+  warmSandboxes: number;
   roles: ReadonlySet<Role>;
   blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
   /** Addresses and CIDRs that the gateways may reach although they are private. */
@@ -44,6 +46,8 @@ export class ConfigError extends Error {
 
 const PORT_MAX = 65_535;
 const MASTER_KEY_BYTES = 32;
+/** Each takes a few MB and two processes, one of them some 40 MB more. */
+const WARM_SANDBOXES_MAX = 64;
 
 const list = z.string().transform((text) =>
   text
@@ -56,14 +60,18 @@ const key = z.string().regex(/^[\x21-\x7e]+$/, "must be printable ASCII without 
 const oneOf = <const T extends readonly [string, ...string[]]>(...names: T) =>
   z.enum(names, { error: `must be one of ${names.join(", ")}` });
 
+const wholeNumber = (max: number) => {
+  const rule = `must be a whole number from 0 to ${max}`;
+  return z
+    .string()
+    .regex(/^\d+$/, rule)
+    .transform(Number)
+    .refine((value) => value <= max, rule);
+};
+
 const environmentSchema = z.object({
   SANDBOX0_HOST: z.string().default("127.0.0.1"),
-  SANDBOX0_PORT: z
-    .string()
-    .regex(/^\d+$/, `must be a whole number from 0 to ${PORT_MAX}`)
-    .transform(Number)
-    .refine((port) => port <= PORT_MAX, `must be a whole number from 0 to ${PORT_MAX}`)
-    .default(8787),
+  SANDBOX0_PORT: wholeNumber(PORT_MAX).default(8787),
   SANDBOX0_DATA_DIR: z.string().default(".sandbox0"),
   DATABASE_URL: z
     .string()
@@ -73,6 +81,7 @@ const environmentSchema = z.object({
   SANDBOX0_MASTER_KEY: z.string().transform(parseMasterKey).optional(),
   SANDBOX0_HARNESS: oneOf("sandpi", "claude", "codex").default("sandpi"),
   SANDBOX0_SANDBOX: oneOf("auto", "bubblewrap", "docker", "process").default("auto"),
+  SANDBOX0_WARM_SANDBOXES: wholeNumber(WARM_SANDBOXES_MAX).default(4),
   SANDBOX0_ROLES: list.pipe(z.array(oneOf("api", "worker")).min(1, "must name at least one role")).default(["api", "worker"]),
   SANDBOX0_BLOBS: z
     .string()
@@ -122,6 +131,7 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     masterKey: env.SANDBOX0_MASTER_KEY,
     harness: env.SANDBOX0_HARNESS,
     sandbox: env.SANDBOX0_SANDBOX,
+    warmSandboxes: env.SANDBOX0_WARM_SANDBOXES,
     roles: new Set(env.SANDBOX0_ROLES),
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,

@@ -106,7 +106,7 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
     await startWorker({ config, options, logger, db, log, bells, harnesses, connectionString, onError }, closers);
   let url = "";
   if (config.roles.has("api")) {
-    const follower = createFollower(db, bells, onError);
+    const follower = createFollower(db.reads, bells, onError);
     const sessions = createSessions({
       db,
       log,
@@ -225,7 +225,8 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
 
 async function createSandboxes(config: Config, logger: Logger): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
-  return createSandboxPool(chooseDriver(config, onProblem), { dir: join(config.dataDir, "sandbox", "volumes"), onProblem });
+  const dir = join(config.dataDir, "sandbox", "volumes");
+  return createSandboxPool(chooseDriver(config, onProblem), { dir, warmCount: config.warmSandboxes, onProblem });
 }
 
 /** `process` isolates nothing: only by name, and said aloud (design §6). */

@@ -7,6 +7,7 @@ import { HttpConnection } from "./http-connection.ts";
 export const API_KEY = "bench-key-of-the-operator";
 const MODEL = "claude-bench";
 const PAGE_KIB = 4;
+const WARM_UP_TURNS = 200;
 /** What a turn of the figures asks for. */
 export const SAY = "<say>";
 export const BASH = "<bash>";
@@ -74,6 +75,16 @@ export async function startBenchServer(dataDir: string, provider: ScriptedProvid
       await server.exited;
     },
   };
+}
+
+/** Runs turns of one session: a server that has just started runs code that is not compiled yet, at twice the time. */
+export async function warmUp(server: BenchServer): Promise<void> {
+  const connection = await server.connect();
+  const sessionId = await server.createSession(connection);
+  const stream = await server.stream(sessionId);
+  for (let turn = 0; turn < WARM_UP_TURNS; turn++) await runTurn(connection, stream, sessionId, SAY);
+  stream.close();
+  connection.close();
 }
 
 /** Sends a message; resolves when the server has stored it. */

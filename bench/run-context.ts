@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ScriptedProvider } from "@sandbox0/testkit";
-import { type BenchServer, startBenchServer, startProvider } from "./bench-server.ts";
+import { type BenchServer, startBenchServer, startProvider, warmUp } from "./bench-server.ts";
 import { callDirectly, type DirectCalls } from "./direct-call.ts";
 import type { Figure } from "./figure.ts";
 
@@ -12,12 +12,12 @@ export type Bench = (context: RunContext) => Promise<Figure[]>;
 /** What the figures of a run share. Everything is made when it is first asked for. */
 export interface RunContext {
   readonly provider: ScriptedProvider;
-  /** The server most figures use, with the settings everybody gets: embedded Postgres, bubblewrap. */
+  /** The server most figures use, warm, with the settings everybody gets: embedded Postgres, bubblewrap. */
   server(): Promise<BenchServer>;
   dataDirOfServer(): Promise<string>;
   /** Direct calls of the scripted provider, in this run and under its load. */
   direct(): Promise<DirectCalls>;
-  /** A fresh server of one figure, which stops it. */
+  /** A fresh and cold server of one figure, which stops it. */
   start(): Promise<{ server: BenchServer; dataDir: string }>;
   /** An empty directory, removed at the end. */
   directory(): Promise<string>;
@@ -41,6 +41,7 @@ export async function withRunContext<T>(use: (context: RunContext) => Promise<T>
     server: once(async () => {
       const server = await startBenchServer(await dataDirOfServer(), provider);
       closers.push(() => server.stop());
+      await warmUp(server);
       return server;
     }),
     direct: once(() => callDirectly(provider.url, DIRECT_CALLS)),

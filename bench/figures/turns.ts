@@ -8,8 +8,6 @@ import type { RunContext } from "../run-context.ts";
 
 const SESSIONS = 15;
 const TURNS_A_SESSION = 20;
-/** A server that has just started runs code that is not compiled yet, at twice the time. */
-const WARM_UP_TURNS = 200;
 /** How long the scripted model thinks before its first token: our work may overlap with it, as with a real one. */
 const MODEL_THINKS_MS = 10;
 
@@ -48,12 +46,6 @@ export async function timeToFirstToken({ provider, server: start, direct }: RunC
   const server = await start();
   const there: number[] = [];
   const back: number[] = [];
-  await eachTurn(
-    server,
-    1,
-    WARM_UP_TURNS,
-    async (session) => void (await runTurn(session.connection, session.stream, session.id, SAY)),
-  );
   await eachTurn(server, SESSIONS, TURNS_A_SESSION, async (session) => {
     const sample = await firstToken(provider, session);
     there.push(sample.there);

@@ -85,16 +85,6 @@ export async function readSessionRecord(pool: pg.Pool, id: string): Promise<Sess
   }
 }
 
-/** Nothing runs, nothing is due, nobody holds it. */
-export async function isAtRest(db: pg.Pool, id: string): Promise<boolean> {
-  const { rows } = await db.query<{ rests: boolean }>(
-    `select shown_status in ('idle', 'terminated') and lease_owner is null and wake_at is null as rests
-     from session_heads where session_id = $1`,
-    [id],
-  );
-  return rows[0]?.rests === true;
-}
-
 /** For the message of a failure. */
 export function describeLog({ events, inbox }: SessionRecord): string {
   const lines = events.map(({ seq, type, id, body }) => `  ${seq} ${type} ${id} ${JSON.stringify(body).slice(0, 200)}`);

@@ -6,10 +6,11 @@ import { fileURLToPath } from "node:url";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, createTestDatabase, type ScriptedProvider, type TestDatabase, until } from "@sandbox0/testkit";
 import pg from "pg";
+import { RestWatch } from "./rest-watch.ts";
 import { createModel, EFFECTS_FILE, type Model } from "./model.ts";
 import { type Acknowledged, tokensIn, violations } from "./invariants.ts";
 import { type PreloadedServer, preloadServerProcess, startServerProcess, type ServerProcess } from "./server-process.ts";
-import { describeLog, isAtRest, readSessionRecord, type SessionRecord } from "./session-record.ts";
+import { describeLog, readSessionRecord, type SessionRecord } from "./session-record.ts";
 
 /** Kept between runs: hundreds of starts must fit into minutes. */
 const COMPILED = fileURLToPath(new URL("../../node_modules/.cache/crash-tests", import.meta.url));
@@ -85,6 +86,7 @@ class TestStage implements Stage {
   readonly database: TestDatabase;
   readonly model: Model;
   readonly dataDir: string;
+  private readonly watch: RestWatch;
   private readonly isEmbedded: boolean;
   private readonly root: string;
   private readonly provider: ScriptedProvider;
@@ -105,6 +107,7 @@ class TestStage implements Stage {
     const connectionString = `postgresql:///postgres?host=${encodeURIComponent(socketDirectory)}&user=postgres`;
     this.database = database ?? { connectionString, drop: async () => undefined };
     this.db = new pg.Pool({ connectionString: this.database.connectionString, max: 4 });
+    this.watch = new RestWatch(this.db);
     // A free connection that is lost is replaced.
     this.db.on("error", () => undefined);
   }
@@ -132,6 +135,8 @@ class TestStage implements Stage {
       ...(this.isEmbedded ? {} : { DATABASE_URL: options.databaseUrl ?? this.database.connectionString }),
       ANTHROPIC_BASE_URL: this.provider.url,
       ANTHROPIC_API_KEY: "scripted",
+      // Sessions that go on have their volume already: what a new server kept ready would be for nobody.
+      SANDBOX0_WARM_SANDBOXES: "0",
       NODE_COMPILE_CACHE: COMPILED,
       ...options.environment,
     };
@@ -188,7 +193,7 @@ class TestStage implements Stage {
 
   async untilRest(sessionId: string, context = () => ""): Promise<SessionRecord> {
     try {
-      await until(() => isAtRest(this.db, sessionId), { describe: `${sessionId} to come to rest` });
+      await this.watch.untilRest(sessionId);
     } catch (cause) {
       const record = await readSessionRecord(this.db, sessionId);
       throw new Error(`a session hangs\n${JSON.stringify(record.head)}\n${describeLog(record)}\n${context()}`, { cause });

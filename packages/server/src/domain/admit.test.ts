@@ -1,7 +1,7 @@
 import type { EventParams } from "@sandbox0/protocol";
 import { ApiError } from "@sandbox0/protocol";
 import { describe, expect, test } from "vitest";
-import { type Admission, admit, EVENTS_PER_SEND_MAX, INBOX_MAX } from "./admit.ts";
+import { type Admission, admit, EVENTS_PER_SEND_MAX, INBOX_BYTES_MAX, INBOX_MAX } from "./admit.ts";
 import type { Head, InboxRow, ToolCall } from "./head.ts";
 
 const NOW = new Date("2026-11-25T12:00:00.000Z");
@@ -60,8 +60,8 @@ const answer = (id: string, value = "ok"): EventParams => ({
 const system: EventParams = { type: "system.message", content: [{ type: "text", text: "s" }] };
 const interrupt: EventParams = { type: "user.interrupt" };
 
-function run(at: Head, events: EventParams[], calls: ToolCall[] = [], inbox: InboxRow[] = []): Admission {
-  return admit({ head: at, thread: THREAD, now: NOW, calls, inbox }, events);
+function run(at: Head, events: EventParams[], calls: ToolCall[] = [], inbox: InboxRow[] = [], inboxBytes = 0): Admission {
+  return admit({ head: at, thread: THREAD, now: NOW, calls, inbox, inboxBytes }, events);
 }
 function refused(at: Head, events: EventParams[], calls: ToolCall[] = []): string {
   try {
@@ -105,7 +105,13 @@ describe("messages", () => {
         Array.from({ length: EVENTS_PER_SEND_MAX + 1 }, () => text("x")),
       ),
     ).toContain(String(EVENTS_PER_SEND_MAX));
-    expect(() => run(head({ status: "running", inboxCount: INBOX_MAX }), [text("x")])).toThrow(/waiting/);
+    const full = head({ status: "running", inboxCount: INBOX_MAX });
+    expect(() => run(full, [text("x")])).toThrow(/waiting/);
+    expect(() => run(head({ status: "running" }), [text("x")], [], [], INBOX_BYTES_MAX)).toThrow(/waiting/);
+    // However full it is, it can be stopped.
+    expect(run(full, [interrupt], [], [], INBOX_BYTES_MAX)).toMatchObject({ interrupted: true });
+    const flooded = head({ status: "running", inboxCount: INBOX_MAX + EVENTS_PER_SEND_MAX });
+    expect(() => run(flooded, [interrupt])).toThrow(/waiting/);
   });
 });
 

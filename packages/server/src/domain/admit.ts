@@ -7,8 +7,10 @@ import { ApiError } from "@sandbox0/protocol";
 
 /** Events in one request. The documents name no bound; a client never needs more. */
 export const EVENTS_PER_SEND_MAX = 1000;
-/** Inputs that may wait in one session; over it the client is told to come back (429). */
+/** Inputs that may wait in one session; over it the client is told to come back (429). An interrupt may come still. */
 export const INBOX_MAX = 2000;
+/** What waits may be one request larger than this. All of it is read when the turn takes it up. */
+export const INBOX_BYTES_MAX = 32 * 1024 * 1024;
 
 /** What the batch does, decided before anything is written: all of it or nothing (semantics §5.1). */
 export interface Admission {
@@ -48,6 +50,7 @@ export interface AdmitContext {
   calls: readonly ToolCall[];
   /** What was admitted before and is not taken up. */
   inbox: readonly InboxRow[];
+  inboxBytes: number;
 }
 
 const ANSWER_TYPES = new Set(["user.tool_confirmation", "user.custom_tool_result", "user.tool_result"]);
@@ -113,21 +116,28 @@ class Batch {
 
   finish(): Admission {
     const { result, context } = this;
-    if (context.head.inboxCount + result.enqueue.length > INBOX_MAX) {
-      throw new ApiError(
-        "rate_limit_error",
-        `This session has ${INBOX_MAX} events waiting; send more when it has taken some up.`,
-        {
-          retryAfterSeconds: 5,
-        },
-      );
-    }
+    this.refuseWhenFull();
     // Some of what the session waits for was answered: say what is left (contract §7.10).
     if (this.parked && result.answers.length > 0) {
       const left = { type: "requires_action", event_ids: this.waiting() } as const;
       result.append.push(...idleEvents(context.thread, totalsAt(context.head, context.now), left));
     }
     return result;
+  }
+
+  private refuseWhenFull(): void {
+    const { enqueue } = this.result;
+    const count = this.context.head.inboxCount + enqueue.length;
+    const interruptsOnly = enqueue.every((row) => row.type === "user.interrupt");
+    const isFull = interruptsOnly
+      ? count > INBOX_MAX + EVENTS_PER_SEND_MAX
+      : count > INBOX_MAX || this.context.inboxBytes >= INBOX_BYTES_MAX;
+    if (!isFull || enqueue.length === 0) return;
+    throw new ApiError(
+      "rate_limit_error",
+      `This session has ${INBOX_MAX} events or ${INBOX_BYTES_MAX} bytes waiting; send more when it has taken some up.`,
+      { retryAfterSeconds: 5 },
+    );
   }
 
   private waiting(): string[] {

@@ -22,7 +22,8 @@ export interface LockedSession extends Pending {
 
 /** What the harness goes on from, read with the claim: the log as far as it is written, what `decide` writes included. */
 export interface TurnMemory {
-  transcript: TranscriptRow[];
+  /** `null`: it is too large for any model. */
+  transcript: TranscriptRow[] | null;
   state: unknown;
 }
 
@@ -100,7 +101,7 @@ export function createEventLog(db: Database, bells: Bells): EventLog {
       return underLock(sessionId, [], lock, ({ write, ...session }) => {
         const remember = async (part: LockedWrite): Promise<Written> => {
           const written = await write(part);
-          session.memory.transcript.push(...transcriptOf(part.events ?? [], written.at));
+          session.memory.transcript?.push(...transcriptOf(part.events ?? [], written.at));
           return written;
         };
         return decide({ ...session, write: remember });

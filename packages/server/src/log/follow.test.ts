@@ -273,3 +273,27 @@ test("a reader that opens while its session is deleted is told that there is non
   await expect(opening).rejects.toThrow("no such session");
   expect(late.ended).toBeNull();
 });
+
+test("a reader behind many large events gets them a few at a time", async () => {
+  const sessionId = await newSession();
+  const log = createEventLog(db, createBells(here));
+  const large = "x".repeat(700_000);
+  const append = () =>
+    log.append({
+      sessionId,
+      threadId,
+      generation: null,
+      events: [1, 2, 3, 4].map((i) => newEvent("agent.message", { i, large })),
+    });
+  const from = follower(here);
+  const reader = new Reader();
+  reader.room = 1;
+  await reader.open(from, sessionId);
+  await append();
+  await until(() => reader.frames.length > 0);
+  expect(reader.frames.length).toBeLessThan(3);
+  reader.room = Number.POSITIVE_INFINITY;
+  reader.subscription.resume();
+  await until(() => reader.seqs.at(-1) === 4);
+  expect(reader.seqs).toEqual([1, 2, 3, 4]);
+});

@@ -3,8 +3,8 @@ import { eventJson, readEventsAfter, readSeq, readSeqs } from "../store/events.t
 import type { Queryable } from "../store/query.ts";
 import type { Bells, LivePreview } from "./bells.ts";
 
-/** Events read at once for a stream that is behind. */
-const READ_BATCH = 500;
+/** Read at once: it is the most that a stream which does not take it has in its socket. */
+const READ_MOST = { rows: 500, bytes: 1024 * 1024 };
 /** How often all followed sessions are compared with their rows: the price of a lost hint, never of correctness. */
 export const FOLLOW_SWEEP_MS = 2_000;
 
@@ -193,7 +193,7 @@ class Feed {
   }
 
   private async read(after: number): Promise<LogFrame[]> {
-    const events = await readEventsAfter(this.db, this.sessionId, after, READ_BATCH);
+    const events = await readEventsAfter(this.db, this.sessionId, after, READ_MOST);
     return events.map((event) => {
       const json = eventJson(event);
       return { seq: event.seq, id: event.id, type: event.type, json, frame: Buffer.from(encodeFrame(event.type, json)) };

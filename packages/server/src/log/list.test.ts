@@ -93,3 +93,20 @@ test.each(["asc", "desc"] as const)("pages of one (%s) show the log and what wai
   const all = ["0", "1", "message 0", "message 1"];
   expect(shown).toEqual(order === "asc" ? all : all.toReversed());
 });
+
+test.each(["asc", "desc"] as const)("a page (%s) of large events is short, and the next one goes on", async (order) => {
+  const sessionId = await newSession();
+  const large = "x".repeat(5 * 1024 * 1024);
+  for (let i = 0; i < 6; i++)
+    await writeSession(db, { sessionId, threadId, generation: null, events: [newEvent("agent.message", { i, large })] });
+  const pages: number[][] = [];
+  let page: string | undefined;
+  do {
+    const listed = await listSessionEvents(db, sessionId, { order, ...(page === undefined ? {} : { page }) });
+    pages.push(listed.data.map((json) => (JSON.parse(json) as { i: number }).i));
+    page = listed.next_page ?? undefined;
+  } while (page !== undefined);
+  const all = [0, 1, 2, 3, 4, 5];
+  expect(pages.flat()).toEqual(order === "asc" ? all : all.toReversed());
+  expect(pages.map((each) => each.length)).toEqual([4, 2]);
+});

@@ -4,6 +4,8 @@ import { type EventFilter, eventJson, listEvents, listInbox, type StoredEvent, t
 import type { Queryable } from "../store/query.ts";
 
 const LIST = "events";
+/** A page may be one event larger; then it is shorter than what was asked for, and has a next one. */
+const PAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * A page of the log and, at its young end, of what is admitted and not yet processed (semantics §5.7). The cursor is the
@@ -59,17 +61,20 @@ function readKey(page: string | undefined, order: "asc" | "desc", filter: EventF
 }
 
 async function oldestFirst(db: Queryable, sessionId: string, place: Place): Promise<{ rows: Row[]; more: boolean }> {
-  const { queued, logged } = await readPage(db, sessionId, "asc", place);
+  const { queued, logged, more } = await readPage(db, sessionId, "asc", place);
   const seq = logged.at(-1)?.seq ?? place.seq;
-  const rows = [...logged.map((event) => logRow(event, place)), ...queued.map((input) => inboxRow(input, seq))];
+  const rows = logged.map((event) => logRow(event, place));
+  if (more) return { rows, more };
+  rows.push(...queued.map((input) => inboxRow(input, seq)));
   return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };
 }
 
 async function newestFirst(db: Queryable, sessionId: string, place: Place): Promise<{ rows: Row[]; more: boolean }> {
   // The inbox comes first; once a page has reached the log it is behind us.
-  const { queued, logged } = await readPage(db, sessionId, "desc", { ...place, timed: place.timed || place.seq !== null });
+  const ahead = { ...place, timed: place.timed || place.seq !== null };
+  const { queued, logged, more } = await readPage(db, sessionId, "desc", ahead);
   const rows = [...queued.map((input) => inboxRow(input, null)), ...logged.map((event) => logRow(event, place))];
-  return { rows: rows.slice(0, place.limit), more: rows.length > place.limit };
+  return { rows: rows.slice(0, place.limit), more: more || rows.length > place.limit };
 }
 
 function logRow(event: StoredEvent, { position }: Place): Row {
@@ -80,15 +85,16 @@ function inboxRow(input: StoredInput, seq: number | null): Row {
   return { json: eventJson({ ...input, processedAt: null }), at: null, seq, position: input.position };
 }
 
-/** Up to one more of both than fits. The inbox first: what is taken up before the second look is on the log by then, not lost. */
+/** As much of both as fits. The inbox first: what is taken up before the second look is on the log by then, not lost. */
 async function readPage(
   db: Queryable,
   sessionId: string,
   order: "asc" | "desc",
   { seq, position, limit, filter, timed }: Place,
-): Promise<{ queued: StoredInput[]; logged: StoredEvent[] }> {
+): Promise<{ queued: StoredInput[]; logged: StoredEvent[]; more: boolean }> {
   const queued = timed ? [] : await listInbox(db, sessionId, { order, from: position, limit: limit + 1 }, filter.types);
-  const logged = await listEvents(db, sessionId, { order, from: seq, limit: limit + 1 }, filter);
-  const taken = new Set(logged.map((event) => event.id));
-  return { queued: queued.filter((input) => !taken.has(input.id)), logged };
+  const most = { rows: limit, bytes: PAGE_BYTES_MAX };
+  const { events, more } = await listEvents(db, sessionId, { order, from: seq, most }, filter);
+  const taken = new Set(events.map((event) => event.id));
+  return { queued: queued.filter((input) => !taken.has(input.id)), logged: events, more };
 }

@@ -88,7 +88,7 @@ const NEVER_MS = 3_600_000;
 
 /** Everything about the log that must hold whatever happened (design §2). */
 async function checkLog(sessionId: string): Promise<void> {
-  const events = await readEventsAfter(stage.db, sessionId, 0, 10_000);
+  const events = await readEventsAfter(stage.db, sessionId, 0, { rows: 10_000, bytes: 1e9 });
   expect(events.map((event) => event.seq)).toEqual(events.map((_, i) => i + 1));
   expect(new Set(events.map((event) => event.id)).size).toBe(events.length);
   const bodies = events.map((event): Record<string, string> => ({ id: event.id, ...JSON.parse(event.body) }));
@@ -409,7 +409,9 @@ describe("interrupts", () => {
     end({ type: "stopped" });
     await atRest(sessionId);
     await checkLog(sessionId);
-    const results = (await readEventsAfter(stage.db, sessionId, 0, 100)).filter((event) => event.type === "agent.tool_result");
+    const results = (await readEventsAfter(stage.db, sessionId, 0, { rows: 100, bytes: 1e9 })).filter(
+      (event) => event.type === "agent.tool_result",
+    );
     expect(results.map((event) => event.body.includes("done"))).toEqual([true, false]);
     expect(results[1]?.body).toContain("interrupted");
   });

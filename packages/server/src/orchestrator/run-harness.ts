@@ -4,7 +4,7 @@ import { enabledBuiltins } from "../domain/permissions.ts";
 import type { TurnEnd } from "../domain/turn.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { TurnMemory } from "../log/event-log.ts";
-import { readTranscript, type TranscriptRow } from "../store/events.ts";
+import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../store/events.ts";
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
 import { createEffects, type EffectsDeps } from "./effects.ts";
@@ -34,6 +34,11 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     if ("unavailable" in provider) return failed(provider.unavailable, "model_request_failed_error");
     const { transcript, state } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
     turn.memory = null;
+    if (transcript === null)
+      return failed(
+        `The conversation is larger than ${TRANSCRIPT_BYTES_MAX} bytes: no model can read it.`,
+        "model_request_failed_error",
+      );
     outcome = await harness.runTurn(harnessTurn(deps, turn, provider, historyOf(transcript), state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);

@@ -1,5 +1,8 @@
 import { until } from "@sandbox0/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { newEvent } from "../domain/lifecycle-events.ts";
+import { writeSession } from "../store/append.ts";
+import { readEventsAfter, TRANSCRIPT_BYTES_MAX } from "../store/events.ts";
 import { createStage, interrupt, type Stage, type StageNode, say } from "./stage.fixture.ts";
 
 let stage: Stage;
@@ -74,4 +77,32 @@ test("deleted while it waits for its next try: nothing of it is left", async () 
     const { rows } = await stage.db.query<{ count: number }>(`select count(*) from ${table} where session_id = $1`, [sessionId]);
     expect([table, rows[0]?.count]).toEqual([table, 0]);
   }
+});
+
+test("a conversation that no model can read is told so, and the session can still be used to say it", async () => {
+  const sessionId = await stage.newSession();
+  const large = "x".repeat(TRANSCRIPT_BYTES_MAX / 4);
+  for (let i = 0; i < 5; i++)
+    await writeSession(stage.db, {
+      sessionId,
+      threadId: "sthr_1",
+      generation: null,
+      events: [newEvent("agent.message", { content: [{ type: "text", text: large }] })],
+    });
+  await stage.send(sessionId, say("hi"));
+  await until(async () => (await stage.status(sessionId)) === "idle");
+  const events = await readEventsAfter(stage.db, sessionId, 5, { rows: 100, bytes: 1e9 });
+  expect(events.map((event) => event.type)).toEqual([
+    "user.message",
+    "session.status_running",
+    "session.thread_status_running",
+    "span.model_request_start",
+    "span.model_request_end",
+    "session.error",
+    "session.thread_status_idle",
+    "session.usage",
+    "session.status_idle",
+  ]);
+  expect(events[5]?.body).toContain("model_request_failed_error");
+  expect(events[5]?.body).toContain(String(TRANSCRIPT_BYTES_MAX));
 });

@@ -38,7 +38,7 @@ export interface RunningTool {
 export interface StageNode {
   id: number;
   orchestrator: Orchestrator;
-  db: FaultyDatabase;
+  db: Faults;
   /** The next turn that this node's harness is given, or the next tool that it runs. */
   nextTurn(): Promise<PlayedTurn>;
   nextTool(): Promise<RunningTool>;
@@ -119,13 +119,14 @@ export async function createStage(): Promise<Stage> {
     node(options = {}) {
       const own = createPool({ connectionString: database.connectionString, max: 8 });
       pools.push(own);
-      const made = createNode(nodes.length + 1, new FaultyDatabase(own), createBells(bus.member(options.deaf)), alive, options);
+      const made = createNode(nodes.length + 1, own, createBells(bus.member(options.deaf)), alive, options);
       nodes.push(made);
       return made;
     },
     newSession: (agent = {}) => newSession(db, agent),
     send: (sessionId, ...events) => sessions.sendEvents(WORKSPACE, sessionId, events),
-    types: async (sessionId) => (await readEventsAfter(db, sessionId, 0, 10_000)).map((event) => event.type),
+    types: async (sessionId) =>
+      (await readEventsAfter(db, sessionId, 0, { rows: 10_000, bytes: 1e9 })).map((event) => event.type),
     status: async (sessionId) => (await sessions.get(WORKSPACE, sessionId)).status,
     async close() {
       await Promise.all(nodes.map((node) => node.orchestrator.stop(0)));
@@ -155,7 +156,7 @@ async function newSession(db: Database, agent: Record<string, unknown>): Promise
   return id;
 }
 
-function createNode(id: number, db: FaultyDatabase, bells: Bells, alive: Set<number>, { times, stuck }: NodeOptions): StageNode {
+function createNode(id: number, database: Database, bells: Bells, alive: Set<number>, { times, stuck }: NodeOptions): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
   const seen: Pick<StageNode, "rested" | "left" | "troubles" | "bugs"> = { rested: [], left: [], troubles: [], bugs: [] };
@@ -169,6 +170,8 @@ function createNode(id: number, db: FaultyDatabase, bells: Bells, alive: Set<num
     },
   };
   alive.add(id);
+  const faults = new Faults();
+  const db = faults.between(database);
   const orchestrator = createOrchestrator(
     {
       db,
@@ -210,7 +213,7 @@ function createNode(id: number, db: FaultyDatabase, bells: Bells, alive: Set<num
   return {
     id,
     orchestrator,
-    db,
+    db: faults,
     nextTurn: () => turns.next(),
     nextTool: () => tools.next(),
     turnsStarted: () => turns.added,
@@ -257,17 +260,12 @@ class Bus {
   }
 }
 
-/** A database whose connection the test cuts: before the next matching statement, behind it, or for good. */
-export class FaultyDatabase implements Database {
-  private readonly real: Database;
+/** What is between a node and its database: the test cuts it, before the next matching statement, behind it, or for good. */
+class Faults {
   private fault: { sql: RegExp; when: "before" | "after"; met: () => void } | null = null;
   private held: { sql: RegExp; count: number; met: () => void; released: Promise<void> } | null = null;
   /** Nothing gets through while it is set. */
   down = false;
-
-  constructor(real: Database) {
-    this.real = real;
-  }
 
   /** `after`: it is carried out, and committed, but its answer is lost. Resolves when it has happened. */
   cut(when: "before" | "after", sql: RegExp): Promise<void> {
@@ -284,16 +282,17 @@ export class FaultyDatabase implements Database {
     return { met: met.promise, release: released.resolve };
   }
 
-  query: Database["query"] = (sql, values, name) =>
-    this.watched((watch) => this.real.withClient((client) => watch(client.query)<never>(sql, values, name)));
-  transaction: Database["transaction"] = (fn) =>
-    this.watched((watch) => this.real.transaction((tx) => fn({ query: watch(tx.query), last: watch(tx.last) })));
-  grouped: Database["grouped"] = (key, fn) =>
-    this.watched((watch) => this.real.grouped(key, (db) => fn({ query: watch(db.query) })));
-  withClient: Database["withClient"] = (fn) =>
-    this.watched((watch) => this.real.withClient((client) => fn({ query: watch(client.query) })));
-  stats: Database["stats"] = () => this.real.stats();
-  close: Database["close"] = () => this.real.close();
+  between(real: Database): Database {
+    return {
+      ...real,
+      query: (sql, values, name) =>
+        this.watched((watch) => real.withClient((client) => watch(client.query)<never>(sql, values, name))),
+      transaction: (fn) =>
+        this.watched((watch) => real.transaction((tx) => fn({ query: watch(tx.query), last: watch(tx.last) }))),
+      grouped: (key, fn) => this.watched((watch) => real.grouped(key, (db) => fn({ query: watch(db.query) }))),
+      withClient: (fn) => this.watched((watch) => real.withClient((client) => fn({ query: watch(client.query) }))),
+    };
+  }
 
   private async watched<T>(run: (watch: (query: Queryable["query"]) => Queryable["query"]) => Promise<T>): Promise<T> {
     let late = false;

@@ -57,12 +57,12 @@ export interface SessionsDeps {
 export function createSessions(deps: SessionsDeps): Sessions {
   const { db, follower } = deps;
   const need = async (workspaceId: string, sessionId: string): Promise<SessionRow> => {
-    const row = await readSession(db, workspaceId, sessionId);
+    const row = await readSession(db.reads, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
     return row;
   };
   const needIdentity = async (workspaceId: string, sessionId: string, threadId?: string): Promise<SessionIdentity> => {
-    const identity = await readIdentity(db, workspaceId, sessionId);
+    const identity = await readIdentity(db.reads, workspaceId, sessionId);
     if (!identity) throw unknownSession(sessionId);
     if (threadId !== undefined && threadId !== identity.threadId) throw notFound(`Session thread \`${threadId}\` not found.`);
     return identity;
@@ -130,8 +130,8 @@ function refuseWhileRunning(session: LockedSession, verb: string): void {
 async function createSession(deps: SessionsDeps, workspaceId: string, params: SessionCreateParams): Promise<Session> {
   refuseUnbuilt(params);
   refuseUnknownFiles(params.initial_events ?? [], "initial_events");
-  const { agent, metadata } = await resolveSessionAgent(deps, workspaceId, params.agent);
-  const environment = await resolveSessionEnvironment(deps.db, workspaceId, params.environment_id, agent);
+  const { agent, metadata } = await resolveSessionAgent({ db: deps.db.reads, models: deps.models }, workspaceId, params.agent);
+  const environment = await resolveSessionEnvironment(deps.db.reads, workspaceId, params.environment_id, agent);
   if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
   const id = createId("session");
   const threadId = createId("thread");
@@ -215,7 +215,8 @@ async function sendEvents(
     if (session.archived) throw invalidRequest("This session is archived and accepts no more events.");
     const now = new Date(Math.max(Date.now(), session.head.lastEventAt.getTime()));
     const thread = { threadId: session.threadId, agentName: session.agentName };
-    const context: AdmitContext = { head: session.head, thread, now, calls: session.calls, inbox: session.inbox };
+    const { head, calls, inbox, inboxBytes } = session;
+    const context: AdmitContext = { head, thread, now, calls, inbox, inboxBytes };
     const admission = admit(context, events);
     const written = await session.write(admissionWrite(session, admission));
     return { admission, at: written.at };

@@ -55,7 +55,7 @@ test("concurrent writers get a dense seq in commit order, and times never go bac
       writeSession(db, { sessionId, threadId, generation: null, events: [message(`a${i}`), message(`b${i}`)] }),
     ),
   );
-  const events = await readEventsAfter(db, sessionId, 0, 1000);
+  const events = await readEventsAfter(db, sessionId, 0, { rows: 1000, bytes: 1e9 });
   expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
   const times = events.map((event) => event.processedAt.getTime());
   expect(times).toEqual([...times].sort((a, b) => a - b));
@@ -66,7 +66,7 @@ test("any text survives, NUL and line breaks included", async () => {
   const text = 'a\u0000b\n\r\u2028"\\ \ud83d\ude00';
   const event = message(text);
   await writeSession(db, { sessionId, threadId, generation: null, events: [event] });
-  const [stored] = await readEventsAfter(db, sessionId, 0, 1);
+  const [stored] = await readEventsAfter(db, sessionId, 0, { rows: 1, bytes: 1e9 });
   if (!stored) throw new Error("nothing stored");
   const json = eventJson(stored);
   expect(json).not.toContain("\n");
@@ -169,7 +169,7 @@ test("a lease is taken once, fences the holder before it, and ends with its node
   await expect(
     writeSession(db, { sessionId, threadId, generation: first.leaseGeneration, events: [message("late")] }),
   ).rejects.toThrow(LeaseLost);
-  expect(await readEventsAfter(db, sessionId, 0, 10)).toEqual([]);
+  expect(await readEventsAfter(db, sessionId, 0, { rows: 10, bytes: 1e9 })).toEqual([]);
 });
 
 test("a deleted session leaves nothing behind", async () => {

@@ -185,8 +185,8 @@ function addEvents(statement: Statement, write: SessionWrite): void {
   const thread = statement.param(write.threadId, "text");
   statement.with(
     "log",
-    `insert into events (session_id, seq, id, thread_id, type, processed_at, body)
-     select head.session_id, head.seq - ${count} + e.ord, e.id, ${thread}, e.type, head.at, e.body::json
+    `insert into events (session_id, seq, id, thread_id, type, processed_at, bytes, body)
+     select head.session_id, head.seq - ${count} + e.ord, e.id, ${thread}, e.type, head.at, octet_length(e.body), e.body::json
      from head, unnest(${ids}, ${types}, ${bodies}) with ordinality as e(id, type, body, ord)`,
   );
   if (!write.native) return;
@@ -253,8 +253,8 @@ function addInbox(statement: Statement, write: SessionWrite): void {
     );
     statement.with(
       "admitted",
-      `insert into inbox (session_id, position, id, type, body, admitted_at)
-       select head.session_id, head.inbox_position - ${count} + i.ord, i.id, i.type, i.body::json, head.at
+      `insert into inbox (session_id, position, id, type, bytes, body, admitted_at)
+       select head.session_id, head.inbox_position - ${count} + i.ord, i.id, i.type, octet_length(i.body), i.body::json, head.at
        from head, unnest(${ids}, ${types}, ${bodies}) with ordinality as i(id, type, body, ord)`,
     );
   }

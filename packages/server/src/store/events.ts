@@ -28,10 +28,19 @@ export function eventJson(event: { id: string; processedAt: Date | null; body: s
   return `{"id":"${event.id}","processed_at":${processedAt},${event.body.slice(1)}`;
 }
 
-export async function readEventsAfter(db: Queryable, sessionId: string, seq: number, limit: number): Promise<StoredEvent[]> {
+/** What is read at once: rows, and bytes of them. One row is always read, whatever its size. */
+export interface ReadBound {
+  rows: number;
+  bytes: number;
+}
+
+export async function readEventsAfter(db: Queryable, sessionId: string, seq: number, most: ReadBound): Promise<StoredEvent[]> {
   const { rows } = await db.query<EventRow>(
-    "select seq, id, type, processed_at, body::text as body from events where session_id = $1 and seq > $2 order by seq limit $3",
-    [sessionId, seq, limit],
+    `select seq, id, type, processed_at, body::text as body from (
+       select seq, id, type, processed_at, body, sum(bytes) over (order by seq) - bytes as bytes_before
+       from events where session_id = $1 and seq > $2 order by seq limit $3) e
+     where bytes_before < $4 order by seq`,
+    [sessionId, seq, most.rows, most.bytes],
     "read_events_after",
   );
   return rows.map(toStoredEvent);
@@ -45,14 +54,14 @@ export interface EventFilter {
   lte?: Date | undefined;
 }
 
-/** A page of the log in either order; `from` is exclusive. */
+/** A page of the log in either order; `from` is exclusive. `more`: there are others behind it. */
 export async function listEvents(
   db: Queryable,
   sessionId: string,
-  page: { order: "asc" | "desc"; from: number | null; limit: number },
+  page: { order: "asc" | "desc"; from: number | null; most: ReadBound },
   filter: EventFilter,
-): Promise<StoredEvent[]> {
-  const values: unknown[] = [sessionId, page.limit];
+): Promise<{ events: StoredEvent[]; more: boolean }> {
+  const values: unknown[] = [sessionId, page.most.rows + 1, page.most.bytes];
   const where = ["session_id = $1"];
   const add = (sql: string, value: unknown) => {
     if (value === undefined || value === null) return;
@@ -65,11 +74,15 @@ export async function listEvents(
   add("processed_at >= ?", filter.gte);
   add("processed_at < ?", filter.lt);
   add("processed_at <= ?", filter.lte);
-  const { rows } = await db.query<EventRow>(
-    `select seq, id, type, processed_at, body::text as body from events where ${where.join(" and ")} order by seq ${page.order} limit $2`,
+  const { rows } = await db.query<EventRow | (EventRow & { body: null })>(
+    `select seq, id, type, processed_at, case when bytes_before < $3 then body::text end as body from (
+       select seq, id, type, processed_at, body, sum(bytes) over (order by seq ${page.order}) - bytes as bytes_before
+       from events where ${where.join(" and ")} order by seq ${page.order} limit $2) e
+     order by seq ${page.order}`,
     values,
   );
-  return rows.map(toStoredEvent);
+  const events = rows.filter((row): row is EventRow => row.body !== null).slice(0, page.most.rows);
+  return { events: events.map(toStoredEvent), more: rows.length > events.length };
 }
 
 export interface StoredInput {
@@ -125,6 +138,9 @@ export async function readSeqs(db: Queryable, sessionIds: readonly string[]): Pr
   return new Map(rows.map((row) => [row.session_id, row.seq]));
 }
 
+/** A history of more is sent to no model: none takes it, and the server holds it in memory while the turn runs. */
+export const TRANSCRIPT_BYTES_MAX = 64 * 1024 * 1024;
+
 /** What a model must see, and the span ends that carry the harness's own record. */
 const TRANSCRIPT_TYPES = [
   "user.message",
@@ -150,18 +166,29 @@ export interface TranscriptRow {
   native: unknown;
 }
 
-/** `holder`: nothing is read unless this node has the session's lease. */
-export async function readTranscript(db: Queryable, sessionId: string, holder: number | null = null): Promise<TranscriptRow[]> {
-  const { rows } = await db.query<{ id: string; processed_at: Date; body: Record<string, unknown>; native: unknown }>(
-    `select e.id, e.processed_at, e.body, r.native from events e
+/** `holder`: nothing is read unless this node has the session's lease. `null`: there is more than may be read. */
+export async function readTranscript(
+  db: Queryable,
+  sessionId: string,
+  holder: number | null = null,
+): Promise<TranscriptRow[] | null> {
+  const { rows } = await db.query<{ id: string; processed_at: Date; body: Record<string, unknown> | null; native: unknown }>(
+    `select e.id, e.processed_at, case when e.bytes_upto <= $4 then e.body end as body,
+            case when e.bytes_upto <= $4 then r.native end as native
+     from (select session_id, seq, id, processed_at, body, sum(bytes) over (order by seq) as bytes_upto
+           from events where session_id = $1 and type = any($2)) e
      left join harness_records r on r.session_id = e.session_id and r.seq = e.seq
-     where e.session_id = $1 and e.type = any($2)
-       and ($3::bigint is null or exists (select from session_heads where session_id = $1 and lease_owner = $3))
+     where $3::bigint is null or exists (select from session_heads where session_id = $1 and lease_owner = $3)
      order by e.seq`,
-    [sessionId, TRANSCRIPT_TYPES, holder],
+    [sessionId, TRANSCRIPT_TYPES, holder, TRANSCRIPT_BYTES_MAX],
     "read_transcript",
   );
-  return rows.map((row) => ({ id: row.id, processedAt: row.processed_at, body: row.body, native: row.native }));
+  const transcript: TranscriptRow[] = [];
+  for (const { id, processed_at, body, native } of rows) {
+    if (body === null) return null;
+    transcript.push({ id, processedAt: processed_at, body, native });
+  }
+  return transcript;
 }
 
 /** Of events that were just written: what `readTranscript` would read of them. */

@@ -2,6 +2,7 @@ import pg from "pg";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { type Queryable, queryOn, sqlTypes, type Transaction } from "./query.ts";
+import { SharedReads } from "./shared-reads.ts";
 import { inTransaction, retryConflicts } from "./transaction.ts";
 
 /** Most callers that may wait for a connection; one more is told that the database is overloaded. */
@@ -26,6 +27,8 @@ export interface Database extends Queryable {
    * names the row it locks. As with `transaction`, `fn` may run again. An error of `fn`'s own does not undo its query.
    */
   grouped<T>(key: string, fn: (db: Queryable) => Promise<T>): Promise<T>;
+  /** For short reads of a hot path: those of many callers share connections (see {@link SharedReads}). */
+  readonly reads: Queryable;
   /** One connection for several statements outside a transaction. */
   withClient<T>(fn: (client: Queryable) => Promise<T>): Promise<T>;
   /** Connections now: open, free, and callers in the queue. */
@@ -91,6 +94,7 @@ export function createPool(options: PoolOptions): Database {
   const groups = new GroupCommit(withConnection);
 
   return {
+    reads: new SharedReads(connect),
     grouped: (key, fn) => groups.run(key, fn),
     query: (sql, values, name) => withConnection((client) => queryOn(client, true, sql, values, name)),
     transaction: (fn) => retryConflicts(() => withConnection((client) => inTransaction(client, fn))),

@@ -81,6 +81,7 @@ export interface Pending {
   /** Calls without a result, and those that were asked for, in order of emission. */
   calls: ToolCall[];
   inbox: InboxRow[];
+  inboxBytes: number;
   /** Ids of `span.model_request_start` events without an end. */
   openSpans: string[];
 }
@@ -92,6 +93,7 @@ interface PendingRow {
   archived: boolean;
   calls: ToolCallRow[] | null;
   inbox: { position: number; id: string; type: string; body: Record<string, unknown> }[] | null;
+  inbox_bytes: number;
   open_spans: string[] | null;
 }
 
@@ -111,6 +113,7 @@ export async function readPending(tx: Queryable, sessionId: string, callIds: rea
           from tool_calls where session_id = $1 and (finished_at is null or id = any($2))) c) as calls,
        (select json_agg(i order by i.position) from (
           select position, id, type, body from inbox where session_id = $1) i) as inbox,
+       (select coalesce(sum(bytes), 0) from inbox where session_id = $1) as inbox_bytes,
        (select json_agg(id order by started_at) from model_spans where session_id = $1 and ended_at is null) as open_spans
      from sessions where id = $1`,
     [sessionId, callIds],
@@ -125,6 +128,7 @@ export async function readPending(tx: Queryable, sessionId: string, callIds: rea
     archived: row.archived,
     calls: (row.calls ?? []).map(toToolCall),
     inbox: (row.inbox ?? []).map(({ position, id, type, body: { type: _, ...fields } }) => ({ position, id, type, fields })),
+    inboxBytes: row.inbox_bytes,
     openSpans: row.open_spans ?? [],
   };
 }

@@ -72,9 +72,9 @@ export function createAgents(deps: AgentsDeps): Agents {
       return agentJson(await insertAgent(db, workspaceId, id, config, now()));
     },
     async retrieve(workspaceId, id, version) {
-      const record = await readAgent(db, workspaceId, id, version);
+      const record = await readAgent(db.reads, workspaceId, id, version);
       if (record) return agentJson(record);
-      if (version === undefined || !(await readAgent(db, workspaceId, id))) throw unknownAgent(id);
+      if (version === undefined || !(await readAgent(db.reads, workspaceId, id))) throw unknownAgent(id);
       throw notFound(`Agent \`${id}\` has no version ${version}.`);
     },
     update: async (workspaceId, id, params) =>

@@ -51,7 +51,7 @@ export function createEnvironments(deps: { db: Database; now?: () => Date }): En
       await insertEnvironment(db, workspaceId, record);
       return environmentOf(record);
     },
-    retrieve: async (workspaceId, id) => environmentOf(await need(db, workspaceId, id)),
+    retrieve: async (workspaceId, id) => environmentOf(await need(db.reads, workspaceId, id)),
     update: async (workspaceId, id, params) =>
       environmentOf(await db.transaction((tx) => update(tx, workspaceId, id, params, now()))),
     async list(workspaceId, query) {

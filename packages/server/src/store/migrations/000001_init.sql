@@ -124,6 +124,8 @@ create table events (
   thread_id    text not null,
   type         text not null,
   processed_at timestamptz not null,
+  -- of the body, so that what is read at once can be bounded without reading it
+  bytes        int not null,
   body         json not null,
   primary key (session_id, seq)
 );
@@ -134,6 +136,7 @@ create table inbox (
   position    bigint not null,
   id          text not null,
   type        text not null,
+  bytes       int not null,
   body        json not null,
   admitted_at timestamptz not null,
   primary key (session_id, position)

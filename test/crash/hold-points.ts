@@ -57,17 +57,22 @@ function holdStatement(proxy: PostgresProxy, watched: Watched, point: HoldPoint 
 export interface Seen {
   label: string;
   isCommit: boolean;
-  /** Only two of this kind can be under way in a server at a time (store/group-commit). */
-  isGrouped: boolean;
+  shares: Sharing;
 }
+
+/**
+ * What other sessions need as well: a group commit (store/group-commit) or a connection of short reads
+ * (store/shared-reads). A server has two of each; it does not get on while both are held.
+ */
+export type Sharing = "commits" | "reads" | "nothing";
 
 /** Lists the statements about a session. @returns what there was, when asked to stop */
 export function listStatements(proxy: PostgresProxy, watched: Watched, statements: Statements): () => Seen[] {
   const seen: Seen[] = [];
   const { watch, stop } = watchStatements(proxy, watched, statements);
   watch((passage) => {
-    const isGrouped = passage.transaction === null && passage.sql.startsWith("with head as");
-    if (passage.when === "before") seen.push({ label: labelOf(passage), isGrouped, isCommit: isCommit(passage) });
+    if (passage.when === "before")
+      seen.push({ label: labelOf(passage), shares: sharingOf(passage), isCommit: isCommit(passage) });
     return "pass";
   });
   return () => {
@@ -98,6 +103,12 @@ function watchStatements(proxy: PostgresProxy, watched: Watched, statements: Sta
     },
     stop: () => void proxy.watchers.delete(watcher),
   };
+}
+
+function sharingOf({ transaction, sql }: Passage): Sharing {
+  if (transaction !== null) return "nothing";
+  if (sql.startsWith("with head as")) return "commits";
+  return sql.startsWith("select") ? "reads" : "nothing";
 }
 
 function isBoundary(passage: Passage, statements: Statements): boolean {

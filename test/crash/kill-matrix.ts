@@ -1,4 +1,4 @@
-import { type Hold, type HoldPoint, holdAt, listStatements, type Statements, type Watched } from "./hold-points.ts";
+import { type Hold, type HoldPoint, holdAt, listStatements, type Sharing, type Statements, type Watched } from "./hold-points.ts";
 import { newTag } from "./model.ts";
 import { createPostgresProxy, type PostgresProxy } from "./postgres-proxy.ts";
 import type { ServerProcess } from "./server-process.ts";
@@ -30,8 +30,8 @@ export interface Scenario {
 export interface Run {
   scenario: Scenario;
   point: HoldPoint;
-  /** It is held in a group commit. */
-  isGrouped?: boolean;
+  /** What others need too while it is held. */
+  shares?: Sharing;
 }
 
 export interface MatrixOptions {
@@ -47,10 +47,10 @@ export interface MatrixReport {
   recoveriesMs: number[];
 }
 
-/** Sessions that one blow hits; each may hold a connection, and the server's pool has 32. */
-const OTHERS_A_BLOW_MAX = 14;
-/** With one more held in a group commit the server could commit nothing else. */
-const GROUPED_A_BLOW = 2;
+/** Sessions that one blow hits. Each may hold a connection, and the server's pool has 32; with one more of the shared ones, no other would get on. */
+const A_BLOW_MAX: Record<Sharing, number> = { nothing: 14, commits: 2, reads: 1 };
+/** Those that hold a group commit come last: what the others do on their way to their points needs the groups. */
+const ORDER = ["nothing", "reads", "commits"] as const;
 
 /**
  * Plays scenarios, each in a session of its own and held at a point of its own. When all are held the blow falls: a real
@@ -93,10 +93,10 @@ export class KillMatrix {
     const requests = this.stage.model.received(play.tag) - asked;
     await this.check(play, scenario, null);
     return [
-      ...statements.flatMap(({ isGrouped }, index) =>
+      ...statements.flatMap(({ shares }, index) =>
         (["before", "after"] as const).map((when) => ({
           scenario,
-          isGrouped,
+          shares,
           point: { kind: "statement" as const, nth: index + 1, when, which },
         })),
       ),
@@ -107,12 +107,13 @@ export class KillMatrix {
   }
 
   async hitAll(runs: readonly Run[]): Promise<void> {
-    const grouped = runs.filter(({ isGrouped }) => isGrouped);
-    const others = runs.filter(({ isGrouped }) => !isGrouped);
-    const blows = Math.max(Math.ceil(grouped.length / GROUPED_A_BLOW), Math.ceil(others.length / OTHERS_A_BLOW_MAX));
-    const share = Math.ceil(others.length / blows);
-    // The grouped ones last: what the others do on their way to their points needs the groups.
-    while (grouped.length + others.length > 0) await this.hit([...others.splice(0, share), ...grouped.splice(0, GROUPED_A_BLOW)]);
+    const left = ORDER.map((sharing) => {
+      const those = runs.filter(({ shares = "nothing" }) => shares === sharing);
+      return { those, blows: Math.ceil(those.length / A_BLOW_MAX[sharing]) };
+    });
+    const blows = Math.max(...left.map((kind) => kind.blows));
+    for (let blow = blows; blow > 0; blow--)
+      await this.hit(left.flatMap(({ those }) => those.splice(0, Math.ceil(those.length / blow))));
   }
 
   private async hit(runs: readonly Run[]): Promise<void> {

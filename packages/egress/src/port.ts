@@ -17,7 +17,8 @@ export interface SandboxPolicy {
  * package hosts in. `unrestricted`: all but the operator's blocklist, of the same two forms.
  */
 export type Networking =
-  { type: "unrestricted"; blockedHosts: readonly string[] } | { type: "limited"; allowedHosts: readonly string[] };
+  | { type: "unrestricted"; blockedHosts: readonly string[] }
+  | { type: "limited"; allowedHosts: readonly string[] };
 
 /** Where a placeholder becomes its secret. The environment must allow the host as well. */
 export interface CredentialRule {

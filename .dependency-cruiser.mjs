@@ -17,8 +17,12 @@ const edges = [
   [server("sessions|http"), server("resources")],
   [server("orchestrator|http"), server("sessions")],
   [server("orchestrator"), pkg("harness|sandbox", door)],
+  // Policy, MCP and the web tools: between the session's truth and the gateways that act on it.
+  [server("policy|mcp|web"), server("domain|store|log|resources")],
+  [server("policy|mcp|web"), pkg("egress", door)],
+  [server("orchestrator"), server("policy|mcp|web")],
   [server("main"), pkg("server")],
-  [server("main"), pkg("harness|sandbox", door)],
+  [server("main"), pkg("harness|sandbox|egress", door)],
   [pkg("cli"), pkg("server", "main/index[.]ts$")],
   // `sandbox0 doctor` asks the drivers what this machine can do; `sandbox0 demo` plays the scripted provider.
   [pkg("cli", "doctor"), pkg("sandbox", door)],

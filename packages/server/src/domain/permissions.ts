@@ -18,15 +18,25 @@ export type AgentTool =
 /** How a call of the model is met. `unknown`: the agent has no such tool, or it is switched off. */
 export type CallRuling =
   | { kind: "custom" }
-  | { kind: "builtin"; permission: "allow" | "ask" | "deny"; evaluation: ToolEvaluation }
+  | { kind: "builtin"; policy: ToolPolicy["permission_policy"]["type"] }
   | { kind: "unknown" };
+
+/** What the judge of `auto` says of one call (semantics §8). `indeterminate`: it came to no judgement. */
+export type Judgement =
+  | { type: "allow" }
+  | { type: "ask"; reason_code: "indeterminate" }
+  | { type: "deny"; reason_code: "high_risk" };
+
+export const INDETERMINATE: Judgement = { type: "ask", reason_code: "indeterminate" };
 
 /** The sandbox-routed tools of `agent_toolset_20260401`; the two web tools run in the server (design §5). */
 export const SANDBOX_TOOLS = ["bash", "read", "write", "edit", "glob", "grep"] as const;
+export const WEB_TOOLS = ["web_fetch", "web_search"] as const;
+const BUILTINS: readonly string[] = [...SANDBOX_TOOLS, ...WEB_TOOLS];
 
 /** Which built-in tools the model is told of. */
 export function enabledBuiltins(tools: readonly AgentTool[]): string[] {
-  return SANDBOX_TOOLS.filter((name) => policyOf(tools, name)?.enabled);
+  return BUILTINS.filter((name) => policyOf(tools, name)?.enabled);
 }
 
 function policyOf(tools: readonly AgentTool[], name: string): ToolPolicy | undefined {
@@ -38,20 +48,22 @@ function policyOf(tools: readonly AgentTool[], name: string): ToolPolicy | undef
 /** Policy is the server's, never the harness's (design §1). Custom tools have none (contract §3.2). */
 export function rule(tools: readonly AgentTool[], name: string): CallRuling {
   if (tools.some((tool) => tool.type === "custom" && tool.name === name)) return { kind: "custom" };
-  if (!SANDBOX_TOOLS.some((builtin) => builtin === name)) return { kind: "unknown" };
+  if (!BUILTINS.includes(name)) return { kind: "unknown" };
   const policy = policyOf(tools, name);
-  if (!policy?.enabled) return { kind: "unknown" };
-  switch (policy.permission_policy.type) {
+  return policy?.enabled ? { kind: "builtin", policy: policy.permission_policy.type } : { kind: "unknown" };
+}
+
+/** What a policy makes of a call, as its event shows it. Without a judgement `auto` asks (semantics §8). */
+export function evaluate(
+  policy: ToolPolicy["permission_policy"]["type"],
+  judgement: Judgement = INDETERMINATE,
+): { permission: "allow" | "ask" | "deny"; evaluation: ToolEvaluation } {
+  switch (policy) {
     case "always_allow":
-      return { kind: "builtin", permission: "allow", evaluation: { type: "always_allow" } };
+      return { permission: "allow", evaluation: { type: "always_allow" } };
     case "always_ask":
-      return { kind: "builtin", permission: "ask", evaluation: { type: "always_ask" } };
+      return { permission: "ask", evaluation: { type: "always_ask" } };
     case "auto":
-      // Without a judge there is no judgement: ask (semantics §8).
-      return {
-        kind: "builtin",
-        permission: "ask",
-        evaluation: { type: "auto", evaluated_permission: { type: "ask", reason_code: "indeterminate" } },
-      };
+      return { permission: judgement.type, evaluation: { type: "auto", evaluated_permission: judgement } };
   }
 }

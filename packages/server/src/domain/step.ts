@@ -2,12 +2,16 @@ import type { AgentContent, ModelUsage } from "@sandbox0/protocol";
 import { createId } from "@sandbox0/protocol";
 import type { NewEvent } from "./head.ts";
 import { errorResult, newEvent } from "./lifecycle-events.ts";
-import { type AgentTool, rule } from "./permissions.ts";
+import { type AgentTool, evaluate, type Judgement, rule } from "./permissions.ts";
 
 /** Model requests in one turn: a model that asks for tools for ever is stopped (contract §8.3 tool_use_limit_reached_error). */
 export const STEPS_PER_TURN_MAX = 250;
 /** Tool calls in one model response. */
 export const CALLS_PER_STEP_MAX = 128;
+
+/** What the model reads of a call that was judged too dangerous. */
+const DENIED_BY_JUDGE =
+  "The permission policy judged this tool call high-risk; it was not run. Do not try to reach the same effect another way; go on without it or tell the user.";
 
 /** One finished model response, as the harness reports it. */
 export interface StepReport {
@@ -40,11 +44,27 @@ export interface StepPlan {
   fates: CallFate[];
 }
 
+type RequestedCall = StepReport["calls"][number];
+
+/** The calls that a judge is asked about: under `auto`, and nothing else keeps them from running. */
+export function callsToJudge(tools: readonly AgentTool[], step: StepReport): RequestedCall[] {
+  return step.calls.filter((call, index) => {
+    const ruling = rule(tools, call.name);
+    return "policy" in ruling && ruling.policy === "auto" && refusalOf(call, index) === null;
+  });
+}
+
 /**
  * The events of one model response in their order (semantics §5.2): thinking, message, tool uses, the span's end, then
  * the results of the calls that never run.
+ * @param judgements of the calls under `auto`, by id
  */
-export function planStep(tools: readonly AgentTool[], spanId: string, step: StepReport): StepPlan {
+export function planStep(
+  tools: readonly AgentTool[],
+  spanId: string,
+  step: StepReport,
+  judgements: ReadonlyMap<string, Judgement> = new Map(),
+): StepPlan {
   const events: NewEvent[] = [];
   if (step.thinkingId) events.push(newEvent("agent.thinking", {}, step.thinkingId));
   if (step.message) events.push(newEvent("agent.message", { content: step.message.content }, step.message.id));
@@ -52,7 +72,7 @@ export function planStep(tools: readonly AgentTool[], spanId: string, step: Step
   const calls: NewToolCall[] = [];
   const fates: CallFate[] = [];
   step.calls.forEach((requested, index) => {
-    const met = meet(tools, requested, index);
+    const met = meet(tools, requested, refusalOf(requested, index), judgements.get(requested.id));
     events.push(met.event);
     calls.push(met.call);
     if (met.refusal === null) {
@@ -68,30 +88,36 @@ export function planStep(tools: readonly AgentTool[], spanId: string, step: Step
   return { events, spanEndIndex, calls, fates };
 }
 
+/** Why a call is not run whatever its policy says. */
+function refusalOf(requested: RequestedCall, index: number): string | null {
+  if (requested.inputError !== undefined) return requested.inputError;
+  return index >= CALLS_PER_STEP_MAX ? `At most ${CALLS_PER_STEP_MAX} tool calls may be made at once.` : null;
+}
+
 function meet(
   tools: readonly AgentTool[],
-  requested: StepReport["calls"][number],
-  index: number,
+  requested: RequestedCall,
+  refusal: string | null,
+  judgement: Judgement | undefined,
 ): { event: NewEvent; call: NewToolCall; refusal: string | null } {
   const ruling = rule(tools, requested.name);
   const { id, name, input } = requested;
   const base = { id, name, input, resultId: createId("event") };
-  const refusal =
-    requested.inputError ??
-    (index >= CALLS_PER_STEP_MAX ? `At most ${CALLS_PER_STEP_MAX} tool calls may be made at once.` : null);
   const settled = { started: false, finished: true };
   if (ruling.kind === "custom") {
     const event = newEvent("agent.custom_tool_use", { name, input }, id);
     return { event, call: { ...base, kind: "custom", permission: "allow", started: false, finished: refusal !== null }, refusal };
   }
   if (ruling.kind === "unknown") {
+    // No policy was applied: there is no evaluation (contract §7.4).
     const event = newEvent("agent.tool_use", { name, input, evaluated_permission: "deny" }, id);
     const text = `The tool "${name}" is not enabled for this agent; it was not run.`;
     return { event, call: { ...base, kind: "builtin", permission: "deny", ...settled }, refusal: text };
   }
-  const { permission, evaluation } = ruling;
+  const { permission, evaluation } = evaluate(ruling.policy, judgement);
   const event = newEvent("agent.tool_use", { name, input, evaluated_permission: permission, evaluation }, id);
-  if (refusal !== null) return { event, call: { ...base, kind: "builtin", permission, ...settled }, refusal };
+  const why = refusal ?? (permission === "deny" ? DENIED_BY_JUDGE : null);
+  if (why !== null) return { event, call: { ...base, kind: "builtin", permission, ...settled }, refusal: why };
   return {
     event,
     call: { ...base, kind: "builtin", permission, started: permission === "allow", finished: false },

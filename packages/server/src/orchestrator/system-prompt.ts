@@ -1,8 +1,9 @@
-import { type AgentTool, enabledBuiltins } from "../domain/permissions.ts";
+import { type AgentTool, enabledBuiltins, SANDBOX_TOOLS } from "../domain/permissions.ts";
 
 /** What the agent must know of its sandbox, behind its own prompt. Nothing for an agent without sandbox tools. */
 export function systemPrompt(own: string | null, tools: readonly AgentTool[]): string | null {
-  if (enabledBuiltins(tools).length === 0) return own;
+  const enabled = enabledBuiltins(tools);
+  if (!SANDBOX_TOOLS.some((name) => enabled.includes(name))) return own;
   const note = [
     "You have a private Linux sandbox. Your working directory is /workspace; it is kept between turns.",
     "Files that the user gave you are under /mnt/session/uploads (read-only).",

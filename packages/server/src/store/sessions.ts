@@ -74,11 +74,11 @@ export async function readSession(db: Queryable, workspaceId: string, sessionId:
 }
 
 /** What a turn needs to know of its session; no workspace: the orchestrator serves all of them. */
-export type TurnSession = Pick<SessionRow, "thread_id" | "agent" | "harness">;
+export type TurnSession = Pick<SessionRow, "workspace_id" | "thread_id" | "agent" | "harness" | "vault_ids" | "environment_id">;
 
 export async function readTurnSession(db: Queryable, sessionId: string): Promise<TurnSession | null> {
   const { rows } = await db.query<TurnSession>(
-    "select thread_id, agent, harness from sessions where id = $1",
+    "select workspace_id, thread_id, agent, harness, vault_ids, environment_id from sessions where id = $1",
     [sessionId],
     "read_turn_session",
   );

@@ -183,7 +183,8 @@ describe("a session that wants to forge a result", () => {
     await call(attacker, "write", { file_path: "a", content: "real" });
     const { text } = await bash(
       attacker,
-      "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c tool-server; grep -c . /proc/net/unix; ls /tmp /run",
+      // Read first and searched then: the search has the word in its own arguments.
+      "found=$(cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'); grep -c tool-server <<<\"$found\"; grep -c . /proc/net/unix; ls /tmp /run",
     );
     expect(text.split("\n")[0]).toBe("0");
     expect(await call(attacker, "read", { file_path: "a" })).toEqual({ text: "real", isError: false });

@@ -1,3 +1,5 @@
 export type * from "./port.ts";
 export { TurnStopped } from "./port.ts";
+export { mcpToolName } from "./mcp-tool-name.ts";
 export { createSandpi, type Sandpi, type SandpiOptions } from "./sandpi/sandpi.ts";
+export { CompletionFailed, type TextQuestion } from "./sandpi/complete-text.ts";

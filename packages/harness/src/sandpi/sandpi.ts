@@ -1,4 +1,5 @@
 import { type Harness, TurnStopped } from "../port.ts";
+import { completeText, type TextQuestion } from "./complete-text.ts";
 import { loadProviderApis, type ProviderApis } from "./provider-apis.ts";
 import { createProviderHttp, PROVIDER_TIMEOUTS, type ProviderTimeouts } from "./provider-http.ts";
 import { requestModel } from "./request-model.ts";
@@ -12,6 +13,8 @@ export interface Sandpi extends Harness {
   readonly name: "sandpi";
   /** Loads the provider modules, so that no turn waits for them. A turn that comes first loads them itself. */
   warmUp(): Promise<void>;
+  /** Asks a model once, over the same connections, for what is no session's turn. @throws CompletionFailed */
+  completeText(question: TextQuestion): Promise<string>;
   /** Closes the kept connections. For shutdown, after the last turn. */
   close(): void;
 }
@@ -33,6 +36,7 @@ export function createSandpi(options: SandpiOptions = {}): Sandpi {
         throw error;
       }
     },
+    completeText: async (question) => completeText(question, await apis(), http),
     async warmUp() {
       await apis();
     },

@@ -10,7 +10,8 @@ const entry = (event: Record<string, unknown>, native?: unknown): HistoryEntry =
 });
 const text = (value: string) => [{ type: "text" as const, text: value }];
 const user = (value: string) => entry({ id: `u-${value}`, type: "user.message", content: text(value) });
-const use = (id: string, type = "agent.tool_use") => entry({ id, type, name: "look", input: { of: id } });
+const use = (id: string, type = "agent.tool_use") =>
+  entry({ id, type, name: "look", input: { of: id }, ...(type === "agent.mcp_tool_use" ? { mcp_server_name: "eyes" } : {}) });
 const result = (id: string, value: string) =>
   entry({ id: `r-${id}`, type: "agent.tool_result", tool_use_id: id, content: text(value), is_error: false });
 const end = (native?: unknown) =>
@@ -41,7 +42,7 @@ test("groups a response with its calls, and puts each result to its call wheneve
       calls: [
         { id: "a", name: "look", input: { of: "a" }, result: given("A") },
         { id: "b", name: "look", input: { of: "b" }, result: given("B") },
-        { id: "c", name: "look", input: { of: "c" }, result: given("C", true) },
+        { id: "c", name: "mcp__eyes__look", input: { of: "c" }, result: given("C", true) },
       ],
     },
   ]);

@@ -1,4 +1,5 @@
 import type { AgentContent, MessageContent, ResultContent, SessionEvent } from "@sandbox0/protocol";
+import { mcpToolName } from "../mcp-tool-name.ts";
 import type { HistoryEntry, Step, ToolResult } from "../port.ts";
 import { isRefused } from "./native.ts";
 
@@ -95,9 +96,11 @@ function apply(state: State, event: SessionEvent, native: unknown): void {
       openExchange(state).content.push(...event.content);
       break;
     case "agent.tool_use":
-    case "agent.mcp_tool_use":
     case "agent.custom_tool_use":
       addCall(state, event.id, event.name, event.input);
+      break;
+    case "agent.mcp_tool_use":
+      addCall(state, event.id, mcpToolName(event.mcp_server_name, event.name), event.input);
       break;
     case "span.model_request_end":
       if (isRefused(native)) dropRefused(state);

@@ -15,7 +15,13 @@ interface Suite {
 }
 
 /** Source folders whose tests need no database, sandbox or server. */
-const PURE = ["packages/protocol/src/**", "packages/egress/src/**", "packages/server/src/domain/**", "packages/testkit/src/**", "scripts/**"];
+const PURE = [
+  "packages/protocol/src/**",
+  "packages/egress/src/**",
+  "packages/server/src/domain/**",
+  "packages/testkit/src/**",
+  "scripts/**",
+];
 const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
 const API = ["apps/*/src/**", "test/conformance/**", "test/docs/**"];
 const CRASH = ["test/crash/**", "test/attack/**"];

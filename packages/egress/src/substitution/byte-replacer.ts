@@ -1,0 +1,126 @@
+/**
+ * Replaces byte strings in a stream, across the borders of its chunks: the leftmost match first, the longest of those that
+ * begin together. Holds back only what may be the beginning of a match, at most one byte less than the longest pattern.
+ */
+
+export interface Replacement {
+  /** Not empty. */
+  find: Buffer;
+  put: Buffer;
+  /** Called at each replacement. */
+  onHit?: () => void;
+}
+
+export interface ByteReplacer {
+  /** What can be passed on after this chunk; may be empty. */
+  push(chunk: Buffer): Buffer;
+  /** What was held back: the stream ends here. */
+  end(): Buffer;
+}
+
+interface Pattern extends Replacement {
+  /** Knuth-Morris-Pratt: for each prefix, the length of its longest proper prefix that is also its suffix. */
+  borders: Uint32Array;
+}
+
+interface Match {
+  start: number;
+  pattern: Pattern;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+export function createByteReplacer(replacements: readonly Replacement[]): ByteReplacer {
+  const patterns = replacements.map(toPattern);
+  let held: Buffer = EMPTY;
+  return {
+    push(chunk) {
+      const data = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+      const { out, rest } = replaceAll(data, patterns, true);
+      // A copy: a view would keep the whole chunk alive.
+      held = rest.length === 0 ? EMPTY : Buffer.from(rest);
+      return out;
+    },
+    end() {
+      const { out } = replaceAll(held, patterns, false);
+      held = EMPTY;
+      return out;
+    },
+  };
+}
+
+/** All of `data` at once. */
+export function replaceBytes(data: Buffer, replacements: readonly Replacement[]): Buffer {
+  return replaceAll(data, replacements.map(toPattern), false).out;
+}
+
+function toPattern(replacement: Replacement): Pattern {
+  if (replacement.find.length === 0) throw new Error("an empty pattern would match everywhere");
+  return { ...replacement, borders: bordersOf(replacement.find) };
+}
+
+function replaceAll(data: Buffer, patterns: readonly Pattern[], more: boolean): { out: Buffer; rest: Buffer } {
+  const parts: Buffer[] = [];
+  const matches = createMatcher(data, patterns);
+  let from = 0;
+  for (;;) {
+    const pending = more ? pendingStart(data, from, patterns) : data.length;
+    const match = matches.next(from);
+    // What is pending began first, or began together with the match and would be longer: wait for more.
+    if (!match || match.start >= pending) {
+      parts.push(data.subarray(from, pending));
+      return { out: parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts), rest: data.subarray(pending) };
+    }
+    parts.push(data.subarray(from, match.start), match.pattern.put);
+    match.pattern.onHit?.();
+    from = match.start + match.pattern.find.length;
+  }
+}
+
+/** Finds matches from left to right. A pattern is searched again only when its last find has been passed. */
+function createMatcher(data: Buffer, patterns: readonly Pattern[]) {
+  const found = patterns.map((pattern) => ({ pattern, start: -1 }));
+  return {
+    next(from: number): Match | null {
+      let best: Match | null = null;
+      for (const entry of found) {
+        if (entry.start < from && entry.start !== data.length) {
+          const index = data.indexOf(entry.pattern.find, from);
+          entry.start = index === -1 ? data.length : index;
+        }
+        if (entry.start === data.length) continue;
+        const isBetter =
+          best === null ||
+          entry.start < best.start ||
+          (entry.start === best.start && entry.pattern.find.length > best.pattern.find.length);
+        if (isBetter) best = entry;
+      }
+      return best && { ...best };
+    },
+  };
+}
+
+/** Where the earliest beginning of a pattern at the end of `data` is, not before `from`; `data.length`: there is none. */
+function pendingStart(data: Buffer, from: number, patterns: readonly Pattern[]): number {
+  let longest = 0;
+  for (const { find, borders } of patterns) {
+    let matched = 0;
+    for (let at = Math.max(from, data.length - find.length + 1); at < data.length; at++) {
+      while (matched > 0 && find[matched] !== data[at]) matched = borders[matched - 1] ?? 0;
+      if (find[matched] === data[at]) matched++;
+    }
+    longest = Math.max(longest, matched);
+  }
+  return data.length - longest;
+}
+
+function bordersOf(pattern: Buffer): Uint32Array {
+  const borders = new Uint32Array(pattern.length);
+  let length = 0;
+  for (let at = 1; at < pattern.length; at++) {
+    while (length > 0 && pattern[length] !== pattern[at]) length = borders[length - 1] ?? 0;
+    if (pattern[length] === pattern[at]) length++;
+    borders[at] = length;
+  }
+  return borders;
+}

@@ -1,0 +1,175 @@
+/**
+ * The authority of this installation, which its sandboxes trust: it signs for the hosts whose connections the gateway opens.
+ * Its key never leaves the data directory.
+ */
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+import { randomBytes, webcrypto, X509Certificate } from "node:crypto";
+import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import { createSecureContext, type SecureContext } from "node:tls";
+
+export interface CertificateAuthority {
+  /** The root, for the sandboxes' bundle of trusted certificates. */
+  readonly certificatePem: string;
+  /** A leaf for exactly this host (name or address) with its key, ready for a TLS server. Made when first asked for. */
+  contextFor(host: string): Promise<SecureContext>;
+}
+
+/** Key and certificate in one file, so that no crash leaves one without the other. */
+const AUTHORITY_FILE = "egress-ca.pem";
+const AUTHORITY_FILE_MODE = 0o600;
+const AUTHORITY_DIR_MODE = 0o700;
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+const SERIAL_BYTES = 16;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const ROOT_VALID_MS = 20 * 365 * DAY_MS;
+const LEAF_VALID_MS = 7 * DAY_MS;
+/** A leaf is made anew this long before it ends, so that none ends under a connection that has just begun. */
+const LEAF_RENEW_BEFORE_MS = DAY_MS;
+/** Clocks in sandboxes and of this host may differ a little. */
+const CLOCK_SKEW_MS = 60 * 60 * 1000;
+const LEAVES_MAX = 1_000;
+
+interface Authority {
+  certificate: x509.X509Certificate;
+  key: webcrypto.CryptoKey;
+}
+
+interface Leaf {
+  context: Promise<SecureContext>;
+  renewAt: number;
+}
+
+/**
+ * Reads the authority of `dir`, or makes it at first use: several servers that start at once over one directory agree on
+ * one. Rejects when the file is there and not an authority: to go on with another would break what sandboxes trust.
+ */
+export async function createCertificateAuthority(options: { dir: string; now?: () => number }): Promise<CertificateAuthority> {
+  const now = options.now ?? Date.now;
+  const authority = await loadOrMake(options.dir, now());
+  const leaves = new Map<string, Leaf>();
+
+  const cached = (host: string): Leaf => {
+    const known = leaves.get(host);
+    leaves.delete(host);
+    const leaf = known && known.renewAt > now() ? known : makeLeaf(authority, host, now());
+    leaves.set(host, leaf);
+    // A failed leaf is not kept: the next connection tries again.
+    leaf.context.catch(() => leaves.get(host) === leaf && leaves.delete(host));
+    const oldest = leaves.keys().next();
+    if (leaves.size > LEAVES_MAX && !oldest.done) leaves.delete(oldest.value);
+    return leaf;
+  };
+  return { certificatePem: authority.certificate.toString("pem"), contextFor: (host) => cached(host).context };
+}
+
+async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {
+  const path = join(dir, AUTHORITY_FILE);
+  const found = await readIfThere(path);
+  if (found !== null) return parseAuthority(found, path);
+  await mkdir(dir, { recursive: true, mode: AUTHORITY_DIR_MODE });
+  await publish(path, await makeAuthorityPem(nowMs));
+  // Whoever came first: what is in the file counts, also for the server that made another.
+  return parseAuthority(await readFile(path, "utf8"), path);
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Writes the whole text or nothing, and leaves a file that is already there as it is. */
+async function publish(path: string, text: string): Promise<void> {
+  const draft = `${path}.${randomBytes(8).toString("hex")}`;
+  const file = await open(draft, "wx", AUTHORITY_FILE_MODE);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+    await link(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    await file.close();
+    await rm(draft, { force: true });
+  }
+}
+
+async function makeAuthorityPem(nowMs: number): Promise<string> {
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const name = `CN=Sandbox0 egress ${randomBytes(4).toString("hex")}, O=Sandbox0`;
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name,
+    notBefore: new Date(nowMs - CLOCK_SKEW_MS),
+    notAfter: new Date(nowMs + ROOT_VALID_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return `${await privateKeyPem(keys.privateKey)}\n${certificate.toString("pem")}\n`;
+}
+
+async function parseAuthority(text: string, path: string): Promise<Authority> {
+  const blocks = x509.PemConverter.decodeWithHeaders(text);
+  const key = blocks.find((block) => block.type === "PRIVATE KEY");
+  const certificate = blocks.find((block) => block.type === "CERTIFICATE");
+  // The file holds a key: the error says which file, never what is in it.
+  if (!key || !certificate) throw new Error(`${path} is not a certificate authority of the egress gateway`);
+  return {
+    certificate: new x509.X509Certificate(certificate.rawData),
+    key: await webcrypto.subtle.importKey("pkcs8", key.rawData, ALGORITHM, false, ["sign"]),
+  };
+}
+
+function makeLeaf(authority: Authority, host: string, nowMs: number): Leaf {
+  return { context: makeLeafContext(authority, host, nowMs), renewAt: nowMs + LEAF_VALID_MS - LEAF_RENEW_BEFORE_MS };
+}
+
+async function makeLeafContext(authority: Authority, host: string, nowMs: number): Promise<SecureContext> {
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    // The name is in the SAN; a subject may not hold more than 64 characters of it.
+    subject: "CN=Sandbox0 egress leaf",
+    issuer: authority.certificate.subject,
+    notBefore: new Date(nowMs - CLOCK_SKEW_MS),
+    notAfter: new Date(nowMs + LEAF_VALID_MS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: authority.key,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: isIP(host) ? "ip" : "dns", value: host }], false),
+      await x509.AuthorityKeyIdentifierExtension.create(authority.certificate),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return createSecureContext({
+    key: await privateKeyPem(keys.privateKey),
+    cert: new X509Certificate(Buffer.from(certificate.rawData)).toString(),
+    minVersion: "TLSv1.2",
+  });
+}
+
+async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
+  return x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
+}
+
+/** Positive and of one length, whatever the random bytes are. */
+function serialNumber(): string {
+  const bytes = randomBytes(SERIAL_BYTES);
+  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
+  return bytes.toString("hex");
+}

@@ -26,10 +26,14 @@ export interface ServerProcess {
 
 /**
  * Starts `sandbox0 serve` and waits until it listens.
+ * @param options.onOutput is told all that it prints
  * @throws Error with its output when it ends or stays silent
  */
-export function startServerProcess(environment: Environment): Promise<ServerProcess> {
-  return listening(new Started([BIN, "serve"], environment));
+export function startServerProcess(
+  environment: Environment,
+  options: { onOutput?: (chunk: string) => void } = {},
+): Promise<ServerProcess> {
+  return listening(new Started([BIN, "serve"], environment, options.onOutput));
 }
 
 /** A process that has loaded the server's code and waits. */
@@ -68,7 +72,7 @@ class Started {
   output = "";
   isKilled = false;
 
-  constructor(argv: readonly string[], environment: Environment) {
+  constructor(argv: readonly string[], environment: Environment, onOutput?: (chunk: string) => void) {
     const { PATH = "", HOME = "" } = process.env;
     // With the channel the server notices when the tests die.
     const child = spawn(process.execPath, argv, {
@@ -78,6 +82,7 @@ class Started {
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (chunk: string) => {
+        onOutput?.(chunk);
         this.output = (this.output + chunk).slice(-OUTPUT_CHARS_MAX);
         const ready = /^sandbox0 (?:listening on (\S+)|working).*\n/m.exec(this.output);
         if (ready) this.url.resolve(ready[1] ?? "");

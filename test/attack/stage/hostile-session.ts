@@ -1,0 +1,112 @@
+import { readFile } from "node:fs/promises";
+import type Anthropic from "@anthropic-ai/sdk";
+import type { BetaCloudConfigParams } from "@anthropic-ai/sdk/resources/beta/environments";
+import { byMarker, call, say, type ScriptedProvider, type Step } from "@sandbox0/testkit";
+import { type LiveStream, openStream } from "../../conformance/fixture/live-stream.ts";
+import { message, textOf } from "../../conformance/fixture/test-session.ts";
+import type { AttackServer, AttackStage } from "./attack-stage.ts";
+import type { Attack, Outcome } from "./hostile-client.ts";
+
+const MODEL = "claude-haiku-5-5";
+const CLIENT_SOURCE = new URL("hostile-client.ts", import.meta.url);
+const CLIENT_PATH = "/workspace/hostile-client.ts";
+/** Every sandbox has it, whatever the machine has. */
+const NODE_PATH = "/opt/sandbox0/bin/node";
+const COMMAND_TIMEOUT_MS = 60_000;
+
+export type Networking = NonNullable<BetaCloudConfigParams["networking"]>;
+
+/** A session whose model does whatever the test says. */
+export interface HostileSession {
+  readonly id: string;
+  readonly stream: LiveStream;
+  /** The model calls bash with this command. @returns the text of the result */
+  bash(command: string, timeoutMs?: number): Promise<string>;
+  /** The model calls a tool. */
+  call(name: string, input: Record<string, unknown>): Promise<string>;
+  /** Runs the hostile client in the sandbox. */
+  attack(attack: Attack): Promise<Outcome>;
+}
+
+export interface HostileOptions {
+  networking: Networking;
+  vaultIds?: string[];
+  agent?: Partial<Parameters<Anthropic["beta"]["agents"]["create"]>[0]>;
+}
+
+export async function startHostileSession(
+  stage: AttackStage,
+  server: AttackServer,
+  options: HostileOptions,
+): Promise<HostileSession> {
+  const { client } = server;
+  const environment = await client.beta.environments.create({
+    name: "hostile",
+    config: { type: "cloud", networking: options.networking },
+  });
+  const agent = await client.beta.agents.create({
+    name: "hostile",
+    model: MODEL,
+    tools: [{ type: "agent_toolset_20260401" }],
+    ...options.agent,
+  });
+  const session = await client.beta.sessions.create({
+    agent: agent.id,
+    environment_id: environment.id,
+    ...(options.vaultIds === undefined ? {} : { vault_ids: options.vaultIds }),
+  });
+  return new Session(client, stage.provider, session.id, await openStream(client, session.id));
+}
+
+/** What is run in the sandbox, or elsewhere, for an attack. */
+export function attackArguments(attack: Attack): string {
+  return Buffer.from(JSON.stringify(attack)).toString("base64");
+}
+
+class Session implements HostileSession {
+  readonly id: string;
+  readonly stream: LiveStream;
+  private readonly client: Anthropic;
+  private readonly provider: ScriptedProvider;
+  private isArmed = false;
+  private calls = 0;
+
+  constructor(client: Anthropic, provider: ScriptedProvider, id: string, stream: LiveStream) {
+    this.client = client;
+    this.provider = provider;
+    this.id = id;
+    this.stream = stream;
+  }
+
+  async call(name: string, input: Record<string, unknown>): Promise<string> {
+    const marker = `<${this.id} ${++this.calls}>`;
+    const script: Record<string, readonly Step[]> = { [marker]: [call(name, input), say("Done.")] };
+    const remove = this.provider.onRequest(byMarker(script));
+    const before = this.stream.received.length;
+    try {
+      await this.client.beta.sessions.events.send(this.id, { events: [message(marker)] });
+      await this.stream.until((all) => all.slice(before).some(({ type }) => type === "session.status_idle"));
+    } finally {
+      remove();
+    }
+    const events = this.stream.received.slice(before);
+    const result = events.find((event) => event.type === "agent.tool_result" || event.type === "agent.mcp_tool_result");
+    if (result === undefined) throw new Error(`no result of ${name}: ${JSON.stringify(events)}`);
+    return textOf(result as { content?: readonly object[] });
+  }
+
+  bash(command: string, timeoutMs = COMMAND_TIMEOUT_MS): Promise<string> {
+    return this.call("bash", { command, timeout_ms: timeoutMs });
+  }
+
+  async attack(attack: Attack): Promise<Outcome> {
+    if (!this.isArmed) {
+      await this.call("write", { file_path: CLIENT_PATH, content: await readFile(CLIENT_SOURCE, "utf8") });
+      this.isArmed = true;
+    }
+    const output = await this.bash(`${NODE_PATH} ${CLIENT_PATH} ${attackArguments(attack)} 2>&1`);
+    const line = output.split("\n").findLast((text) => text.startsWith("{"));
+    if (line === undefined) throw new Error(`the attack did not run: ${output}`);
+    return JSON.parse(line) as Outcome;
+  }
+}

@@ -1,0 +1,111 @@
+import { createSocket } from "node:dgram";
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTcpServer, type Server } from "node:net";
+import { text } from "node:stream/consumers";
+import { createServer as createTlsServer, TLSSocket } from "node:tls";
+import type { Reached } from "./records.ts";
+
+/** Where the pretend Internet listens, on every address there is: the web, and what attacks like to speak to. */
+export const WEB_PORTS = [80, 443, 853, 3000, 5432, 6379, 8080, 8443, 22, 25];
+const UDP_PORTS = [123, 443, 9999];
+const TLS_HANDSHAKE = 0x16;
+
+/** What a host of the pretend Internet does beyond the usual; `false`: not its request. */
+export type Site = (request: IncomingMessage, response: ServerResponse, body: string) => Promise<boolean>;
+
+/** Each port speaks TLS and plain HTTP, whatever comes, and records every connection and request. */
+export async function startWebServers(
+  tls: { cert: string; key: string },
+  record: (reached: Reached) => void,
+  sites: readonly Site[],
+): Promise<void> {
+  const http = createHttpServer((request, response) => {
+    answer(request, response, record, sites).catch((error: unknown) => response.destroy(error as Error));
+  });
+  http.on("upgrade", (request, socket) => {
+    record(httpRecord(request, ""));
+    socket.end("HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n");
+  });
+  http.on("clientError", (_error, socket) => socket.destroy());
+  const secure = createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, (socket) => http.emit("connection", socket));
+  secure.on("tlsClientError", (_error, socket) => socket.destroy());
+  await Promise.all(
+    WEB_PORTS.map((port) => {
+      const server = createTcpServer((socket) => {
+        socket.on("error", () => undefined);
+        record({ kind: "tcp", to: plain(socket.localAddress), port });
+        socket.once("data", (first) => {
+          socket.pause();
+          socket.unshift(first);
+          (first[0] === TLS_HANDSHAKE ? secure : http).emit("connection", socket);
+        });
+      });
+      return listening(server, port);
+    }),
+  );
+}
+
+export async function startUdpServers(record: (reached: Reached) => void): Promise<void> {
+  for (const port of UDP_PORTS) {
+    const socket = createSocket("udp6");
+    socket.on("message", (message) => record({ kind: "udp", port, text: message.toString("latin1") }));
+    await new Promise<void>((done) => socket.bind(port, done));
+  }
+}
+
+function listening(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => server.once("error", reject).listen(port, "::", resolve));
+}
+
+/**
+ * `/echo` gives back the request, `/status/500` too and with that status, `/redirect?to=` leads elsewhere, `/bytes/n` is long,
+ * everything else is a greeting.
+ */
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  record: (reached: Reached) => void,
+  sites: readonly Site[],
+): Promise<void> {
+  const body = await text(request.setEncoding("latin1"));
+  record(httpRecord(request, body));
+  for (const site of sites) if (await site(request, response, body)) return;
+  const url = new URL(request.url ?? "/", "http://pretend");
+  const status = /^\/status\/(\d{3})$/.exec(url.pathname)?.[1];
+  if (url.pathname === "/echo" || status !== undefined) {
+    const echo = JSON.stringify({ method: request.method, url: request.url, headers: request.rawHeaders, body });
+    response.writeHead(Number(status ?? 200), {
+      "content-type": "application/json",
+      "x-echo": String(request.headers.authorization ?? ""),
+    });
+    response.end(echo);
+  } else if (url.pathname === "/redirect") {
+    response.writeHead(302, { location: url.searchParams.get("to") ?? "/" }).end();
+  } else if (url.pathname.startsWith("/bytes/")) {
+    response.end(Buffer.alloc(Number(url.pathname.slice("/bytes/".length)), "x"));
+  } else {
+    response.end(`reached ${request.headers.host}`);
+  }
+}
+
+function httpRecord(request: IncomingMessage, body: string): Reached {
+  const socket = request.socket;
+  const sni = socket instanceof TLSSocket ? (socket as TLSSocket & { servername?: string | false }).servername : undefined;
+  return {
+    kind: "http",
+    to: plain(socket.localAddress),
+    port: socket.localPort ?? 0,
+    tls: socket instanceof TLSSocket,
+    sni: sni || null,
+    method: request.method ?? "",
+    url: request.url ?? "",
+    host: request.headers.host ?? "",
+    headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)])),
+    body,
+  };
+}
+
+/** IPv4 as such, also from a socket that listens on both. */
+function plain(address: string | undefined): string {
+  return (address ?? "").replace(/^::ffff:/, "");
+}

@@ -34,6 +34,8 @@ test("an empty environment has defaults for everything", () => {
     warmSandboxes: 4,
     blobs: { type: "directory", path: resolve(".sandbox0/blobs") },
     egressAllowPrivate: [],
+    judgeModel: undefined,
+    webSearch: null,
   });
   expect([...config.roles]).toEqual(["api", "worker"]);
   expect(config.databaseUrl ?? config.apiKey ?? config.masterKey ?? config.telemetry.endpoint).toBeUndefined();
@@ -55,6 +57,9 @@ test("reads what is set", () => {
     SANDBOX0_ROLES: "worker",
     SANDBOX0_BLOBS: "s3://bucket/prefix",
     SANDBOX0_EGRESS_ALLOW_PRIVATE: "10.0.0.0/8, ::1",
+    SANDBOX0_JUDGE_MODEL: "claude-haiku-4-5",
+    SANDBOX0_WEB_SEARCH: "searxng",
+    SANDBOX0_WEB_SEARCH_URL: "http://searx.local:8080/",
     OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
     OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20x,a=b",
   });
@@ -68,6 +73,8 @@ test("reads what is set", () => {
     warmSandboxes: 0,
     blobs: { type: "s3", url: "s3://bucket/prefix" },
     egressAllowPrivate: ["10.0.0.0/8", "::1"],
+    judgeModel: "claude-haiku-4-5",
+    webSearch: { provider: "searxng", baseUrl: "http://searx.local:8080", key: undefined },
     telemetry: { endpoint: "http://collector:4318", headers: { authorization: "Bearer x", a: "b" } },
   });
   expect([...config.roles]).toEqual(["worker"]);
@@ -86,6 +93,9 @@ test.each([
   ["SANDBOX0_MASTER_KEY", "c2hvcnQtc2VjcmV0", /SANDBOX0_MASTER_KEY: must be 32 bytes/],
   ["SANDBOX0_MASTER_KEY", "file:/does/not/exist", /SANDBOX0_MASTER_KEY: the file cannot be read/],
   ["SANDBOX0_BLOBS", "gs://bucket", /SANDBOX0_BLOBS: must be a directory or an s3/],
+  ["SANDBOX0_WEB_SEARCH", "altavista", /SANDBOX0_WEB_SEARCH: must be one of brave, tavily, searxng/],
+  ["SANDBOX0_WEB_SEARCH", "brave", /SANDBOX0_WEB_SEARCH_KEY: must be set for brave/],
+  ["SANDBOX0_WEB_SEARCH", "searxng", /SANDBOX0_WEB_SEARCH_URL: must be set for searxng/],
   ["OTEL_EXPORTER_OTLP_HEADERS", "nonsense", /OTEL_EXPORTER_OTLP_HEADERS: must be name=value/],
 ])("%s=%s is refused with the variable and the rule", (name, value, message) => {
   const found = problems({ [name]: value });

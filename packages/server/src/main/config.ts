@@ -26,8 +26,20 @@ export interface Config {
   blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
   /** Addresses and CIDRs that the gateways may reach although they are private. */
   egressAllowPrivate: readonly string[];
+  /** Judges tool calls under permission policy `auto`; `undefined`: they are asked for. */
+  judgeModel: string | undefined;
+  /** Who answers `web_search`; `null`: the tool says that it is not configured. */
+  webSearch: WebSearchConfig | null;
   telemetry: { endpoint: string | undefined; headers: Readonly<Record<string, string>> };
   models: Models;
+}
+
+export interface WebSearchConfig {
+  provider: "brave" | "tavily" | "searxng";
+  /** Without a trailing slash. */
+  baseUrl: string;
+  /** `undefined` for SearXNG, which has none. */
+  key: string | undefined;
 }
 
 type Role = "api" | "worker";
@@ -91,6 +103,10 @@ const environmentSchema = z.object({
     .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
     .default([]),
   SANDBOX0_MODELS: z.string().optional(),
+  SANDBOX0_JUDGE_MODEL: z.string().max(256).optional(),
+  SANDBOX0_WEB_SEARCH: oneOf("brave", "tavily", "searxng").optional(),
+  SANDBOX0_WEB_SEARCH_KEY: key.optional(),
+  SANDBOX0_WEB_SEARCH_URL: url.optional(),
   ANTHROPIC_API_KEY: key.optional(),
   ANTHROPIC_BASE_URL: url.optional(),
   OPENAI_API_KEY: key.optional(),
@@ -121,6 +137,8 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
   };
   const models = readModels(env.SANDBOX0_MODELS, providers, read);
   if ("problems" in models) throw new ConfigError(models.problems.map((problem) => `SANDBOX0_MODELS: ${problem}`));
+  const webSearch = parseWebSearch(env.SANDBOX0_WEB_SEARCH, env.SANDBOX0_WEB_SEARCH_URL, env.SANDBOX0_WEB_SEARCH_KEY);
+  if (webSearch !== null && "problem" in webSearch) throw new ConfigError([webSearch.problem]);
   const dataDir = resolve(env.SANDBOX0_DATA_DIR);
   return {
     host: env.SANDBOX0_HOST,
@@ -135,10 +153,27 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     roles: new Set(env.SANDBOX0_ROLES),
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
+    judgeModel: env.SANDBOX0_JUDGE_MODEL,
+    webSearch,
     telemetry: { endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, headers: env.OTEL_EXPORTER_OTLP_HEADERS ?? {} },
     models: models.models,
     ...overrides,
   };
+}
+
+/** What each search provider is reached at, unless another address is given; SearXNG is the operator's own. */
+const WEB_SEARCH_URLS = { brave: "https://api.search.brave.com", tavily: "https://api.tavily.com", searxng: undefined };
+
+function parseWebSearch(
+  provider: WebSearchConfig["provider"] | undefined,
+  address: string | undefined,
+  apiKey: string | undefined,
+): WebSearchConfig | null | { problem: string } {
+  if (provider === undefined) return null;
+  const baseUrl = (address ?? WEB_SEARCH_URLS[provider])?.replace(/\/+$/, "");
+  if (baseUrl === undefined) return { problem: `SANDBOX0_WEB_SEARCH_URL: must be set for ${provider}` };
+  if (provider !== "searxng" && apiKey === undefined) return { problem: `SANDBOX0_WEB_SEARCH_KEY: must be set for ${provider}` };
+  return { provider, baseUrl, key: apiKey };
 }
 
 function parseBlobs(text: string | undefined, dataDir: string): Config["blobs"] {

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { createSandpi, type Harness } from "@sandbox0/harness";
+import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
 import {
   BUILT_IN_TOOLS,
   createBubblewrapDriver,
@@ -16,6 +16,7 @@ import { createHttpServer } from "../http/http-server.ts";
 import { type Bells, createBells } from "../log/bells.ts";
 import { createEventLog, type EventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
+import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
 import { runSandboxTool } from "../orchestrator/run-tool.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
@@ -96,14 +97,15 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const bells = createBells(notifier);
   const log = createEventLog(db, bells);
   const catalogue = catalogueOf(config.models);
-  const harnesses = createHarnesses(closers);
+  const sandpi = createResidentHarness(closers);
+  const harnesses = new Map<string, Harness>([[sandpi.name, sandpi]]);
   if (!harnesses.has(config.harness))
     throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
 
   const apiKeys = createApiKeys({ db });
   const { createdKey } = await apiKeys.bootstrap(config.apiKey);
   if (config.roles.has("worker"))
-    await startWorker({ config, options, logger, db, log, bells, harnesses, connectionString, onError }, closers);
+    await startWorker({ config, options, logger, db, log, bells, sandpi, harnesses, connectionString, onError }, closers);
   let url = "";
   if (config.roles.has("api")) {
     const follower = createFollower(db.reads, bells, onError);
@@ -153,11 +155,11 @@ async function findDatabase(config: Config, logger: Logger, closers: Closers): P
   return embedded.connectionString;
 }
 
-function createHarnesses(closers: Closers): Map<string, Harness> {
+function createResidentHarness(closers: Closers): Sandpi {
   const sandpi = createSandpi();
   closers.add(() => sandpi.close());
   void sandpi.warmUp();
-  return new Map([[sandpi.name, sandpi]]);
+  return sandpi;
 }
 
 interface WorkerParts {
@@ -167,6 +169,7 @@ interface WorkerParts {
   db: Database;
   log: EventLog;
   bells: Bells;
+  sandpi: Sandpi;
   harnesses: Map<string, Harness>;
   connectionString: string;
   onError: (error: unknown) => void;
@@ -207,19 +210,33 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
     harnesses,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map(BUILT_IN_TOOLS.map((tool) => [tool.name, tool])),
-    resolveModel(modelId) {
-      try {
-        return config.models.resolve(modelId);
-      } catch (error) {
-        if (error instanceof ModelUnavailable) return { unavailable: error.message };
-        throw error;
-      }
-    },
+    resolveModel: (modelId) => resolveModel(config, modelId),
+    judge: createConfiguredJudge(parts),
     runTool: (turn, call) => runSandboxTool(db, pool, turn, call),
     onRest: (sessionId) => pool.release(sessionId),
     onLeave: (sessionId) => pool.discard(sessionId),
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),
     onBug: (error, sessionId) => logger.error({ err: error, session: sessionId }, "a turn failed for a bug"),
+  });
+}
+
+function resolveModel(config: Config, modelId: string): ProviderConfig | { unavailable: string } {
+  try {
+    return config.models.resolve(modelId);
+  } catch (error) {
+    if (error instanceof ModelUnavailable) return { unavailable: error.message };
+    throw error;
+  }
+}
+
+function createConfiguredJudge({ config, db, logger, sandpi }: WorkerParts): Judge | null {
+  if (config.judgeModel === undefined) return null;
+  return createJudge({
+    db,
+    model: config.judgeModel,
+    resolveModel: (modelId) => resolveModel(config, modelId),
+    completeText: (question) => sandpi.completeText(question),
+    onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "the judge came to no judgement"),
   });
 }
 

@@ -2,13 +2,15 @@ import { type CallDisposition, type Effects, type Step, type StepTiming, type To
 import { createId, type ModelUsage } from "@sandbox0/protocol";
 import type { TurnEnding } from "../domain/head.ts";
 import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
-import { planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
+import type { Judgement } from "../domain/permissions.ts";
+import { callsToJudge, planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { Bells } from "../log/bells.ts";
 import type { EventLog } from "../log/event-log.ts";
 import { LeaseLost, type SessionWrite, type SpanEnd, type Written } from "../store/append.ts";
 import { saveHarnessState } from "../store/harness-states.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { Queryable } from "../store/query.ts";
+import type { Judge } from "./judge.ts";
 import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
 
 export interface EffectsDeps {
@@ -17,6 +19,8 @@ export interface EffectsDeps {
   bells: Bells;
   /** Runs one built-in tool in the session's sandbox; a sandbox that cannot be had is an error result, not a throw. */
   runTool(turn: HeldTurn, call: { name: string; input: Record<string, unknown> }): Promise<ToolResult>;
+  /** Decides calls under permission policy `auto`; without one they are asked for. */
+  judge: Judge | null;
 }
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
@@ -46,7 +50,7 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     now: () => new Date(),
     newEventId: () => createId("event"),
     startStep: () => startStep(turn, write),
-    finishStep: (spanId, step) => finishStep(turn, write, spanId, step),
+    finishStep: (spanId, step) => finishStep(deps.judge, turn, write, spanId, step),
     async failStep(spanId, failure) {
       stopIfStopped(turn);
       await write({
@@ -110,9 +114,16 @@ async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["star
   return { spanId: start.id, promoted: [] };
 }
 
-async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: Step): Promise<CallDisposition[]> {
+async function finishStep(
+  judge: Judge | null,
+  turn: HeldTurn,
+  write: Write,
+  spanId: string,
+  step: Step,
+): Promise<CallDisposition[]> {
   stopIfStopped(turn);
-  const plan = planStep(turn.tools, spanId, step);
+  const plan = planStep(turn.tools, spanId, step, await judgements(judge, turn, step));
+  stopIfStopped(turn);
   await write({
     events: plan.events,
     calls: plan.calls,
@@ -129,6 +140,17 @@ async function finishStep(turn: HeldTurn, write: Write, spanId: string, step: St
       ? { id: fate.id, action: "answered", result: { content: [{ type: "text", text: fate.text }], isError: true } }
       : fate,
   );
+}
+
+/** Before anything of the response is written: its events show how each call was judged. */
+async function judgements(judge: Judge | null, turn: HeldTurn, step: Step): Promise<Map<string, Judgement>> {
+  const calls = judge === null ? [] : callsToJudge(turn.tools, step);
+  if (judge === null || calls.length === 0) return new Map();
+  const said = (step.message?.content ?? []).map((block) => (block.type === "text" ? block.text : "")).join("\n");
+  const { sessionId } = turn;
+  const system = (turn.session.agent.system ?? null) as string | null;
+  const judged = await judge.judge({ sessionId, system, said }, calls, turn.controller.signal);
+  return new Map(calls.map((call, index) => [call.id, judged[index] as Judgement]));
 }
 
 /** A response without calls is the turn's last. Stored with it, so that a crash before the turn is settled asks nobody again. */

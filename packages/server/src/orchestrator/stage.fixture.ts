@@ -12,6 +12,7 @@ import { readEventsAfter } from "../store/events.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { insertSession } from "../store/sessions.ts";
+import type { Judge } from "./judge.ts";
 import { createOrchestrator, type Orchestrator, type OrchestratorTimes } from "./orchestrator.ts";
 
 const WORKSPACE = "wrkspc_1";
@@ -55,6 +56,7 @@ export interface NodeOptions {
   times?: Partial<OrchestratorTimes>;
   /** Its sandboxes do not end. */
   stuck?: boolean;
+  judge?: Judge;
 }
 
 export interface Stage {
@@ -156,7 +158,13 @@ async function newSession(db: Database, agent: Record<string, unknown>): Promise
   return id;
 }
 
-function createNode(id: number, database: Database, bells: Bells, alive: Set<number>, { times, stuck }: NodeOptions): StageNode {
+function createNode(
+  id: number,
+  database: Database,
+  bells: Bells,
+  alive: Set<number>,
+  { times, stuck, judge }: NodeOptions,
+): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
   const seen: Pick<StageNode, "rested" | "left" | "troubles" | "bugs"> = { rested: [], left: [], troubles: [], bugs: [] };
@@ -181,6 +189,7 @@ function createNode(id: number, database: Database, bells: Bells, alive: Set<num
       harnesses: new Map([["sandpi", harness]]),
       retry: { baseMs: 1 },
       builtinTools: new Map(),
+      judge: judge ?? null,
       resolveModel: () => ({
         api: "anthropic-messages",
         baseUrl: "http://127.0.0.1:1",

@@ -8,7 +8,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ServerProcess, startServerProcess } from "../crash/server-process.ts";
 import { startDnsServer } from "./stage/dns-server.ts";
-import { type Inside, INSIDE_READY, type InsideAnswer, type InsideCall, PROVIDER_PORT, STAGE_FILES } from "./stage/inside.ts";
+import {
+  type Inside,
+  INSIDE_READY,
+  type InsideAnswer,
+  type InsideCall,
+  type InternetOptions,
+  PROVIDER_PORT,
+  STAGE_FILES,
+} from "./stage/inside.ts";
 import { pipeConnections } from "./stage/pipe.ts";
 import type { Reached, Zone } from "./stage/records.ts";
 import { startUdpServers, startWebServers } from "./stage/web-servers.ts";
@@ -55,7 +63,8 @@ async function main(): Promise<void> {
   const record = (reached: Reached): void => void records.push(reached);
   const zone = JSON.parse(read("zone")) as Zone;
   await startDnsServer(() => zone, record);
-  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, []);
+  const { freePorts = [] } = JSON.parse(read("options")) as InternetOptions;
+  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, { sites: [], freePorts });
   await startUdpServers(record);
   await pipeConnections({ host: "127.0.0.1", port: PROVIDER_PORT }, { path: join(dir, STAGE_FILES.provider) });
   const inside = createInside(

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, type ScriptedProvider } from "@sandbox0/testkit";
-import { type Inside, INSIDE_READY, type InsideAnswer, PROVIDER_PORT } from "./inside.ts";
+import { type Inside, INSIDE_READY, type InsideAnswer, type InternetOptions, PROVIDER_PORT } from "./inside.ts";
 import { inNamespace, stagePath } from "./namespace.ts";
 import { pipeConnections } from "./pipe.ts";
 import type { Zone } from "./records.ts";
@@ -41,10 +41,10 @@ export interface AttackStage {
   close(): Promise<void>;
 }
 
-export async function createAttackStage(zone: Zone): Promise<AttackStage> {
+export async function createAttackStage(zone: Zone, options: InternetOptions = {}): Promise<AttackStage> {
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-attack-"));
   await chmod(dir, 0o755);
-  await writeStageFiles(dir, zone);
+  await writeStageFiles(dir, zone, options);
   const provider = await createScriptedProvider({ apiKey: PROVIDER_KEY });
   const pipes: Server[] = [
     await pipeConnections({ path: stagePath(dir, "provider") }, { host: "127.0.0.1", port: Number(new URL(provider.url).port) }),
@@ -95,12 +95,13 @@ export async function createAttackStage(zone: Zone): Promise<AttackStage> {
   };
 }
 
-async function writeStageFiles(dir: string, zone: Zone): Promise<void> {
+async function writeStageFiles(dir: string, zone: Zone, options: InternetOptions): Promise<void> {
   const authority = await createTestAuthority();
   const machine = existsSync(MACHINE_BUNDLE) ? await readFile(MACHINE_BUNDLE, "utf8") : "";
   await mkdir(stagePath(dir, "sites"));
   await Promise.all([
     writeFile(stagePath(dir, "zone"), JSON.stringify(zone)),
+    writeFile(stagePath(dir, "options"), JSON.stringify(options)),
     writeFile(stagePath(dir, "tls"), JSON.stringify(await authority.issue(Object.keys(zone)))),
     writeFile(stagePath(dir, "authority"), authority.certificatePem),
     writeFile(stagePath(dir, "bundle"), `${machine}\n${authority.certificatePem}\n`),

@@ -24,6 +24,7 @@ export const INSIDE_READY = "ready";
 export const STAGE_FILES = {
   zone: "zone.json",
   tls: "tls.json",
+  options: "options.json",
   authority: "authority.pem",
   /** The machine's authorities and the pretend Internet's. */
   bundle: "bundle.pem",
@@ -33,6 +34,12 @@ export const STAGE_FILES = {
   /** What the sites of the pretend Internet serve. */
   sites: "sites",
 } as const;
+
+/** How the pretend Internet is, beyond its zone; in the file `options`. */
+export interface InternetOptions {
+  /** Web ports that are left for the server under test. */
+  freePorts?: readonly number[];
+}
 
 /** Where the server under test finds its model provider: a port of the namespace's loopback. */
 export const PROVIDER_PORT = 7001;

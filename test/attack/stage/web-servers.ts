@@ -6,7 +6,7 @@ import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import type { Reached } from "./records.ts";
 
 /** Where the pretend Internet listens, on every address there is: the web, and what attacks like to speak to. */
-export const WEB_PORTS = [80, 443, 853, 3000, 5432, 6379, 8080, 8443, 22, 25];
+const WEB_PORTS = [80, 443, 853, 3000, 5432, 6379, 8080, 8443, 22, 25];
 const UDP_PORTS = [123, 443, 9999];
 const TLS_HANDSHAKE = 0x16;
 
@@ -17,8 +17,9 @@ export type Site = (request: IncomingMessage, response: ServerResponse, body: st
 export async function startWebServers(
   tls: { cert: string; key: string },
   record: (reached: Reached) => void,
-  sites: readonly Site[],
+  options: { sites: readonly Site[]; freePorts: readonly number[] },
 ): Promise<void> {
+  const { sites, freePorts } = options;
   const http = createHttpServer((request, response) => {
     answer(request, response, record, sites).catch((error: unknown) => response.destroy(error as Error));
   });
@@ -30,7 +31,7 @@ export async function startWebServers(
   const secure = createTlsServer({ ...tls, ALPNProtocols: ["http/1.1"] }, (socket) => http.emit("connection", socket));
   secure.on("tlsClientError", (_error, socket) => socket.destroy());
   await Promise.all(
-    WEB_PORTS.map((port) => {
+    WEB_PORTS.filter((port) => !freePorts.includes(port)).map((port) => {
       const server = createTcpServer((socket) => {
         socket.on("error", () => undefined);
         record({ kind: "tcp", to: plain(socket.localAddress), port });

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, expect } from "vitest";
+import { type AttackServer, type AttackStage, createAttackStage } from "./attack-stage.ts";
+import type { Attack, Outcome } from "./hostile-client.ts";
+import { attackArguments, type HostileOptions, type HostileSession, startHostileSession } from "./hostile-session.ts";
+import { refusalsIn } from "./http-words.ts";
+import type { InternetOptions } from "./inside.ts";
+import type { Reached, ReachedHttp, Zone } from "./records.ts";
+
+const CLIENT = new URL("hostile-client.ts", import.meta.url).pathname;
+/** What the sites of the pretend Internet say of themselves. */
+const GREETING = "reached ";
+
+/** One server in one pretend Internet for the tests of a file. */
+export class AttackFixture {
+  #stage: AttackStage | undefined;
+  #server: AttackServer | undefined;
+
+  async open(zone: Zone, options: InternetOptions, environment: Record<string, string>): Promise<void> {
+    this.#stage = await createAttackStage(zone, options);
+    this.#server = await this.#stage.startServer(environment);
+  }
+
+  async close(): Promise<void> {
+    await this.#stage?.close();
+  }
+
+  get stage(): AttackStage {
+    if (this.#stage === undefined) throw new Error("the stage of this file is not up");
+    return this.#stage;
+  }
+
+  get server(): AttackServer {
+    if (this.#server === undefined) throw new Error("the server of this file is not up");
+    return this.#server;
+  }
+
+  session(options: HostileOptions): Promise<HostileSession> {
+    return startHostileSession(this.stage, this.server, options);
+  }
+
+  /** Makes the attack and gives what it was answered and what it reached. */
+  async try(session: HostileSession, attack: Attack): Promise<{ outcome: Outcome; reached: Reached[] }> {
+    await this.stage.inside.forget();
+    const outcome = await session.attack(attack);
+    return { outcome, reached: await this.reached() };
+  }
+
+  /** The same attack from beside the sandbox, where nobody stops it: what it can do at all. */
+  async tryOutside(attack: Attack): Promise<Reached[]> {
+    await this.stage.inside.forget();
+    await this.stage.inside.run(process.execPath, [CLIENT, attackArguments(attack)]);
+    return this.reached();
+  }
+
+  /** Looks twice: what was in a socket's buffer at the first look is there at the second. */
+  async reached(): Promise<Reached[]> {
+    await this.stage.inside.reached();
+    return this.stage.inside.reached();
+  }
+
+  /** The attack is refused in words or by silence, and nothing outside of the sandbox has seen any of it. */
+  async expectRefused(session: HostileSession, attack: Attack): Promise<void> {
+    const { outcome, reached } = await this.try(session, attack);
+    expect(reached, "what the attack reached").toEqual([]);
+    expect(outcome.answers.join("\n")).not.toContain(GREETING);
+    expect(refusalsIn(outcome), `refusals in ${JSON.stringify(outcome)}`).not.toEqual([]);
+  }
+
+  /** The request goes through to where it should. */
+  async expectServed(session: HostileSession, attack: Attack): Promise<ReachedHttp> {
+    const { outcome, reached } = await this.try(session, attack);
+    const requests = requestsIn(reached);
+    expect(requests, `what was reached, with the answers ${JSON.stringify(outcome)}`).toHaveLength(1);
+    expect(outcome.answers.at(-1)).toContain(GREETING);
+    return requests[0] as ReachedHttp;
+  }
+}
+
+export function attackFixture(
+  zone: Zone,
+  options: { internet?: InternetOptions; environment?: Record<string, string> } = {},
+): AttackFixture {
+  const fixture = new AttackFixture();
+  beforeAll(() => fixture.open(zone, options.internet ?? {}, options.environment ?? {}));
+  afterAll(() => fixture.close());
+  return fixture;
+}
+
+export function requestsIn(reached: readonly Reached[]): ReachedHttp[] {
+  return reached.filter((each): each is ReachedHttp => each.kind === "http");
+}

@@ -61,5 +61,6 @@ if [ ! -f "$STAMP" ] || [ "$(cat "$STAMP")" != "$(fingerprint)" ] || [ ! -x "$NO
 fi
 if [ "$(uname -s)" = Linux ]; then
   install_debian bwrap bubblewrap "The sandbox"
+  install_debian socat socat "The sandbox's way to the network"
 fi
 say "ready"

@@ -31,7 +31,10 @@ beforeEach(() => {
   }
   fake("npm", `mkdir -p node_modules/.bin && ln -sf ${process.execPath} node_modules/.bin/node`);
   fake("id", "echo 1000");
-  fake("apt-get", `case "$*" in *install*) ln -sf ${root}/bin/sh ${root}/bin/bwrap;; esac`);
+  fake(
+    "apt-get",
+    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
+  );
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -53,7 +56,7 @@ function setup(): { status: number | null; output: string; calls: string[] } {
   return { status, output: stdout + stderr, calls: calls.filter((call) => !call.startsWith("id ")) };
 }
 
-test("as root: installs dependencies and bubblewrap, then nothing more until the lockfile changes", () => {
+test("as root: installs dependencies, bubblewrap and socat, then nothing more until the lockfile changes", () => {
   fake("id", "echo 0");
   const first = setup();
   expect(first.output).toContain("setup: ready");
@@ -61,6 +64,8 @@ test("as root: installs dependencies and bubblewrap, then nothing more until the
     "npm ci --include=dev --include=optional --no-audit --no-fund --loglevel=error",
     "apt-get update -qq",
     "apt-get install -y -qq --no-install-recommends bubblewrap",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends socat",
   ]);
 
   expect(setup()).toEqual({ status: 0, output: "setup: ready\n", calls: [] });
@@ -98,6 +103,7 @@ test("an install that fails is not taken for done", () => {
 test("without a packaged Node, a new one of the machine does; an old one is named as the problem", () => {
   fake("npm", "mkdir -p node_modules/.bin");
   fake("bwrap", "");
+  fake("socat", "");
   fake("node", "echo 20");
   expect(setup()).toMatchObject({ status: 1, output: expect.stringContaining("install Node 24 or newer") });
   fake("node", "echo 24");

@@ -82,7 +82,7 @@ async function runScript(
   input: Uint8Array | null,
   outputBytesMax: number,
 ): Promise<Buffer> {
-  const child = await exec(["/bin/sh", "-c", script, "sh", checkSandboxPath(path), ...ROOTS], { cwd: "/" });
+  const child = await exec(["/bin/sh", "-c", script, "sh", checkSandboxPath(path), ...ROOTS], { cwd: "/", network: false });
   const output = collect(child.stdout, outputBytesMax);
   const message = collect(child.stderr, MESSAGE_BYTES_MAX);
   if (input !== null) child.stdin.write(input);

@@ -14,8 +14,12 @@ export const TOOL_OUTPUTS_DIR = "/tmp/tool_outputs";
 export const RUNTIME_DIR = "/opt/sandbox0";
 export const NODE_PATH = `${RUNTIME_DIR}/bin/node`;
 export const TOOL_SERVER_PATH = `${RUNTIME_DIR}/tool-server.cjs`;
-/** The egress gateway's socket, when the sandbox has one. */
+/** The egress gateway's socket, when the sandbox has one, and the forwarder's port on the loopback that leads to it. */
 export const EGRESS_SOCKET_PATH = "/run/sandbox0/egress.sock";
+export const EGRESS_PORT = 3128;
+/** The system's certificate authorities and the gateway's. */
+export const CA_BUNDLE_PATH = "/run/sandbox0/ca-bundle.pem";
+export const APT_CONFIG_PATH = "/etc/apt-sandbox0.conf";
 
 /** Directories of a volume, as host names below `Volume.path`, with the place they are mounted at. */
 export const VOLUME_MOUNTS: readonly { name: string; at: string; writable: boolean }[] = [

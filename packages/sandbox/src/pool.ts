@@ -1,4 +1,4 @@
-import { SandboxError, type Sandbox, type SandboxDriver, type SandboxLimits, type Volume } from "./port.ts";
+import { SandboxError, type OpenEgress, type Sandbox, type SandboxDriver, type SandboxLimits, type Volume } from "./port.ts";
 import { PooledSandbox } from "./pooled-sandbox.ts";
 import { Slots } from "./slots.ts";
 import { OutputMeter } from "./tool-server/output-meter.ts";
@@ -30,6 +30,8 @@ export interface PoolOptions {
   limits?: Partial<SandboxLimits>;
   /** Extra environment of every process in every sandbox; no secrets. */
   env?: Readonly<Record<string, string>>;
+  /** Opens the way out of each sandbox, also of the warm ones, which no session has yet. Default `null`: there is none. */
+  openEgress?: OpenEgress | null;
   /** Sandboxes kept ready for new sessions, each with a volume and a started shell. */
   warmCount?: number;
   /** How many of them have their tool server started too: it takes some 40 MB and 60 ms of processor time. */
@@ -85,6 +87,8 @@ export interface SandboxPool {
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
   stats(): PoolStats;
+  /** Whose sandbox this is; `null`: nobody's, yet or any more. Known before anything of the session runs in it. */
+  sessionOf(sandboxId: string): string | null;
   /** Destroys every sandbox and the volumes nobody has claimed. Claims that wait are refused. */
   close(): Promise<void>;
 }
@@ -122,6 +126,7 @@ class Pool implements SandboxPool {
     this.#volumes = volumes;
     this.#options = {
       env: {},
+      openEgress: null,
       onProblem: ignoreProblem,
       ...POOL_DEFAULTS,
       ...options,
@@ -188,6 +193,11 @@ class Pool implements SandboxPool {
       starting: this.#bounds.starts.taken,
       queued: this.#live.queued + this.#bounds.starts.queued,
     };
+  }
+
+  sessionOf(sandboxId: string): string | null {
+    for (const [sessionId, { pooled }] of this.#entries) if (pooled?.sandbox.id === sandboxId) return sessionId;
+    return null;
   }
 
   async close(): Promise<void> {
@@ -275,10 +285,10 @@ class Pool implements SandboxPool {
 
   /** The caller has taken a live slot; it is given back when the sandbox is gone. */
   async #start(volume: Volume): Promise<PooledSandbox> {
-    const { limits, env, onProblem } = this.#options;
+    const { limits, env, openEgress, onProblem } = this.#options;
     let sandbox: Sandbox;
     try {
-      sandbox = await this.#driver.create({ volume, limits, env, egressSocketPath: null });
+      sandbox = await this.#driver.create({ volume, limits, env, openEgress });
     } catch (error) {
       this.#live.give();
       throw error;

@@ -25,14 +25,23 @@ export interface SandboxSpec {
   limits: SandboxLimits;
   /** Extra environment of every process. Never a secret: placeholders only (design §2.7). */
   env: Readonly<Record<string, string>>;
-  /** Unix socket of the egress gateway that is this sandbox's identity; `null`: no way out at all. */
-  egressSocketPath: string | null;
+  /** Opens the sandbox's one way out; `null`: no way out at all. */
+  openEgress: OpenEgress | null;
 }
+
+/**
+ * Makes the egress gateway listen on a Unix socket that is the sandbox's identity: whoever comes through it is this
+ * sandbox. The driver shows the socket to the sandbox and to nobody else, and closes it with the sandbox.
+ * @param socketPath where the socket shall be, in a directory of the sandbox's own
+ */
+export type OpenEgress = (sandboxId: string, socketPath: string) => Promise<{ close(): Promise<void> }>;
 
 export interface ExecOptions {
   env?: Readonly<Record<string, string>>;
   cwd?: string;
   signal?: AbortSignal;
+  /** `false`: this command has no way out, and costs less to start. Default: what the sandbox has. */
+  network?: boolean;
 }
 
 export interface ExecExit {

@@ -44,14 +44,14 @@ describe("create", () => {
   test("refuses with a sentence that says what to install", async () => {
     const driver = createBubblewrapDriver({ dir, bwrapPath: "/nonexistent/bwrap" });
     const volume = await (await openVolumes(dir, await defaultOwners())).create();
-    const spec = { volume, limits: DEFAULT_LIMITS, env: {}, egressSocketPath: null };
+    const spec = { volume, limits: DEFAULT_LIMITS, env: {}, openEgress: null };
     await expect(driver.create(spec)).rejects.toMatchObject({ code: "unavailable", message: /install the package bubblewrap/ });
   });
 
   test("refuses a volume that lies elsewhere, and as root one that belongs to root", async () => {
     const driver = createBubblewrapDriver({ dir });
     const elsewhere = await mkdtemp(join(tmpdir(), "sandbox0-driver-elsewhere-"));
-    const spec = { limits: DEFAULT_LIMITS, env: {}, egressSocketPath: null };
+    const spec = { limits: DEFAULT_LIMITS, env: {}, openEgress: null };
     const volume = await (await openVolumes(elsewhere, await defaultOwners())).create();
     await expect(driver.create({ ...spec, volume })).rejects.toMatchObject({ code: "unavailable" });
     await rm(elsewhere, { recursive: true });

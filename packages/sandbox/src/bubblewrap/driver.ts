@@ -19,7 +19,9 @@ import { removeTree } from "../remove-tree.ts";
 import { prepareRuntime } from "../runtime.ts";
 import { defaultOwners, openVolumes } from "../volumes.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
+import { writeCaBundle } from "./ca-bundle.ts";
 import { DiskWatch } from "./disk-watch.ts";
+import { openEgressSocket } from "./egress-socket.ts";
 import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
 import {
   checkHost,
@@ -56,6 +58,8 @@ export interface BubblewrapOptions {
   dir: string;
   /** Default: where distributions put it. */
   bwrapPath?: string;
+  /** The certificate of the egress gateway, in PEM, that sandboxes with a way out shall trust. */
+  egressCa?: string;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
 }
@@ -122,7 +126,14 @@ class BubblewrapDriver implements SandboxDriver {
     if (user !== null) await chown(tempDir, user.uid, user.gid);
     const cgroup = cgroups.create(id, spec.limits);
     const powers = cgroups.powers;
-    return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, runDir, tempDir });
+    try {
+      const egress = spec.openEgress === null ? null : await openEgressSocket(spec.openEgress, id, runDir, user);
+      return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, egress, runDir, tempDir });
+    } catch (error) {
+      await cgroup.remove();
+      await removeTree(runDir);
+      throw error;
+    }
   }
 
   /** Made at first use and kept; tried again after a failure. */
@@ -139,14 +150,15 @@ class BubblewrapDriver implements SandboxDriver {
     const [tools, arch] = [findHostTools(bwrapPath), seccompArch()];
     const problem = (await checkHost(bwrapPath)).find(({ ok }) => !ok);
     if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
-    const { dir, onProblem = ignoreProblem } = this.#options;
+    const { dir, egressCa, onProblem = ignoreProblem } = this.#options;
     makeDir(dir, PASSAGE_MODE);
     makeDir(this.#sandboxesDir, PASSAGE_MODE);
     const etcDir = join(dir, "etc");
     const seccompPath = join(dir, `seccomp-${arch}.bpf`);
     const cgroups = openCgroupHost(CGROUP_ROOT, readOwnGroups());
-    const [runtime] = await Promise.all([
+    const [runtime, caBundle] = await Promise.all([
       prepareRuntime(join(dir, "runtime")),
+      egressCa === undefined ? null : writeCaBundle(join(dir, "ca-bundle.pem"), egressCa, "/etc"),
       writeEtc(etcDir, "/etc"),
       writeFile(seccompPath, seccompFilter(arch)),
       cgroups.sweep(),
@@ -163,6 +175,7 @@ class BubblewrapDriver implements SandboxDriver {
       bashAt: realpathSync(BASH_PATH),
       sharedEtc,
       hiddenDir,
+      caBundle,
     };
     return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
   }
@@ -187,7 +200,7 @@ class BubblewrapDriver implements SandboxDriver {
     const volumes = await openVolumes(this.#options.dir, await defaultOwners());
     const volume = await volumes.create();
     try {
-      const spec = { volume, limits: CHECK_LIMITS, env: {}, egressSocketPath: null };
+      const spec = { volume, limits: CHECK_LIMITS, env: {}, openEgress: null };
       const sandbox = await this.create(spec);
       const child = await sandbox.exec(["/bin/true"]);
       child.stdout.resume();

@@ -1,6 +1,7 @@
 import { chmod, copyFile, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { HOME_DIR } from "../layout.ts";
+import { basename, join } from "node:path";
+import { APT_CONFIG } from "../egress-env.ts";
+import { APT_CONFIG_PATH, HOME_DIR } from "../layout.ts";
 import { makeDir } from "../make-dir.ts";
 
 /** The user that commands run as, inside; what it is on the host is another number (see `SandboxUser`). */
@@ -44,6 +45,7 @@ const FILES: Readonly<Record<string, string>> = {
   "resolv.conf": "",
   "host.conf": "multi on\n",
   profile: 'export PS1="$ "\n',
+  [basename(APT_CONFIG_PATH)]: APT_CONFIG,
 };
 
 /**

@@ -12,6 +12,7 @@ const PROBE_TIMEOUT_MS = 10_000;
 export const HELPER_ENV: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C" };
 
 const BWRAP_PATHS = ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"];
+const SOCAT_PATHS = ["/usr/bin/socat", "/bin/socat"];
 const SETPRIV_PATHS = ["/usr/bin/setpriv", "/bin/setpriv"];
 /** Options that every sandbox uses; Debian 12 and Ubuntu 24.04 have them. */
 const NEEDED_OPTIONS = ["--unshare-user", "--disable-userns", "--seccomp", "--size", "--die-with-parent", "--clearenv"];
@@ -19,6 +20,8 @@ const NEEDED_OPTIONS = ["--unshare-user", "--disable-userns", "--seccomp", "--si
 /** Programs of this machine that the driver starts. */
 export interface HostTools {
   bwrap: string;
+  /** Leads from a sandbox's loopback to its socket of the egress gateway. */
+  socat: string;
   /** Needed by root only. */
   setpriv: string | null;
 }
@@ -37,10 +40,10 @@ export function seccompArch(): SeccompArch | null {
   return process.arch === "x64" || process.arch === "arm64" ? process.arch : null;
 }
 
-/** What this machine has; `null` where bwrap is missing. */
+/** What this machine has; `null` where bwrap or socat is missing. */
 export function findHostTools(bwrapPath?: string): HostTools | null {
-  const bwrap = findBwrap(bwrapPath);
-  return bwrap === null ? null : { bwrap, setpriv: firstThatExists(SETPRIV_PATHS) };
+  const [bwrap, socat] = [findBwrap(bwrapPath), firstThatExists(SOCAT_PATHS)];
+  return bwrap === null || socat === null ? null : { bwrap, socat, setpriv: firstThatExists(SETPRIV_PATHS) };
 }
 
 function findBwrap(path?: string): string | null {
@@ -75,6 +78,7 @@ export function systemDirs(): string[] {
 /** The findings of `doctor` that need no sandbox to be started. */
 export async function checkHost(bwrapPath?: string): Promise<Finding[]> {
   const bwrap = findBwrap(bwrapPath);
+  const socat = firstThatExists(SOCAT_PATHS);
   const arch = seccompArch();
   const findings: Finding[] = [
     finding("linux", process.platform === "linux", process.platform, "run the server on Linux, or use another sandbox driver"),
@@ -85,6 +89,7 @@ export async function checkHost(bwrapPath?: string): Promise<Finding[]> {
       bwrap ?? "not installed",
       "install the package bubblewrap (apt-get install bubblewrap)",
     ),
+    finding("socat", socat !== null, socat ?? "not installed", "install the package socat (apt-get install socat)"),
     finding("bash", existsSync("/bin/bash"), existsSync("/bin/bash") ? "/bin/bash" : "not installed", "install the package bash"),
   ];
   if (bwrap !== null) findings.push(await checkOptions(bwrap));

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { SandboxLimits } from "../port.ts";
-import { EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
+import { EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
 import type { Runtime } from "../runtime.ts";
+import type { CaBundle } from "./ca-bundle.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
 import type { SpawnRequest } from "./spawn-process.ts";
@@ -40,7 +41,24 @@ shift 2
 exec "$@"`;
 
 /** Runs inside, where there is no control group: limits of the sandbox's own user, and of each single process. */
-const INNER_LIMITS_SCRIPT = 'ulimit -u "$1" && ulimit -d "$2" && shift 2 && exec "$@"';
+const INNER_LIMITS_SCRIPT = 'ulimit -u "$1" && ulimit -d "$2" && shift 2';
+
+/** Connections of one command that are open at the same time; more wait. Each is a small process. */
+const FORWARDED_CONNECTIONS_MAX = 200;
+const FORWARDER_BUFFER_BYTES = 64 * 1024;
+/** How long the answer may take after a client has said that it sends no more. */
+const HALF_CLOSED_S = 3600;
+/** In the command's pid namespace: after bwrap's reaper, what becomes the command, and a shell that is gone. */
+export const FORWARDER_PID = 4;
+
+/**
+ * Runs inside: raw bytes from a port of the loopback to the gateway's socket, so that programs that know proxies by host
+ * and port get there. It is the reaper's child, not the command's, and says when it listens (`-d -d`): the command starts
+ * then. Nobody reads what it says later. Without it there is no way out, which is what is left when it cannot start.
+ */
+const FORWARD_SCRIPT = `read -r < <(trap '' PIPE; "$1" -d -d -t ${HALF_CLOSED_S} -b ${FORWARDER_BUFFER_BYTES} \\
+  TCP4-LISTEN:${EGRESS_PORT},bind=127.0.0.1,fork,nodelay,backlog=${FORWARDED_CONNECTIONS_MAX},max-children=${FORWARDED_CONNECTIONS_MAX} \\
+  UNIX-CONNECT:${EGRESS_SOCKET_PATH} </dev/null 2>&1 >/dev/null &); shift`;
 
 /** What stays the same for all sandboxes of a driver. */
 export interface LaunchHost {
@@ -56,6 +74,8 @@ export interface LaunchHost {
   sharedEtc: readonly string[];
   /** The driver's directory, when the users that sandboxes run as cannot walk to it (`/root` is closed, say). */
   hiddenDir: string | null;
+  /** For sandboxes with a way out. */
+  caBundle: CaBundle | null;
 }
 
 export interface LaunchPlan {
@@ -79,7 +99,7 @@ const SHOWN_AT = "/mnt";
 /** What to start for a command in namespaces of its own; it dies with who starts it. */
 export function launchRequest(host: LaunchHost, plan: LaunchPlan): SpawnRequest {
   const options = [...namespaceArgs(), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan), ...envArgs(plan)];
-  const bwrap = [host.tools.bwrap, ...options, "--", ...innerCommand(plan)];
+  const bwrap = [host.tools.bwrap, ...options, "--", ...innerCommand(host, plan)];
   const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
   const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap];
   const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
@@ -125,10 +145,19 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
     ...bind(plan.tempDir, TEMP_DIR, true),
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
     ...["--symlink", "../tmp", "/var/tmp", "--dir", "/run"],
-    ...(plan.egressSocketPath === null ? [] : bind(plan.egressSocketPath, EGRESS_SOCKET_PATH, true)),
+    ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, bind)),
     // bwrap makes both as writable memory file systems.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ];
+}
+
+function egressMounts(
+  { caBundle }: LaunchHost,
+  socketPath: string,
+  bind: (path: string, at: string, writable: boolean) => string[],
+): string[] {
+  const authorities = caBundle?.places.flatMap((at) => bind(caBundle.path, at, false)) ?? [];
+  return [...bind(socketPath, EGRESS_SOCKET_PATH, true), ...authorities];
 }
 
 function shownPath(host: LaunchHost, path: string): string {
@@ -141,19 +170,16 @@ function envArgs(plan: LaunchPlan): string[] {
   return ["--clearenv", ...variables, "--chdir", plan.cwd];
 }
 
-function innerCommand(plan: LaunchPlan): readonly string[] {
-  if (!plan.needsInnerLimits) return plan.command;
-  const { processesMax } = plan.limits;
-  const memoryBytesMax = Math.max(plan.limits.memoryBytesMax, PROCESS_DATA_BYTES_MIN);
-  return [
-    "/bin/bash",
-    // bash takes a socket for a login over the network, and would run what the session has put into ~/.bashrc.
-    "--norc",
-    "-c",
-    INNER_LIMITS_SCRIPT,
-    "bash",
-    String(processesMax),
-    String(Math.floor(memoryBytesMax / 1024)),
-    ...plan.command,
-  ];
+function innerCommand(host: LaunchHost, plan: LaunchPlan): readonly string[] {
+  const { processesMax, memoryBytesMax } = plan.limits;
+  const steps: { script: string; args: string[] }[] = [];
+  if (plan.needsInnerLimits) {
+    const dataKib = Math.floor(Math.max(memoryBytesMax, PROCESS_DATA_BYTES_MIN) / 1024);
+    steps.push({ script: INNER_LIMITS_SCRIPT, args: [String(processesMax), String(dataKib)] });
+  }
+  if (plan.egressSocketPath !== null) steps.push({ script: `{ ${FORWARD_SCRIPT}; }`, args: [host.tools.socat] });
+  if (steps.length === 0) return plan.command;
+  const script = [...steps.map((step) => step.script), 'exec "$@"'].join(" && ");
+  // bash takes a socket for a login over the network, and would run what the session has put into ~/.bashrc.
+  return ["/bin/bash", "--norc", "-c", script, "bash", ...steps.flatMap((step) => step.args), ...plan.command];
 }

@@ -1,13 +1,15 @@
 import { constants as osConstants } from "node:os";
 import type { Readable, Writable } from "node:stream";
+import { egressEnv } from "../egress-env.ts";
 import { BASE_ENV, WORKSPACE_DIR } from "../layout.ts";
 import { listSandboxFiles, readSandboxFile, writeSandboxFile } from "../exec-files.ts";
 import { SandboxError, type ExecExit, type ExecOptions, type Sandbox, type SandboxProcess, type SandboxSpec } from "../port.ts";
 import { removeTree } from "../remove-tree.ts";
 import type { Cgroup, CgroupPower } from "./cgroup.ts";
 import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
+import type { EgressSocket } from "./egress-socket.ts";
 import type { SandboxUser } from "./host.ts";
-import { launchRequest, type LaunchHost } from "./launch.ts";
+import { FORWARDER_PID, launchRequest, type LaunchHost } from "./launch.ts";
 import { type Spawned, spawnProcess } from "./spawn-process.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
@@ -19,7 +21,9 @@ export interface SandboxParts {
   cgroup: Cgroup;
   powers: ReadonlySet<CgroupPower>;
   diskWatch: DiskWatch;
-  /** Holds `tmp/`; removed with the sandbox. */
+  /** `null`: no way out. */
+  egress: EgressSocket | null;
+  /** Holds `tmp/` and the socket; removed with the sandbox. */
   runDir: string;
   tempDir: string;
 }
@@ -82,21 +86,23 @@ class BubblewrapSandbox implements Sandbox {
 
   async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
     const { spec, host, user, cgroup, powers, tempDir } = this.#parts;
+    const egress = options.network === false ? null : this.#parts.egress;
     const memoryKillsBefore = await cgroup.memoryKills();
     const request = launchRequest(host, {
       command,
       cwd: options.cwd ?? WORKSPACE_DIR,
-      env: { ...BASE_ENV, ...spec.env, ...options.env },
+      env: { ...BASE_ENV, ...(egress === null ? {} : egressEnv(host.caBundle !== null)), ...spec.env, ...options.env },
       volumePath: spec.volume.path,
       tempDir,
-      egressSocketPath: spec.egressSocketPath,
+      egressSocketPath: egress?.path ?? null,
       limits: spec.limits,
       user,
       procsFiles: cgroup.procsFiles,
       needsInnerLimits: !powers.has("processes") || !powers.has("memory"),
     });
     const spawned = await spawnProcess(request);
-    const running = new BubblewrapProcess(spawned, async () => (await cgroup.memoryKills()) > memoryKillsBefore);
+    const ranOutOfMemory = async (): Promise<boolean> => (await cgroup.memoryKills()) > memoryKillsBefore;
+    const running = new BubblewrapProcess(spawned, egress !== null, ranOutOfMemory);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
     if (this.#paused && !powers.has("freeze")) running.signalTree("SIGSTOP");
@@ -147,6 +153,7 @@ class BubblewrapSandbox implements Sandbox {
 
   async #endEverything(): Promise<void> {
     await Promise.allSettled([...this.#starting]);
+    await this.#parts.egress?.close();
     const running = [...this.#running];
     const stopped = running.flatMap((child) => child.stop());
     // bwrap is frozen too, and has something to do yet.
@@ -164,11 +171,13 @@ class BubblewrapProcess implements SandboxProcess {
   readonly stderr: Readable;
   readonly exited: Promise<ExecExit>;
   readonly pid: number;
+  readonly #hasForwarder: boolean;
   #signalSent: NodeJS.Signals | null = null;
   #killedBy: "disk" | null = null;
   #isOver = false;
 
-  constructor(spawned: Spawned, ranOutOfMemory: () => Promise<boolean>) {
+  constructor(spawned: Spawned, hasForwarder: boolean, ranOutOfMemory: () => Promise<boolean>) {
+    this.#hasForwarder = hasForwarder;
     this.stdin = spawned.stdin;
     this.stdout = spawned.stdout;
     this.stderr = spawned.stderr;
@@ -209,9 +218,10 @@ class BubblewrapProcess implements SandboxProcess {
     if (!this.#isOver) for (const pid of pids) signalProcess(pid, "SIGKILL");
   }
 
-  /** Signals the command's processes, not bwrap and its reaper. */
+  /** Signals the command's processes, not bwrap and its reaper, nor what keeps their way out open. */
   signalTree(signal: NodeJS.Signals): void {
-    const commands = descendants(this.pid).filter(({ innerPid }) => innerPid !== 1);
+    const spared = this.#hasForwarder ? [1, FORWARDER_PID] : [1];
+    const commands = descendants(this.pid).filter(({ innerPid }) => !spared.includes(innerPid));
     const startsUp = commands.length === 0 && ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].includes(signal);
     if (startsUp) this.stop();
     for (const { pid } of commands) signalProcess(pid, signal);

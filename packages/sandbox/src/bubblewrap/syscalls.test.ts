@@ -35,7 +35,7 @@ let sandbox: Sandbox;
 beforeAll(async () => {
   const volumes = await openVolumes(dir, await defaultOwners());
   const volume = await volumes.create();
-  sandbox = await createBubblewrapDriver({ dir }).create({ volume, limits: DEFAULT_LIMITS, env: {}, egressSocketPath: null });
+  sandbox = await createBubblewrapDriver({ dir }).create({ volume, limits: DEFAULT_LIMITS, env: {}, openEgress: null });
 });
 
 afterAll(async () => {

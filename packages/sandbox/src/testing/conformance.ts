@@ -66,7 +66,7 @@ async function runCase(
       capabilities,
       createVolume,
       createSandbox: async ({ volume, limits, env = {} } = {}) => {
-        const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, egressSocketPath: null };
+        const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, openEgress: null };
         const sandbox = await driver.create(spec);
         made.sandboxes.push(sandbox);
         return sandbox;

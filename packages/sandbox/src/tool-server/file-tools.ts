@@ -41,7 +41,7 @@ export class FileTools {
   /** @throws SandboxError when the server ends before it is ready */
   static async start(sandbox: Sandbox): Promise<FileTools> {
     return withinStartTime(async (signal) => {
-      const child = await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR, signal });
+      const child = await sandbox.exec(COMMAND, { cwd: WORKSPACE_DIR, signal, network: false });
       const complaint = collectStart(child.stderr);
       const fileTools = new FileTools(child);
       const outcome = await fileTools.#wait(READY_ID);

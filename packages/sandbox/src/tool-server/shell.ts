@@ -12,6 +12,10 @@ const SHELL_COMMAND = ["/bin/bash", "--noprofile", "--norc"];
 /** As the SDK's bash tool sets them. */
 const SHELL_ENV = { PS1: "", PS2: "", TERM: "dumb" };
 
+/** Variables by name, each one that a shell can have (`VARIABLE_NAME`). */
+export type ShellEnvironment = Readonly<Record<string, string>>;
+export const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
 export type ShellOutcome =
   | { type: "exited"; status: number }
   /** The shell itself ended: `exit`, or a limit of the sandbox. */
@@ -39,21 +43,24 @@ export class Shell {
   /** Bytes since the last command began. */
   #bytes = 0;
   #isOver = false;
+  #environment: ShellEnvironment;
 
   /** @throws SandboxError when the shell ends before it is ready */
-  static async start(sandbox: Sandbox, meter: OutputMeter): Promise<Shell> {
+  static async start(sandbox: Sandbox, meter: OutputMeter, environment: ShellEnvironment): Promise<Shell> {
     return withinStartTime(async (signal) => {
-      const child = await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env: SHELL_ENV, signal });
+      const env = { ...SHELL_ENV, ...environment };
+      const child = await sandbox.exec(SHELL_COMMAND, { cwd: WORKSPACE_DIR, env, signal });
       // Commands write to stdout only: on stderr is what the launch has to say.
       const complaint = collectStart(child.stderr);
-      const shell = new Shell(child, meter);
+      const shell = new Shell(child, meter, environment);
       const outcome = await shell.run(":", () => Promise.resolve());
       if (outcome.type === "exited") return shell;
       throw new SandboxError("unavailable", `the shell did not start: ${complaint()}`);
     });
   }
 
-  private constructor(child: SandboxProcess, meter: OutputMeter) {
+  private constructor(child: SandboxProcess, meter: OutputMeter, environment: ShellEnvironment) {
+    this.#environment = environment;
     this.#child = child;
     this.#meter = meter;
     void this.#readAll(child.stdout as Readable);
@@ -82,6 +89,18 @@ export class Shell {
     }
     const exit = await this.#child.exited;
     return exit.killedBy === undefined ? { type: "ended" } : { type: "ended", killedBy: exit.killedBy };
+  }
+
+  /** Exports these variables, instead of those of before, to what is run from now on. No command may be running. */
+  async setEnvironment(environment: ShellEnvironment): Promise<void> {
+    const before = this.#environment;
+    if (environment === before) return;
+    this.#environment = environment;
+    const changed = Object.entries(environment).filter(([name, value]) => before[name] !== value);
+    const gone = Object.keys(before).filter((name) => !(name in environment));
+    if (changed.length === 0 && gone.length === 0) return;
+    const exports = changed.map(([name, value]) => `export ${name}=${quote(value)}`);
+    await this.run([...gone.map((name) => `unset ${name}`), ...exports].join("; "), () => Promise.resolve());
   }
 
   async #readAll(stdout: Readable): Promise<void> {
@@ -118,8 +137,11 @@ export class Shell {
  * error within the command: the shell goes on, and the status says so. Nothing is read from the shell's own input.
  */
 function wrap(command: string, marker: string): string {
-  const quoted = `'${command.replaceAll("'", "'\\''")}'`;
-  return `eval ${quoted} </dev/null 2>&1; printf '\\n${marker.slice(0, 8)}''${marker.slice(8)}%d\\n' $?\n`;
+  return `eval ${quote(command)} </dev/null 2>&1; printf '\\n${marker.slice(0, 8)}''${marker.slice(8)}%d\\n' $?\n`;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Hands on what comes before the marker and finds the exit status behind it. */

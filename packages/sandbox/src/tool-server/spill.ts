@@ -15,7 +15,7 @@ export class Spill {
 
   static async open(sandbox: Sandbox, name: string): Promise<Spill> {
     const path = `${TOOL_OUTPUTS_DIR}/${name}.txt`;
-    const child = await sandbox.exec(["/bin/sh", "-c", WRITE_SCRIPT, "sh", path], { cwd: "/" });
+    const child = await sandbox.exec(["/bin/sh", "-c", WRITE_SCRIPT, "sh", path], { cwd: "/", network: false });
     child.stdout.resume();
     child.stderr.resume();
     return new Spill(path, child);

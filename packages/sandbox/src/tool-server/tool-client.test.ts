@@ -37,7 +37,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 beforeEach(async () => {
   const volume = await volumes.create();
-  sandbox = await driver.create({ volume, limits: DEFAULT_LIMITS, env: {}, egressSocketPath: null });
+  sandbox = await driver.create({ volume, limits: DEFAULT_LIMITS, env: {}, openEgress: null });
   tools = new ToolClient(sandbox, { meter: new OutputMeter(), starts: new Slots(4, 100) });
 });
 

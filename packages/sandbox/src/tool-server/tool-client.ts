@@ -7,7 +7,7 @@ import { FileTools, type FileToolOutcome } from "./file-tools.ts";
 import { OutputCapture } from "./output-capture.ts";
 import type { OutputMeter } from "./output-meter.ts";
 import { PREVIEW_HEAD_CHARS, PREVIEW_TAIL_CHARS, previewText, RESULT_CHARS_MAX } from "./result-text.ts";
-import { Shell, type ShellOutcome } from "./shell.ts";
+import { Shell, VARIABLE_NAME, type ShellEnvironment, type ShellOutcome } from "./shell.ts";
 import { Spill } from "./spill.ts";
 import { BUILT_IN_TOOLS } from "./tool-definitions.ts";
 import { checkToolInput } from "./tool-input.ts";
@@ -54,6 +54,7 @@ export class ToolClient {
   #fileTools: Promise<FileTools> | null = null;
   #shellFree: Promise<unknown> = Promise.resolve();
   #calls = 0;
+  #environment: ShellEnvironment = {};
 
   constructor(sandbox: Sandbox, bounds: SharedBounds) {
     this.#sandbox = sandbox;
@@ -63,6 +64,16 @@ export class ToolClient {
   /** Calls that run or wait now. */
   get callsRunning(): number {
     return this.#calls;
+  }
+
+  /**
+   * What the commands of `bash` find in their environment besides, from the next one on. Placeholders, no secrets. The
+   * variables of an earlier call that are not among these are unset.
+   */
+  setEnvironment(environment: ShellEnvironment): void {
+    const bad = Object.entries(environment).find(([name, value]) => !VARIABLE_NAME.test(name) || value.includes("\0"));
+    if (bad !== undefined) throw new Error(`not an environment variable: ${bad[0]}`);
+    this.#environment = environment;
   }
 
   /** Starts ahead what the first call would otherwise wait for. */
@@ -115,6 +126,7 @@ export class ToolClient {
     const shell = await limit.race(this.#startShell());
     const capture = new OutputCapture(this.#sandbox, callId);
     try {
+      await limit.race(shell.setEnvironment(this.#environment));
       const outcome = await limit.race(shell.run(command, (bytes) => capture.add(bytes)));
       return await limit.race(describeShell(outcome, capture));
     } catch (error) {
@@ -136,11 +148,16 @@ export class ToolClient {
       throw error;
     }
     if (outcome.type === "ended") return failure(`${name}: the tool server ended${becauseOf(outcome.killedBy)}`);
-    const text = await limit.race(this.#fit(outcome.text, callId));
+    const text = await limit.race(this.fit(outcome.text, callId));
     return outcome.isError ? failure(text) : success(text);
   }
 
-  async #fit(text: string, callId: string): Promise<string> {
+  /**
+   * A text that is too long for the model goes to a file of the sandbox; its start and end come back with the path
+   * (semantics §7). For results of tools that run elsewhere too.
+   * @param callId names the file; letters, digits, `_` and `-`
+   */
+  async fit(text: string, callId: string): Promise<string> {
     if (text.length <= RESULT_CHARS_MAX) return text;
     const spill = await Spill.open(this.#sandbox, callId);
     const bytes = Buffer.from(text);
@@ -152,10 +169,12 @@ export class ToolClient {
 
   async #startShell(): Promise<Shell> {
     if (this.#shell !== null && (await this.#shell).isOver) this.#shell = null;
-    this.#shell ??= this.#inLine(() => Shell.start(this.#sandbox, this.#bounds.meter)).catch((error: unknown) => {
-      this.#shell = null;
-      throw error;
-    });
+    this.#shell ??= this.#inLine(() => Shell.start(this.#sandbox, this.#bounds.meter, this.#environment)).catch(
+      (error: unknown) => {
+        this.#shell = null;
+        throw error;
+      },
+    );
     return this.#shell;
   }
 

@@ -22,7 +22,7 @@ export interface InterceptorDeps {
   ca: CertificateAuthority;
   policies: PolicySource;
   audit: AuditSink;
-  /** `null`: may go. Asked again for every request, and every few seconds for what is open. */
+  /** `null`: may go. Asked again for every request; what is open is cut by the gateway. */
   denialOf(policy: SandboxPolicy | null, host: string, port: number): EgressError | null;
   /** PEM certificates that are trusted for upstreams besides the system's. */
   extraCas?: readonly string[];

@@ -1,0 +1,204 @@
+/** Opens the TLS of connections to hosts that a credential is bound to, and forwards what is inside. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { performServerHandshake, type ServerHttp2Session } from "node:http2";
+import type { Duplex } from "node:stream";
+import { type SecureContext, TLSSocket } from "node:tls";
+import { EgressError } from "../egress-error.ts";
+import { parseHost } from "../host.ts";
+import { authorityOf, malformed, type Route } from "./admission.ts";
+import { newAuditRow, recordAudit } from "./audit.ts";
+import { createByteBudget } from "./byte-budget.ts";
+import type { Upstream } from "./exchange.ts";
+import { type Forwarding, forward } from "./forward.ts";
+import { createHttp1Exchange } from "./http1-exchange.ts";
+import { createHttp1Upstream } from "./http1-upstream.ts";
+import { createHttp2Exchange } from "./http2-exchange.ts";
+import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./http2-upstream.ts";
+import {
+  BUFFERED_BODIES_BYTES_MAX,
+  CLIENT_HANDSHAKE_MS,
+  CONCURRENT_STREAMS_MAX,
+  HEADER_BYTES_MAX,
+  IDLE_MS,
+  PLAIN_UPSTREAMS_MAX,
+} from "./limits.ts";
+import { createNegotiatedUpstream } from "./negotiated-upstream.ts";
+import type { Interceptor, InterceptorDeps, Target } from "./port.ts";
+import { createUpstreamTrust, dialPlain, dialTls } from "./upstream-dial.ts";
+import { asksForWebSocket, forwardWebSocket } from "./web-socket.ts";
+
+/** Fatal alert `unrecognized_name` (RFC 6066 §3). */
+const TLS_UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112]);
+const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/** A client connection whose TLS ends here. */
+interface Opened {
+  forwarding: Forwarding;
+  socket: TLSSocket;
+}
+
+export function createInterceptor(deps: InterceptorDeps): Interceptor {
+  const trust = createUpstreamTrust(deps.extraCas ?? []);
+  const budget = createByteBudget(BUFFERED_BODIES_BYTES_MAX);
+  const opened = new Map<Duplex, Opened>();
+  const plain = new WeakMap<Duplex, Map<string, Upstream>>();
+  const http1 = createHttp1Server(deps, trust, opened);
+
+  const serve = (socket: TLSSocket, target: Target): void => {
+    const route: Route = { target, scheme: "https", putsSecretsIn: true };
+    const isHttp2 = socket.alpnProtocol === "h2";
+    const upstream = isHttp2
+      ? createNegotiatedUpstream(target, trust, authorityOf(route))
+      : createHttp1Upstream(() => dialTls(target, trust, ["http/1.1"]));
+    const connection: Opened = { forwarding: { deps, route, upstream, budget }, socket };
+    opened.set(socket, connection);
+    socket.once("close", () => {
+      opened.delete(socket);
+      upstream.close();
+    });
+    if (isHttp2) serveHttp2(connection);
+    else http1.emit("connection", socket);
+  };
+  return {
+    async intercept(client, target) {
+      const started = performance.now();
+      const problem = await openTls(client, target, deps, serve);
+      if (problem === null) return;
+      recordAudit(deps.audit, { ...newAuditRow(target), verdict: problem.verdict, reason: problem.reason }, started);
+    },
+    async forwardPlain(request, response, target, secretsInClear) {
+      const route: Route = { target, scheme: "http", putsSecretsIn: secretsInClear };
+      const { upstream, release } = plainUpstream(plain, request, target);
+      const expectsContinue = request.headers.expect?.toLowerCase() === "100-continue";
+      const exchange = createHttp1Exchange(request, response, { expectsContinue, absolute: true });
+      await forward(exchange, { deps, route, upstream, budget }).finally(release);
+    },
+    async close() {
+      for (const { socket } of opened.values()) socket.destroy();
+    },
+  };
+}
+
+/** Ends the client's TLS. Resolves when the connection is over, with what was wrong if no request could be read on it. */
+function openTls(
+  client: Duplex,
+  target: Target,
+  deps: InterceptorDeps,
+  serve: (socket: TLSSocket, target: Target) => void,
+): Promise<EgressError | null> {
+  return deps.ca.contextFor(target.host).then(
+    (secureContext) => handshake(client, target, secureContext, serve),
+    () => {
+      client.destroy();
+      return new EgressError("failed", "certificate", "No certificate could be made for this host.");
+    },
+  );
+}
+
+function handshake(
+  client: Duplex,
+  target: Target,
+  secureContext: SecureContext,
+  serve: (socket: TLSSocket, target: Target) => void,
+): Promise<EgressError | null> {
+  return new Promise((resolve) => {
+    let problem: EgressError | null = new EgressError("failed", "client_tls", "The client ended the TLS handshake.");
+    const socket = new TLSSocket(client, {
+      isServer: true,
+      secureContext,
+      ALPNProtocols: ["h2", "http/1.1"],
+      SNICallback(name, done) {
+        if (parseHost(name)?.text === target.host) return done(null, secureContext);
+        problem = new EgressError("denied", "sni_mismatch", "The TLS handshake names another host.");
+        client.write(TLS_UNRECOGNIZED_NAME);
+        done(problem);
+      },
+    });
+    socket.setTimeout(CLIENT_HANDSHAKE_MS, () => socket.destroy());
+    // What went wrong is in `problem`, or in the rows of the requests; its text is the client's.
+    socket.on("error", () => socket.destroy());
+    client.on("error", () => socket.destroy());
+    socket.once("close", () => {
+      client.destroy();
+      resolve(problem);
+    });
+    socket.once("secure", () => {
+      problem = null;
+      socket.setTimeout(IDLE_MS);
+      serve(socket, target);
+    });
+    if (client.destroyed) socket.destroy();
+  });
+}
+
+function createHttp1Server(deps: InterceptorDeps, trust: SecureContext, opened: ReadonlyMap<Duplex, Opened>): Server {
+  const server = createServer({
+    insecureHTTPParser: false,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    // We say ourselves what is wrong with Host, and leave a row.
+    requireHostHeader: false,
+    shouldUpgradeCallback: asksForWebSocket,
+    noDelay: true,
+  });
+  server.timeout = 0;
+  server.keepAliveTimeout = IDLE_MS;
+  const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    const connection = opened.get(request.socket);
+    // Only sockets that are in the map are given to this server.
+    if (!connection) return void response.destroy();
+    void forward(createHttp1Exchange(request, response, { expectsContinue, absolute: false }), connection.forwarding);
+  };
+  server.on("request", (request, response) => onRequest(request, response, false));
+  server.on("checkContinue", (request, response) => onRequest(request, response, true));
+  server.on("upgrade", (request, socket, head) => {
+    const connection = opened.get(socket);
+    if (connection) void forwardWebSocket({ request, socket, head }, connection.forwarding, trust);
+    else socket.destroy();
+  });
+  const refuse = (socket: Duplex): void => {
+    const connection = opened.get(socket);
+    const { verdict, reason } = malformed("request");
+    if (connection) recordAudit(deps.audit, { ...newAuditRow(connection.forwarding.route.target), verdict, reason }, performance.now());
+    if (socket.writable) socket.end(BAD_REQUEST, () => socket.destroy());
+    else socket.destroy();
+  };
+  server.on("connect", (_request, socket) => refuse(socket));
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    // The parser's own codes; others are of the connection, which is over.
+    if (error.code?.startsWith("HPE_")) refuse(socket);
+    else socket.destroy();
+  });
+  return server;
+}
+
+function serveHttp2({ socket, forwarding }: Opened): void {
+  const session: ServerHttp2Session = performServerHandshake(socket, {
+    settings: {
+      enablePush: false,
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      maxConcurrentStreams: CONCURRENT_STREAMS_MAX,
+      maxHeaderListSize: HEADER_BYTES_MAX,
+    },
+  });
+  session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  session.on("stream", (stream, pseudo, _flags, rawHeaders: readonly string[] | undefined) => {
+    // Its end is told to the exchange by `close`.
+    stream.on("error", () => stream.destroy());
+    void forward(createHttp2Exchange(stream, pseudo, rawHeaders ?? []), forwarding);
+  });
+  session.on("error", () => session.destroy());
+  session.once("close", () => socket.destroy());
+}
+
+/** Connections for plain requests live as long as the client's own. */
+function plainUpstream(kept: WeakMap<Duplex, Map<string, Upstream>>, request: IncomingMessage, target: Target) {
+  const mine = kept.get(request.socket) ?? new Map<string, Upstream>();
+  const key = `${target.host} ${target.port}`;
+  const known = mine.get(key);
+  if (known) return { upstream: known, release: () => undefined };
+  const upstream = createHttp1Upstream(() => dialPlain(target));
+  if (mine.size >= PLAIN_UPSTREAMS_MAX) return { upstream, release: () => upstream.close() };
+  kept.set(request.socket, mine.set(key, upstream));
+  request.socket.once("close", () => upstream.close());
+  return { upstream, release: () => undefined };
+}

@@ -1,0 +1,120 @@
+import { type ClientRequest, type IncomingMessage, request, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { SecureContext } from "node:tls";
+import type { AuditRow } from "../port.ts";
+import type { Substitution } from "../substitution/substitution.ts";
+import { admit, authorityOf } from "./admission.ts";
+import { newAuditRow, recordAudit } from "./audit.ts";
+import type { ClientExchange } from "./exchange.ts";
+import { countBytes, fail, type Forwarding, outgoingHeaders, respond } from "./forward.ts";
+import { createFrameCover } from "./frame-cover.ts";
+import { endToEnd, type HeaderList, toHeaderList, without } from "./headers.ts";
+import { createHttp1Exchange } from "./http1-exchange.ts";
+import { toResponse } from "./http1-upstream.ts";
+import { HEADER_BYTES_MAX } from "./limits.ts";
+import { dialTls } from "./upstream-dial.ts";
+
+const UPGRADE: HeaderList = [
+  ["Connection", "Upgrade"],
+  ["Upgrade", "websocket"],
+];
+
+/** A client that asks for a WebSocket: its connection is for nothing else from here. */
+export interface WebSocketRequest {
+  request: IncomingMessage;
+  socket: Duplex;
+  /** What came after the request. */
+  head: Buffer;
+}
+
+type Answer = { response: IncomingMessage; socket: Duplex | null; head: Buffer };
+
+/** Is this an upgrade that we know? Any other is passed on as the ordinary request that it also is. */
+export function asksForWebSocket(request: IncomingMessage): boolean {
+  return request.method === "GET" && request.headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/** The handshake with its secrets, then frames both ways. Records one audit row. Never rejects. */
+export async function forwardWebSocket(asked: WebSocketRequest, forwarding: Forwarding, trust: SecureContext): Promise<void> {
+  const started = performance.now();
+  const row = newAuditRow(forwarding.route.target);
+  const exchange = exchangeOn(asked);
+  let substitution: Substitution | null = null;
+  try {
+    substitution = await admit(forwarding.deps, forwarding.route, exchange, row);
+    const answer = await handshake(exchange, forwarding, trust, substitution);
+    if (answer.socket) await passFrames(asked, answer, answer.socket, substitution, row);
+    else await respond(exchange, toResponse(answer.response), substitution, row);
+  } catch (error) {
+    await fail(exchange, error, forwarding, row);
+  } finally {
+    row.credentialIds = substitution?.credentialIds() ?? [];
+    recordAudit(forwarding.deps.audit, row, started);
+  }
+}
+
+/** For an answer that is no WebSocket; the connection ends with it. */
+function exchangeOn({ request: asked, socket }: WebSocketRequest): ClientExchange {
+  const response = new ServerResponse(asked);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as never);
+  response.once("finish", () => socket.end());
+  return createHttp1Exchange(asked, response, { expectsContinue: false, absolute: false });
+}
+
+async function handshake(
+  exchange: ClientExchange,
+  { route }: Forwarding,
+  trust: SecureContext,
+  substitution: Substitution,
+): Promise<Answer> {
+  const headers = without(outgoingHeaders(exchange.headers, substitution), "host", "content-length", "expect");
+  // Compressed frames could not be looked through.
+  const sent = substitution.covers ? without(headers, "sec-websocket-extensions") : headers;
+  const upstream = await dialTls(route.target, trust, ["http/1.1"]);
+  const client = request({
+    createConnection: () => upstream,
+    path: exchange.path,
+    headers: [["Host", authorityOf(route)] as const, ...UPGRADE, ...sent].flat(),
+    setHost: false,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    signal: exchange.gone,
+  });
+  const answer = answerOf(client);
+  client.end();
+  return answer;
+}
+
+function answerOf(client: ClientRequest): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    client.once("upgrade", (response, socket, head) => resolve({ response, socket, head }));
+    client.once("response", (response) => resolve({ response, socket: null, head: Buffer.alloc(0) }));
+    client.on("error", reject);
+    client.once("close", () => reject(new Error("closed before a response")));
+  });
+}
+
+async function passFrames(asked: WebSocketRequest, answer: Answer, upstream: Duplex, substitution: Substitution, row: AuditRow) {
+  const { socket } = asked;
+  if (asked.head.length > 0) socket.unshift(asked.head);
+  if (answer.head.length > 0) upstream.unshift(answer.head);
+  const headers = [...UPGRADE, ...substitution.responseHeaders(endToEnd(toHeaderList(answer.response.rawHeaders)))];
+  const lines = ["HTTP/1.1 101 Switching Protocols", ...headers.map(([name, value]) => `${name}: ${value}`), "", ""];
+  socket.write(lines.join("\r\n"), "latin1");
+  const replacements = substitution.responseReplacements();
+  const cover = replacements.length > 0 ? [createFrameCover(replacements)] : [];
+  const out = countBytes((bytes) => {
+    row.bytesOut += bytes;
+  });
+  const back = countBytes((bytes) => {
+    row.bytesIn += bytes;
+  });
+  // Either side's end is the end: WebSocket has a closing handshake of its own.
+  try {
+    await Promise.race([pipeline([socket, out, upstream]), pipeline([upstream, back, ...cover, socket])]);
+  } finally {
+    upstream.destroy();
+    socket.destroy();
+  }
+}

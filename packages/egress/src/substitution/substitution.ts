@@ -1,0 +1,128 @@
+/**
+ * One request's secrets: put in on the way out, covered on the way back. An upstream may show what it was sent (an echo, an
+ * error page); the sandbox then sees the placeholder. That is a net for accidents: an upstream that encodes a secret in
+ * some way of its own, or hands it out in pieces, gives it away, so a credential belongs to hosts that do not.
+ */
+import type { Transform } from "node:stream";
+import type { HeaderList } from "../intercept/headers.ts";
+import { type Replacement, replaceBytes } from "./byte-replacer.ts";
+import { createReplaceStream } from "./replace-stream.ts";
+
+/** A credential that may go to the host of the request. */
+export interface BoundSecret {
+  id: string;
+  placeholder: string;
+  secret: string;
+  inHeader: boolean;
+  inBody: boolean;
+}
+
+export interface Substitution {
+  /** Also for trailers. Values only; inside `Basic` as well. */
+  requestHeaders(headers: HeaderList): HeaderList;
+  /** `null`: no credential goes into bodies. */
+  requestBody: readonly Replacement[] | null;
+  responseHeaders(headers: HeaderList): HeaderList;
+  /** A stream of the same length; `null`: nothing to cover. */
+  responseBody(): Transform | null;
+  /** What a body stream covers, for those who frame by themselves. Asked for when the request has gone. */
+  responseReplacements(): readonly Replacement[];
+  covers: boolean;
+  /** Whose secret was put in so far. */
+  credentialIds(): readonly string[];
+}
+
+/** A shorter secret is not covered: it would be found by chance all over the responses. */
+const COVERED_BYTES_MIN = 8;
+const PADDING = "*";
+const BASIC = /^(\s*basic\s+)([a-z0-9+/_-]+={0,2})\s*$/i;
+/** HTTP fields are bytes, which Node shows as one character each. */
+const WIRE = "latin1";
+
+export function createSubstitution(secrets: readonly BoundSecret[]): Substitution {
+  const used = new Set<string>();
+  const putIn = (place: "inHeader" | "inBody"): Replacement[] =>
+    secrets
+      .filter((secret) => secret[place] && secret.placeholder !== "")
+      .map(({ id, placeholder, secret }) => ({
+        find: Buffer.from(placeholder),
+        put: Buffer.from(secret),
+        onHit: () => used.add(id),
+      }));
+  const intoHeaders = putIn("inHeader");
+  const intoBody = putIn("inBody");
+  const covered = secrets.flatMap(coversOf);
+  /** What went out inside `Basic`, and what the sandbox had written. */
+  const basics: Cover[] = [];
+
+  const outgoing = (name: string, value: string): string => {
+    const basic = name.toLowerCase() === "authorization" ? BASIC.exec(value) : null;
+    if (!basic?.[1] || !basic[2]) return replaceText(value, intoHeaders);
+    const plain = Buffer.from(basic[2], "base64");
+    const replaced = replaceBytes(plain, intoHeaders);
+    if (replaced.equals(plain)) return replaceText(value, intoHeaders);
+    const sent = replaced.toString("base64");
+    basics.push({ find: sent, show: basic[2] });
+    return `${basic[1]}${sent}`;
+  };
+  const responseReplacements = () => uniqueByFind([...basics, ...covered].map(toSameLength));
+  return {
+    requestHeaders: (headers) => (intoHeaders.length === 0 ? headers : mapValues(headers, outgoing)),
+    requestBody: intoBody.length === 0 ? null : intoBody,
+    responseHeaders(headers) {
+      const replacements = uniqueByFind([...basics, ...covered].map(toReplacement));
+      return replacements.length === 0 ? headers : mapValues(headers, (_name, value) => replaceText(value, replacements));
+    },
+    responseBody() {
+      const replacements = responseReplacements();
+      return replacements.length === 0 ? null : createReplaceStream(replacements);
+    },
+    responseReplacements,
+    covers: covered.length > 0,
+    credentialIds: () => [...used],
+  };
+}
+
+/** A text that may come back, and what the sandbox sees instead. */
+interface Cover {
+  find: string;
+  show: string;
+}
+
+/** A secret as it is, and as JSON and URLs write it. */
+function coversOf({ secret, placeholder }: BoundSecret): Cover[] {
+  if (Buffer.byteLength(secret) < COVERED_BYTES_MIN) return [];
+  const json = JSON.stringify(secret).slice(1, -1);
+  const spellings = [secret, json, json.replaceAll("/", "\\/"), encodeURIComponent(secret.toWellFormed())];
+  return [...new Set(spellings)].map((find) => ({ find, show: placeholder }));
+}
+
+/** Two credentials may hold one secret: the first one's placeholder is shown. */
+function uniqueByFind(replacements: readonly Replacement[]): Replacement[] {
+  const seen = new Set<string>();
+  return replacements.filter(({ find }) => {
+    const key = find.toString(WIRE);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function toReplacement({ find, show }: Cover): Replacement {
+  return { find: Buffer.from(find), put: Buffer.from(show) };
+}
+
+/**
+ * Of the length of what it covers, so that lengths, ranges and frames that the upstream has announced stay right: the
+ * placeholder, cut or filled up.
+ */
+function toSameLength({ find, show }: Cover): Replacement {
+  const bytes = Buffer.from(find);
+  return { find: bytes, put: Buffer.concat([Buffer.from(show), Buffer.alloc(bytes.length, PADDING)]).subarray(0, bytes.length) };
+}
+
+function mapValues(headers: HeaderList, change: (name: string, value: string) => string): HeaderList {
+  return headers.map(([name, value]) => [name, change(name, value)] as const);
+}
+
+function replaceText(value: string, replacements: readonly Replacement[]): string {
+  return replaceBytes(Buffer.from(value, WIRE), replacements).toString(WIRE);
+}

@@ -66,7 +66,7 @@ describe("ways out that pass the gateway by", () => {
   test.each(direct)("%s", async (_name, attack) => {
     const { outcome, reached } = await fixture.try(limited, attack);
     expect(reached).toEqual([]);
-    expect(outcome.error).toMatch(/^(E[A-Z]+|silence)$/);
+    expect(outcome.error).toMatch(/^(E[A-Z_]+|silence)$/);
   });
 
   test("ICMP, and raw and packet sockets", async () => {
@@ -88,7 +88,6 @@ describe("ways out that pass the gateway by", () => {
       "cat /proc/net/dev | tail -n +3 | cut -d: -f1 | xargs; unshare --net --user true; ip link add dummy0 type dummy; ip route add default dev lo; echo over",
     );
     expect(text.split("\n")[0]).toBe("lo");
-    expect(text).not.toMatch(/^$/);
     expect((await fixture.try(limited, talk(EVIL.v4, 443))).reached).toEqual([]);
   });
 });
@@ -147,7 +146,7 @@ describe("hosts that the environment does not allow", () => {
     expect(plain).toContain("evil.io");
     expect(plain).toContain("allowed_hosts");
     const { outcome } = await fixture.try(limited, connectTo("evil.io:443"));
-    expect(outcome.answers[0]).toMatch(/^HTTP\/1\.1 403 [^]*evil\.io[^]*allowed_hosts/);
+    expect(outcome.answers[0]).toMatch(/^HTTP\/1\.1 403 .*evil\.io.*allowed_hosts/s);
   });
 
   test("a redirect from an allowed host", async () => {

@@ -63,6 +63,8 @@ export class AttackFixture {
     const { outcome, reached } = await this.try(session, attack);
     expect(reached, "what the attack reached").toEqual([]);
     expect(outcome.answers.join("\n")).not.toContain(GREETING);
+    // A gateway that is not there refuses everything.
+    expect(outcome.error).not.toBe("ECONNREFUSED");
     expect(refusalsIn(outcome), `refusals in ${JSON.stringify(outcome)}`).not.toEqual([]);
   }
 

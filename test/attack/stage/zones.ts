@@ -26,3 +26,24 @@ export const ZONE: Zone = {
 
 /** `limited` networking of the tests. */
 export const ALLOWED_HOSTS = ["example.com", "*.wild.example", "xn--bcher-kva.example"];
+
+/** Names that lead to where nobody outside should get. */
+export const INWARD_ZONE: Zone = {
+  ...ZONE,
+  "ten.test": { addresses: ["10.0.0.5"] },
+  "loopback.test": { addresses: ["127.0.0.1", "::1"] },
+  "loopback2.test": { addresses: ["127.9.9.9"] },
+  "any.test": { addresses: ["0.0.0.0", "::"] },
+  "link.test": { addresses: ["169.254.7.7", "fe80::7"] },
+  "ula.test": { addresses: ["fd12:3456::1"] },
+  "mapped.test": { addresses: ["::ffff:10.0.0.5"] },
+  "nat64.test": { addresses: ["64:ff9b::7f00:1"] },
+  "sixtofour.test": { addresses: ["2002:7f00:1::"] },
+  "shared.test": { addresses: ["100.64.1.1"] },
+  "metadata.google.internal": { addresses: ["169.254.169.254"] },
+  "alias.test": { cname: "ten.test" },
+  "alias-of-alias.test": { cname: "alias.test" },
+  "public-and-private.test": { addresses: [GOOD.v4, "10.0.0.5"] },
+  "rebinds.test": { inTurn: [{ addresses: [GOOD.v4] }, { addresses: ["169.254.169.254"] }] },
+  "rebinds-by-alias.test": { inTurn: [{ addresses: [GOOD.v4] }, { cname: "loopback.test" }] },
+};

@@ -1,0 +1,123 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Anthropic from "@anthropic-ai/sdk";
+import { createScriptedProvider, type ScriptedProvider, type ScriptedProviderOptions } from "@sandbox0/testkit";
+import { Agent, fetch, type RequestInit, type Response } from "undici";
+import type { ModelRoute, ModelSpan, Networking } from "../port.ts";
+import type { ModelGatewayLimits } from "./limits.ts";
+import { createModelGateway } from "./model-gateway.ts";
+import { createSessionTokens } from "./session-tokens.ts";
+
+/** What no sandbox may ever see. */
+export const PROVIDER_KEY = "sk-canary-provider-key-0123456789";
+export const SANDBOX = "sbx_1";
+export const SESSION = "sesn_1";
+
+const APIS: Readonly<Record<string, ModelRoute["api"]>> = {
+  "claude-test": "anthropic-messages",
+  "gpt-test": "openai-responses",
+  "open-test": "openai-completions",
+};
+
+export interface GatewayStageOptions {
+  limits?: Partial<ModelGatewayLimits>;
+  networking?: Networking;
+  /** Instead of the scripted provider's. */
+  baseUrl?: string;
+  provider?: ScriptedProviderOptions;
+}
+
+export interface GatewayStage {
+  provider: ScriptedProvider;
+  tokens: ReturnType<typeof createSessionTokens>;
+  token: string;
+  spans: ModelSpan[];
+  problems: unknown[];
+  /** When set, the next question to the source is rejected with it. */
+  failWith: Error | null;
+  socketPath: string;
+  /** Through the sandbox's socket, as a harness would. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** A JSON body with the session's token, as OpenAI's clients send it. */
+  post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
+  anthropic(apiKey?: string): Anthropic;
+  close(): Promise<void>;
+}
+
+/** A model gateway on a Unix socket before the scripted provider. */
+export async function createGatewayStage(options: GatewayStageOptions = {}): Promise<GatewayStage> {
+  const provider = await createScriptedProvider({ apiKey: PROVIDER_KEY, ...options.provider });
+  const dir = await mkdtemp(join(tmpdir(), "model-gateway-"));
+  const socketPath = join(dir, "egress.sock");
+  const tokens = createSessionTokens(Buffer.alloc(32, 7));
+  const dispatcher = new Agent({ connect: { socketPath } });
+  const spans: ModelSpan[] = [];
+  const problems: unknown[] = [];
+
+  const gateway = createModelGateway({
+    models: {
+      async sessionOf(sandboxId, token) {
+        if (stage.failWith) throw stage.failWith;
+        return tokens.sessionOf(sandboxId, token);
+      },
+      async routeOf(_session, model) {
+        const api = APIS[model];
+        if (api === undefined) return { denied: `The session may not use the model ${model}.` };
+        const baseUrl = options.baseUrl ?? provider.url + (api === "anthropic-messages" ? "" : "/v1");
+        return { api, baseUrl, apiKey: PROVIDER_KEY };
+      },
+      record: (span) => void spans.push(span),
+    },
+    policies: {
+      async policyOf() {
+        const networking = options.networking ?? { type: "limited", allowedHosts: [] };
+        return { workspaceId: "wrkspc_1", sessionId: SESSION, networking, credentials: [] };
+      },
+      secretOf: async () => null,
+    },
+    onProblem: (error) => void problems.push(error),
+    ...(options.limits && { limits: options.limits }),
+  });
+  const server = createServer((req, res) => gateway.handle(req, res, SANDBOX));
+  server.listen(socketPath);
+  await once(server, "listening");
+
+  const send: GatewayStage["fetch"] = (path, init) => fetch(`http://127.0.0.1${path}`, { dispatcher, ...init });
+  const token = tokens.issue(SANDBOX, SESSION);
+  const stage: GatewayStage = {
+    provider,
+    tokens,
+    token,
+    spans,
+    problems,
+    failWith: null,
+    socketPath,
+    fetch: send,
+    post: (path, body, init = {}) =>
+      send(path, {
+        method: "POST",
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        ...init,
+        headers: { "content-type": "application/json", authorization: `Bearer ${token}`, ...(init.headers as object) },
+      }),
+    anthropic: (apiKey = token) =>
+      new Anthropic({
+        apiKey,
+        baseURL: "http://127.0.0.1/model",
+        maxRetries: 0,
+        fetch: ((url: string, init: RequestInit) => fetch(url, { ...init, dispatcher })) as unknown as typeof globalThis.fetch,
+      }),
+    async close() {
+      await dispatcher.destroy();
+      await gateway.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await provider.close();
+      await rm(dir, { recursive: true });
+    },
+  };
+  return stage;
+}

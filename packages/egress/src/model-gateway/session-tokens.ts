@@ -1,0 +1,43 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+/** Beside the vendors' own prefixes, so that a leaked one is recognised as worthless outside. */
+const PREFIX = "sk-sandbox0-";
+const CONTEXT = "sandbox0 model gateway session token, version 1";
+const SECRET_BYTES_MIN = 32;
+const TOKEN_CHARS_MAX = 512;
+/** Ids of ours; also what keeps the signed text unambiguous. */
+const ID = /^[A-Za-z0-9_-]{1,200}$/;
+
+/** What a harness in a sandbox shows the model gateway instead of a key (design §7). */
+export interface SessionTokens {
+  /** Good for this session out of this sandbox, and for nothing else. @throws TypeError for ids that are no ids */
+  issue(sandboxId: string, sessionId: string): string;
+  /** The session of a token that was issued for this sandbox; else `null`. */
+  sessionOf(sandboxId: string, token: string): string | null;
+}
+
+/**
+ * Tokens that carry their session and a signature over it and its sandbox: nothing is stored, and every process with the
+ * secret can read them. They do not expire: whoever asks must also know that the session has the sandbox now.
+ * @param secret at least 32 random bytes, of this use only
+ */
+export function createSessionTokens(secret: Buffer): SessionTokens {
+  if (secret.length < SECRET_BYTES_MIN) throw new RangeError(`the token secret needs ${SECRET_BYTES_MIN} bytes`);
+  const sign = (sandboxId: string, sessionId: string): Buffer =>
+    createHmac("sha256", secret).update(`${CONTEXT}\n${sandboxId}\n${sessionId}`).digest();
+  return {
+    issue(sandboxId, sessionId) {
+      if (!ID.test(sandboxId) || !ID.test(sessionId))
+        throw new TypeError("a session token needs the ids of a sandbox and a session");
+      return `${PREFIX}${sessionId}.${sign(sandboxId, sessionId).toString("base64url")}`;
+    },
+    sessionOf(sandboxId, token) {
+      if (token.length > TOKEN_CHARS_MAX || !token.startsWith(PREFIX)) return null;
+      const [sessionId = "", signature = "", ...rest] = token.slice(PREFIX.length).split(".");
+      if (rest.length > 0 || !ID.test(sessionId) || !ID.test(sandboxId)) return null;
+      const expected = sign(sandboxId, sessionId);
+      const shown = Buffer.from(signature, "base64url");
+      return shown.length === expected.length && timingSafeEqual(shown, expected) ? sessionId : null;
+    },
+  };
+}

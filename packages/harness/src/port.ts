@@ -39,7 +39,8 @@ export interface TurnAgent {
   /** The agent's own system prompt with what the server adds about paths and mounts. */
   system: string | null;
   model: { id: string; effort?: Effort; speed?: "standard" | "fast" };
-  tools: readonly ToolDefinition[];
+  /** To be read before each model request: MCP servers may change theirs in between. */
+  readonly tools: readonly ToolDefinition[];
 }
 
 /**

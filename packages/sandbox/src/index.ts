@@ -11,5 +11,6 @@ export {
   type SandboxPool,
 } from "./pool.ts";
 export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
+export { cutText, RESULT_CHARS_MAX } from "./tool-server/result-text.ts";
 export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";
 export { createProcessDriver } from "./process/driver.ts";

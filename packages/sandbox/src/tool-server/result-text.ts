@@ -28,6 +28,12 @@ export function previewText(result: SpilledResult): string {
   return `${result.head}\n\n[output truncated: ${result.bytes} bytes in all. ${where}]\n\n${result.tail}`;
 }
 
+/** A text in memory that is longer than `RESULT_CHARS_MAX`. `path`: where all of it is; `null`: it could not be kept. */
+export function cutText(text: string, path: string | null): string {
+  const [head, tail] = [text.slice(0, PREVIEW_HEAD_CHARS), text.slice(-PREVIEW_TAIL_CHARS)];
+  return previewText({ head, tail, bytes: Buffer.byteLength(text), path, isCut: false });
+}
+
 /** Without terminal colours and the newlines at the end, as the SDK's bash tool gives it. */
 export function cleanOutput(text: string): string {
   const clean = text.replace(ANSI, "");

@@ -6,7 +6,7 @@ import { CallLimit } from "./call-limit.ts";
 import { FileTools, type FileToolOutcome } from "./file-tools.ts";
 import { OutputCapture } from "./output-capture.ts";
 import type { OutputMeter } from "./output-meter.ts";
-import { PREVIEW_HEAD_CHARS, PREVIEW_TAIL_CHARS, previewText, RESULT_CHARS_MAX } from "./result-text.ts";
+import { cutText, RESULT_CHARS_MAX } from "./result-text.ts";
 import { Shell, VARIABLE_NAME, type ShellEnvironment, type ShellOutcome } from "./shell.ts";
 import { Spill } from "./spill.ts";
 import { BUILT_IN_TOOLS } from "./tool-definitions.ts";
@@ -160,11 +160,9 @@ export class ToolClient {
   async fit(text: string, callId: string): Promise<string> {
     if (text.length <= RESULT_CHARS_MAX) return text;
     const spill = await Spill.open(this.#sandbox, callId);
-    const bytes = Buffer.from(text);
-    await spill.write(bytes);
+    await spill.write(Buffer.from(text));
     const isSaved = await spill.close();
-    const [head, tail] = [text.slice(0, PREVIEW_HEAD_CHARS), text.slice(-PREVIEW_TAIL_CHARS)];
-    return previewText({ head, tail, bytes: bytes.length, path: isSaved ? spill.path : null, isCut: false });
+    return cutText(text, isSaved ? spill.path : null);
   }
 
   async #startShell(): Promise<Shell> {

@@ -74,7 +74,10 @@ export interface InboxRow {
 export interface ToolCall {
   id: string;
   kind: "builtin" | "mcp" | "custom";
+  /** For an MCP server's tool, as the server calls it. */
   name: string;
+  /** Of an MCP call; the log has it, in the event of the call. */
+  mcpServer?: string;
   input: Record<string, unknown>;
   permission: "allow" | "ask" | "deny";
   resultId: string;

@@ -2,7 +2,7 @@ import type { AgentContent, ModelUsage } from "@sandbox0/protocol";
 import { createId } from "@sandbox0/protocol";
 import type { NewEvent } from "./head.ts";
 import { errorResult, newEvent } from "./lifecycle-events.ts";
-import { type AgentTool, evaluate, type Judgement, rule } from "./permissions.ts";
+import { type AgentTool, evaluate, type Judgement, type McpTarget, rule } from "./permissions.ts";
 
 /** Model requests in one turn: a model that asks for tools for ever is stopped (contract §8.3 tool_use_limit_reached_error). */
 export const STEPS_PER_TURN_MAX = 250;
@@ -23,8 +23,10 @@ export interface StepReport {
 
 export interface NewToolCall {
   id: string;
-  kind: "builtin" | "custom";
+  kind: "builtin" | "mcp" | "custom";
+  /** For an MCP server's tool, as the server calls it. */
   name: string;
+  mcpServer?: string;
   input: Record<string, unknown>;
   permission: "allow" | "ask" | "deny";
   resultId: string;
@@ -102,25 +104,43 @@ function meet(
 ): { event: NewEvent; call: NewToolCall; refusal: string | null } {
   const ruling = rule(tools, requested.name);
   const { id, name, input } = requested;
-  const base = { id, name, input, resultId: createId("event") };
   const settled = { started: false, finished: true };
   if (ruling.kind === "custom") {
     const event = newEvent("agent.custom_tool_use", { name, input }, id);
-    return { event, call: { ...base, kind: "custom", permission: "allow", started: false, finished: refusal !== null }, refusal };
+    const call = { id, name, input, resultId: createId("event"), kind: "custom", permission: "allow" } as const;
+    return { event, call: { ...call, started: false, finished: refusal !== null }, refusal };
   }
   if (ruling.kind === "unknown") {
     // No policy was applied: there is no evaluation (contract §7.4).
-    const event = newEvent("agent.tool_use", { name, input, evaluated_permission: "deny" }, id);
-    const text = `The tool "${name}" is not enabled for this agent; it was not run.`;
-    return { event, call: { ...base, kind: "builtin", permission: "deny", ...settled }, refusal: text };
+    const use = toolUse(requested, ruling.mcp ?? null, { evaluated_permission: "deny" });
+    return { event: use.event, call: { ...use.call, permission: "deny", ...settled }, refusal: notEnabled(name, ruling.mcp) };
   }
   const { permission, evaluation } = evaluate(ruling.policy, judgement);
-  const event = newEvent("agent.tool_use", { name, input, evaluated_permission: permission, evaluation }, id);
+  const target = ruling.kind === "mcp" ? ruling.target : null;
+  const use = toolUse(requested, target, { evaluated_permission: permission, evaluation });
   const why = refusal ?? (permission === "deny" ? DENIED_BY_JUDGE : null);
-  if (why !== null) return { event, call: { ...base, kind: "builtin", permission, ...settled }, refusal: why };
+  if (why !== null) return { event: use.event, call: { ...use.call, permission, ...settled }, refusal: why };
   return {
-    event,
-    call: { ...base, kind: "builtin", permission, started: permission === "allow", finished: false },
+    event: use.event,
+    call: { ...use.call, permission, started: permission === "allow", finished: false },
     refusal: null,
   };
+}
+
+/** The event of a call that the server runs, or would run, and the start of its row. */
+function toolUse({ id, name, input }: RequestedCall, target: McpTarget | null, judged: Record<string, unknown>) {
+  const base = { id, input, resultId: createId("event") };
+  if (target === null) {
+    const event = newEvent("agent.tool_use", { name, input, ...judged }, id);
+    return { event, call: { ...base, kind: "builtin", name } as const };
+  }
+  const { server, tool } = target;
+  const event = newEvent("agent.mcp_tool_use", { mcp_server_name: server, name: tool, input, ...judged }, id);
+  return { event, call: { ...base, kind: "mcp", name: tool, mcpServer: server } as const };
+}
+
+function notEnabled(name: string, target: McpTarget | undefined): string {
+  if (target && !target.connected)
+    return `The MCP server "${target.server}" is not connected in this turn; its tool "${target.tool}" was not run.`;
+  return `The tool "${name}" is not enabled for this agent; it was not run.`;
 }

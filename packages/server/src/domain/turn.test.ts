@@ -62,7 +62,6 @@ function state(change: Omit<Partial<TurnState>, "head"> & { head?: Partial<Head>
     calls: [],
     inbox: [],
     openSpans: [],
-    mcpServers: [],
     ...change,
     head: head(change.head),
   };

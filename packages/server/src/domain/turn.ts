@@ -36,8 +36,6 @@ export interface TurnState {
   inbox: readonly InboxRow[];
   /** `span.model_request_start` events without an end. */
   openSpans: readonly string[];
-  /** Declared by the agent. */
-  mcpServers: readonly string[];
 }
 
 /** What to write in one transaction, and what then. */
@@ -115,15 +113,9 @@ function start(state: TurnState): TurnPlan {
     take(result, inbox);
     result.patch.steps = 0;
   }
-  result.events.push(...runningEvents(thread), ...state.mcpServers.map(mcpUnavailable));
+  result.events.push(...runningEvents(thread));
   closeDenied(result, calls);
   return result;
-}
-
-/** The session goes on without the server's tools (semantics §6); saying nothing would be worse. */
-function mcpUnavailable(name: string): NewEvent {
-  const message = `The MCP server "${name}" was not connected: this server has no MCP connector yet. The turn goes on without its tools.`;
-  return errorEvent({ type: "mcp_connection_failed_error", mcp_server_name: name, message, retry_status: { type: "retrying" } });
 }
 
 function closeDenied(target: TurnPlan, calls: readonly ToolCall[]): void {

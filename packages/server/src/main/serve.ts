@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { EgressError } from "@sandbox0/egress";
 import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
 import {
   BUILT_IN_TOOLS,
@@ -17,8 +18,9 @@ import { type Bells, createBells } from "../log/bells.ts";
 import { createEventLog, type EventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
 import { createJudge, type Judge } from "../orchestrator/judge.ts";
+import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
-import { runSandboxTool } from "../orchestrator/run-tool.ts";
+import { fitInSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { createApiKeys } from "../resources/api-keys/api-keys.ts";
@@ -37,6 +39,8 @@ import { ModelUnavailable } from "./models.ts";
 /** Connections of one server for its statements; two more listen and hold the node's lock. */
 const DATABASE_CONNECTIONS_MAX = 32;
 const RETRY_BASE_MS = 1_000;
+/** Of the product, as MCP servers are told. */
+const VERSION = "0.1.0";
 const LLMS_TEXT = new URL("../../../../docs/llms.txt", import.meta.url);
 
 export interface ServeOptions {
@@ -185,9 +189,19 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
     TRASH_SWEEP_MS,
   );
   closers.add(() => clearInterval(trash));
-  const orchestrator = createTurnRunner(parts, node, pool);
+  const mcp = createMcp();
+  closers.add(() => mcp.stop());
+  const orchestrator = createTurnRunner(parts, node, pool, mcp);
   orchestrator.start();
   closers.add(() => orchestrator.stop());
+}
+
+function createMcp(): McpConnector {
+  return createMcpConnector({
+    credentials: { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) },
+    fetch: () => Promise.reject(new EgressError("failed", "no_gateway", "this server has no way out yet")),
+    version: VERSION,
+  });
 }
 
 function joinNodes({ connectionString, config, onError, logger }: WorkerParts): Promise<NodeRegistry> {
@@ -200,7 +214,7 @@ function joinNodes({ connectionString, config, onError, logger }: WorkerParts): 
   });
 }
 
-function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxPool): Orchestrator {
+function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxPool, mcp: McpConnector): Orchestrator {
   const { config, options, logger, db, log, bells, harnesses } = parts;
   return createOrchestrator({
     db,
@@ -213,6 +227,8 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
     resolveModel: (modelId) => resolveModel(config, modelId),
     judge: createConfiguredJudge(parts),
     runTool: (turn, call) => runSandboxTool(db, pool, turn, call),
+    mcp,
+    fitText: (turn, callId, text) => fitInSandbox(db, pool, turn, callId, text),
     onRest: (sessionId) => pool.release(sessionId),
     onLeave: (sessionId) => pool.discard(sessionId),
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),

@@ -11,9 +11,10 @@ import { saveHarnessState } from "../store/harness-states.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { Queryable } from "../store/query.ts";
 import type { Judge } from "./judge.ts";
+import { type McpDeps, refreshMcp, runMcpTool } from "./mcp-turn.ts";
 import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
 
-export interface EffectsDeps {
+export interface EffectsDeps extends McpDeps {
   db: Queryable;
   log: EventLog;
   bells: Bells;
@@ -25,12 +26,13 @@ export interface EffectsDeps {
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
 
-/** The one boundary that a harness acts through: everything here is fenced, and ends the turn when it must end. */
-export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
-  const offsets = new Map<string, number>();
-  const write = async (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">): Promise<Written> => {
+type Write = (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">) => Promise<Written>;
+
+/** Writes of a turn: fenced, and they end it when it must end. @throws TurnStopped */
+export function turnWriter(log: EventLog, turn: HeldTurn): Write {
+  return async (part) => {
     try {
-      const written = await deps.log.append({
+      const written = await log.append({
         ...part,
         sessionId: turn.sessionId,
         threadId: turn.threadId,
@@ -45,6 +47,12 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       throw new TurnStopped("lease_lost");
     }
   };
+}
+
+/** The one boundary that a harness acts through: everything here is fenced, and ends the turn when it must end. */
+export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
+  const offsets = new Map<string, number>();
+  const write = turnWriter(deps.log, turn);
   return {
     signal: turn.controller.signal,
     now: () => new Date(),
@@ -64,10 +72,11 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       const call = turn.calls.get(callId);
       if (!call) throw new Error(`the harness ran ${callId}, which is not an open call of its turn`);
       stopIfStopped(turn);
-      const result = await deps.runTool(turn, call);
+      const { result, events } =
+        call.kind === "mcp" ? await runMcpTool(deps, turn, call) : { result: await deps.runTool(turn, call), events: [] };
       // What an interrupt did not cut is said: told to try again, the model would do it twice.
       if (turn.stopped !== "interrupted" || result.isError) stopIfStopped(turn);
-      await write({ events: [resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
+      await write({ events: [...events, resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
       turn.calls.delete(callId);
       stopIfStopped(turn);
       return result;
@@ -86,11 +95,9 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
   };
 }
 
-function stopIfStopped(turn: HeldTurn): void {
+export function stopIfStopped(turn: HeldTurn): void {
   if (turn.stopped) throw new TurnStopped(turn.stopped);
 }
-
-type Write = (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">) => Promise<Written>;
 
 async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["startStep"]> {
   stopIfStopped(turn);
@@ -103,6 +110,8 @@ async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["star
     stopTurn(turn, "step_limit");
     throw new TurnStopped("step_limit");
   }
+  await refreshMcp(turn);
+  stopIfStopped(turn);
   const start = newEvent("span.model_request_start", {});
   await write({
     events: [start],

@@ -202,6 +202,7 @@ class Runner implements Orchestrator {
         if (this.handingOver) throw new LeaseLost(sessionId);
         next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
       }
+      this.deps.mcp.release(sessionId);
       this.deps.onRest(sessionId);
     } catch (error) {
       this.deps.onTrouble(error, sessionId);
@@ -252,6 +253,8 @@ class Runner implements Orchestrator {
   /** Before the lease is given back: no two nodes run anything for one session. */
   private async leave(turn: HeldTurn): Promise<void> {
     stopTurn(turn, "lease_lost");
+    // Nothing that it may still run there is waited for: a call that was cut is not repeated.
+    void this.deps.mcp.close(turn.sessionId);
     const late = new AbortController();
     try {
       const patience = delay(this.times.leaveMs, "late", { signal: late.signal });

@@ -7,7 +7,8 @@ import type { TurnMemory } from "../log/event-log.ts";
 import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../store/events.ts";
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
-import { createEffects, type EffectsDeps } from "./effects.ts";
+import { createEffects, type EffectsDeps, stopIfStopped, turnWriter } from "./effects.ts";
+import { connectMcp } from "./mcp-turn.ts";
 import { systemPrompt } from "./system-prompt.ts";
 import { type HeldTurn, modelOf } from "./turn.ts";
 
@@ -39,6 +40,7 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
         `The conversation is larger than ${TRANSCRIPT_BYTES_MAX} bytes: no model can read it.`,
         "model_request_failed_error",
       );
+    await openMcp(deps, turn, transcript);
     outcome = await harness.runTurn(harnessTurn(deps, turn, provider, historyOf(transcript), state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
@@ -65,6 +67,19 @@ function stoppedEnd(turn: HeldTurn): TurnEnd {
 async function readMemory(db: Queryable, sessionId: string): Promise<TurnMemory> {
   const [transcript, state] = await Promise.all([readTranscript(db, sessionId), readHarnessState(db, sessionId)]);
   return { transcript, state };
+}
+
+/** Connects the agent's MCP servers, once for as long as the session runs, and says what came of it. */
+async function openMcp(deps: RunHarnessDeps, turn: HeldTurn, transcript: readonly TranscriptRow[]): Promise<void> {
+  for (const { id, body } of transcript) {
+    const call = body.type === "agent.mcp_tool_use" ? turn.calls.get(id) : undefined;
+    if (call) call.mcpServer = String(body.mcp_server_name);
+  }
+  if (turn.mcp) return;
+  const events = await connectMcp(deps, turn);
+  stopIfStopped(turn);
+  if (events.length > 0) await turnWriter(deps.log, turn)({ events });
+  stopIfStopped(turn);
 }
 
 function historyOf(transcript: readonly TranscriptRow[]): HistoryEntry[] {
@@ -99,7 +114,10 @@ function harnessTurn(
         ...(model.effort ? { effort: model.effort.type } : {}),
         ...(model.speed ? { speed: model.speed } : {}),
       },
-      tools: toolDefinitions(deps, turn),
+      // An MCP server may change its list from one request to the next.
+      get tools() {
+        return toolDefinitions(deps, turn);
+      },
     },
     provider,
     history,
@@ -113,5 +131,5 @@ function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): ToolDefinition[]
   const custom = turn.tools.flatMap((tool) =>
     tool.type === "custom" ? [{ name: tool.name, description: tool.description, inputSchema: tool.input_schema }] : [],
   );
-  return [...builtins, ...custom];
+  return [...builtins, ...(turn.mcp?.definitions ?? []), ...custom];
 }

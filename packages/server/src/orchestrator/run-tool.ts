@@ -1,5 +1,5 @@
 import type { ToolResult } from "@sandbox0/harness";
-import { SandboxError, type SandboxPool } from "@sandbox0/sandbox";
+import { type ClaimedSandbox, cutText, RESULT_CHARS_MAX, SandboxError, type SandboxPool } from "@sandbox0/sandbox";
 import { setVolume } from "../store/leases.ts";
 import type { Queryable } from "../store/query.ts";
 import { type HeldTurn, stopTurn } from "./turn.ts";
@@ -16,18 +16,42 @@ export async function runSandboxTool(
 ): Promise<ToolResult> {
   const { signal } = turn.controller;
   try {
-    const claimed = await unlessStopped(signal, pool.claim(turn.sessionId, turn.volumeId));
-    if (claimed.volumeId !== turn.volumeId) {
-      // Before the effect: files that a lost volume id would orphan must not exist.
-      if (!(await setVolume(db, turn.sessionId, turn.generation, claimed.volumeId))) stopTurn(turn, "lease_lost");
-      turn.volumeId = claimed.volumeId;
-    }
-    if (signal.aborted) throw stopped();
+    const claimed = await claimSandbox(db, pool, turn);
     return await claimed.tools.call(call.name, call.input, { signal });
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
     return { content: [{ type: "text", text: `The sandbox is not available: ${error.message}` }], isError: true };
   }
+}
+
+/** A result of a tool that did not run in the sandbox; what is too long for the model goes there. */
+export async function fitInSandbox(
+  db: Queryable,
+  pool: SandboxPool,
+  turn: HeldTurn,
+  callId: string,
+  text: string,
+): Promise<string> {
+  if (text.length <= RESULT_CHARS_MAX) return text;
+  try {
+    const claimed = await claimSandbox(db, pool, turn);
+    return await unlessStopped(turn.controller.signal, claimed.tools.fit(text, callId));
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    return cutText(text, null);
+  }
+}
+
+async function claimSandbox(db: Queryable, pool: SandboxPool, turn: HeldTurn): Promise<ClaimedSandbox> {
+  const { signal } = turn.controller;
+  const claimed = await unlessStopped(signal, pool.claim(turn.sessionId, turn.volumeId));
+  if (claimed.volumeId !== turn.volumeId) {
+    // Before the effect: files that a lost volume id would orphan must not exist.
+    if (!(await setVolume(db, turn.sessionId, turn.generation, claimed.volumeId))) stopTurn(turn, "lease_lost");
+    turn.volumeId = claimed.volumeId;
+  }
+  if (signal.aborted) throw stopped();
+  return claimed;
 }
 
 /** Nothing has run: the turn's end takes no notice of what this says. */

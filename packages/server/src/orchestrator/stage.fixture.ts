@@ -4,6 +4,8 @@ import { createTestDatabase, until } from "@sandbox0/testkit";
 import { type Bells, createBells } from "../log/bells.ts";
 import { createEventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
+import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
+import { McpFailure } from "../mcp/mcp-failure.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createSessions } from "../sessions/sessions.ts";
@@ -56,6 +58,8 @@ export interface NodeOptions {
   times?: Partial<OrchestratorTimes>;
   /** Its sandboxes do not end. */
   stuck?: boolean;
+  /** Default: every server refuses. */
+  mcp?: McpConnector;
   judge?: Judge;
 }
 
@@ -108,7 +112,7 @@ export async function createStage(): Promise<Stage> {
   const follower = createFollower(db, bells, rethrow);
   const models = createModelCatalogue([]);
   const harness = { default: "sandpi", available: new Set(["sandpi"]) };
-  const sessions = createSessions({ db, log, bells, follower, models, harness });
+  const sessions = createSessions({ db, log, bells, follower, models, harness, vaults: { llmOf: async () => null } });
   const alive = new Set<number>();
   const nodes: StageNode[] = [];
   const pools: Database[] = [];
@@ -139,6 +143,15 @@ export async function createStage(): Promise<Stage> {
   };
 }
 
+/** Without vaults and without a network. */
+function refusingMcp(): McpConnector {
+  return createMcpConnector({
+    credentials: { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) },
+    fetch: () => Promise.reject(new McpFailure("connection", "there is no network on this stage")),
+    version: "0",
+  });
+}
+
 async function newSession(db: Database, agent: Record<string, unknown>): Promise<string> {
   const id = createId("session");
   await insertSession(db, {
@@ -163,7 +176,7 @@ function createNode(
   database: Database,
   bells: Bells,
   alive: Set<number>,
-  { times, stuck, judge }: NodeOptions,
+  { times, stuck, judge, mcp = refusingMcp() }: NodeOptions,
 ): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
@@ -208,6 +221,8 @@ function createNode(
         });
         return promise;
       },
+      mcp,
+      fitText: async (_turn, _callId, text) => text,
       onRest: (sessionId) => seen.rested.push(sessionId),
       onLeave: async (sessionId) => {
         seen.left.push(sessionId);

@@ -1,9 +1,11 @@
+import type { ToolDefinition } from "@sandbox0/harness";
 import type { AgentTool } from "../domain/permissions.ts";
 import { newEvent } from "../domain/lifecycle-events.ts";
 import { type Head, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
 import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { TurnPlan, TurnState } from "../domain/turn.ts";
 import type { LockedSession, LockedWrite, TurnMemory } from "../log/event-log.ts";
+import type { McpLink, McpServer } from "../mcp/connector.ts";
 import type { TurnSession } from "../store/sessions.ts";
 import { LeaseLost } from "../store/append.ts";
 
@@ -21,6 +23,8 @@ export interface HeldTurn {
   /** As the claim read it; `null` when it was used, and the log must be read again. */
   memory: TurnMemory | null;
   tools: readonly AgentTool[];
+  /** `null`: not connected since the session last began to run. */
+  mcp: TurnMcp | null;
   /** Calls without a result, by id: what `executeTool` may run. */
   calls: Map<string, ToolCall>;
   /** Calls that are marked as started and wait for the harness to run them. */
@@ -35,6 +39,15 @@ export interface HeldTurn {
   controller: AbortController;
 }
 
+/** The MCP servers of a turn, from its start until the session rests. */
+export interface TurnMcp {
+  /** Those that are connected. */
+  links: Map<string, McpLink>;
+  /** Servers that the log has an error of. */
+  reported: Set<string>;
+  definitions: ToolDefinition[];
+}
+
 export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: Head, leaseEndsAtMs: number): HeldTurn {
   return {
     sessionId: head.sessionId,
@@ -45,6 +58,7 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     session,
     memory,
     tools: (session.agent.tools ?? []) as AgentTool[],
+    mcp: null,
     calls: new Map(),
     runnable: [],
     openSpan: null,
@@ -68,7 +82,6 @@ export function interruptTurn(turn: HeldTurn, position: number): void {
 }
 
 export function turnState(turn: HeldTurn, session: LockedSession): TurnState {
-  const servers = (turn.session.agent.mcp_servers ?? []) as { name: string }[];
   return {
     head: session.head,
     thread: { threadId: turn.threadId, agentName: turn.agentName },
@@ -76,8 +89,18 @@ export function turnState(turn: HeldTurn, session: LockedSession): TurnState {
     calls: session.calls,
     inbox: session.inbox,
     openSpans: session.openSpans,
-    mcpServers: servers.map((server) => server.name),
   };
+}
+
+/** The servers of which the agent has a tool that is enabled. */
+export function mcpServersOf(turn: HeldTurn): McpServer[] {
+  const declared = (turn.session.agent.mcp_servers ?? []) as McpServer[];
+  const used = turn.tools.flatMap((tool) =>
+    tool.type === "mcp_toolset" && [tool.default_config, ...tool.configs].some(({ enabled }) => enabled)
+      ? [tool.mcp_server_name]
+      : [],
+  );
+  return declared.filter(({ name }) => used.includes(name)).map(({ name, url }) => ({ name, url }));
 }
 
 /** Runs `decide` under the row lock, if the lease is still this node's. @throws LeaseLost */
@@ -102,11 +125,14 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
     spanEnds: failedSpans(plan),
   };
   const steps = plan.patch.steps ?? session.head.steps;
-  const asksModel = plan.next === "run" && runnable.length === 0 && !open.some(waitsForClient) && steps < STEPS_PER_TURN_MAX;
+  const goesOn = plan.next === "run" && runnable.length === 0 && !open.some(waitsForClient);
+  // MCP servers are connected first, and what is wrong with them is said before the request begins.
+  const asksModel = goesOn && steps < STEPS_PER_TURN_MAX && mcpServersOf(turn).length === 0;
   const spanId = asksModel ? openSpan(turn, write, steps) : null;
   const written = await session.write(write);
   turn.calls = new Map(open.map((call) => [call.id, call]));
   turn.runnable = runnable;
+  if (plan.events.some(({ type }) => type === "session.status_running")) turn.mcp = null;
   turn.openSpan = spanId;
   turn.steps = spanId ? steps + 1 : steps;
   turn.inboxPosition = session.head.inboxPosition;

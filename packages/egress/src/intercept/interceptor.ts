@@ -125,6 +125,8 @@ function handshake(
     socket.once("secure", () => {
       problem = null;
       socket.setTimeout(IDLE_MS);
+      // As tls.Server does with its sockets; HTTP/2 would wait for it.
+      Object.assign(socket, { secureConnecting: false });
       serve(socket, target);
     });
     if (client.destroyed) socket.destroy();
@@ -192,13 +194,21 @@ function serveHttp2({ socket, forwarding }: Opened): void {
 
 /** Connections for plain requests live as long as the client's own. */
 function plainUpstream(kept: WeakMap<Duplex, Map<string, Upstream>>, request: IncomingMessage, target: Target) {
-  const mine = kept.get(request.socket) ?? new Map<string, Upstream>();
+  const mine = kept.get(request.socket) ?? keepFor(kept, request.socket);
   const key = `${target.host} ${target.port}`;
   const known = mine.get(key);
   if (known) return { upstream: known, release: () => undefined };
   const upstream = createHttp1Upstream(() => dialPlain(target));
   if (mine.size >= PLAIN_UPSTREAMS_MAX) return { upstream, release: () => upstream.close() };
-  kept.set(request.socket, mine.set(key, upstream));
-  request.socket.once("close", () => upstream.close());
+  mine.set(key, upstream);
   return { upstream, release: () => undefined };
+}
+
+function keepFor(kept: WeakMap<Duplex, Map<string, Upstream>>, client: Duplex): Map<string, Upstream> {
+  const upstreams = new Map<string, Upstream>();
+  kept.set(client, upstreams);
+  client.once("close", () => {
+    for (const upstream of upstreams.values()) upstream.close();
+  });
+  return upstreams;
 }

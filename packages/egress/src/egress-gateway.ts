@@ -1,10 +1,16 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
+import { endWithError } from "./denial-response.ts";
+import { EgressError } from "./egress-error.ts";
+import type { Interceptor, InterceptorDeps } from "./intercept/port.ts";
+import { EGRESS_LIMITS, type EgressLimits } from "./limits.ts";
+import { createOpenWays } from "./open-ways.ts";
+import { createPolicyRules, WEB_PORTS } from "./policy-rules.ts";
 import type { AuditSink, PolicySource } from "./port.ts";
+import { createReception, type ModelHandler } from "./reception.ts";
 import type { CertificateAuthority } from "./tls/certificate-authority.ts";
-
-/** Answers the requests of a sandbox to `/model/...`. Owns the response; never throws. */
-export type ModelHandler = (request: IncomingMessage, response: ServerResponse, sandboxId: string) => void;
+import type { WayOut } from "./tunnel.ts";
 
 export interface EgressGatewayOptions {
   policies: PolicySource;
@@ -12,10 +18,14 @@ export interface EgressGatewayOptions {
   guard: AddressGuard;
   ca: CertificateAuthority;
   model: ModelHandler;
+  createInterceptor: (deps: InterceptorDeps) => Interceptor;
   /** Where sandboxes may connect to; `WEB_PORTS` by default. */
   ports?: readonly number[];
   /** PEM certificates that opened connections trust for upstreams besides the system's. */
   extraCas?: readonly string[];
+  limits?: Partial<EgressLimits>;
+  /** A fault of the gateway itself; the connection is closed. */
+  onBug: (error: unknown, sandboxId: string) => void;
 }
 
 export interface EgressListener {
@@ -32,3 +42,62 @@ export interface EgressGateway {
   /** Closes every listener. */
   close(): Promise<void>;
 }
+
+export const createEgressGateway = (options: EgressGatewayOptions): EgressGateway => {
+  const limits = { ...EGRESS_LIMITS, ...options.limits };
+  const denialOf = createPolicyRules(options.ports ?? WEB_PORTS);
+  const policyOf: WayOut["policyOf"] = async (sandboxId) => {
+    try {
+      return await options.policies.policyOf(sandboxId);
+    } catch (error) {
+      options.onBug(error, sandboxId);
+      return null;
+    }
+  };
+  const { ca, policies, audit, guard, extraCas = [] } = options;
+  const interceptor = options.createInterceptor({ ca, policies, audit, denialOf, extraCas });
+  const ways = createOpenWays(policyOf, denialOf, limits.policyRecheckMs);
+  const out: WayOut = { policyOf, denialOf, audit, guard, interceptor, ways, limits };
+  const reception = createReception(out, options.model, options.onBug);
+  const listeners = new Set<EgressListener>();
+
+  const listen = async (sandboxId: string, socketPath: string): Promise<EgressListener> => {
+    const open = new Set<Socket>();
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      open.add(socket);
+      socket.once("close", () => open.delete(socket));
+      // An error closes the socket; who works with it sees that.
+      socket.on("error", () => socket.destroy());
+      if (open.size > limits.connectionsPerSandboxMax) return endWithError(socket, tooManyConnections(limits));
+      reception.receive(socket, sandboxId);
+    });
+    await rm(socketPath, { force: true });
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(socketPath, resolve));
+    const listener: EgressListener = {
+      close: async () => {
+        listeners.delete(listener);
+        const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+        for (const socket of open) socket.destroy();
+        await closed;
+        await rm(socketPath, { force: true });
+      },
+    };
+    listeners.add(listener);
+    return listener;
+  };
+
+  const close = async (): Promise<void> => {
+    await Promise.all([...listeners].map((listener) => listener.close()));
+    ways.close();
+    await interceptor.close();
+  };
+  return { listen, close };
+};
+
+const tooManyConnections = ({ connectionsPerSandboxMax }: EgressLimits): EgressError =>
+  new EgressError(
+    "denied",
+    "too_many_connections",
+    `this sandbox has ${connectionsPerSandboxMax} connections open, which is the most it may have`,
+    503,
+  );

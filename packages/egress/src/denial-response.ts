@@ -1,0 +1,48 @@
+import { ServerResponse, type IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { EgressError } from "./egress-error.ts";
+
+/** The fixed word of a denial, for programs. */
+const DENIED_HEADER = "x-sandbox0-denied";
+
+/** Answers a request with a denial or failure that an agent can read. Closes the connection: the request may have a body. */
+export const sendError = (response: ServerResponse, error: EgressError): void => {
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  const body = textOf(error);
+  response.writeHead(error.status, phraseOf(error), {
+    "content-type": "text/plain; charset=utf-8",
+    "content-length": Buffer.byteLength(body),
+    [DENIED_HEADER]: error.reason,
+    connection: "close",
+  });
+  response.end(body);
+};
+
+/** The same on a bare socket, where Node has no response (CONNECT, upgrades, requests that do not parse). */
+export const endWithError = (socket: Socket, error: EgressError): void => {
+  if (!socket.writable) return void socket.destroy();
+  const body = textOf(error);
+  const head = [
+    `HTTP/1.1 ${error.status} ${phraseOf(error)}`,
+    "content-type: text/plain; charset=utf-8",
+    `content-length: ${Buffer.byteLength(body)}`,
+    `${DENIED_HEADER}: ${error.reason}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroySoon());
+};
+
+/** A response for what Node gives as a bare socket, when the answer is an ordinary one. */
+export const responseOn = (request: IncomingMessage, socket: Socket): ServerResponse => {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => socket.end());
+  return response;
+};
+
+/** Many clients (pip, curl) show of a refused CONNECT only the status line. */
+const phraseOf = ({ verdict, reason }: EgressError): string =>
+  `${verdict === "denied" ? "Denied" : "Failed"} by sandbox0 egress: ${reason}`;
+
+const textOf = ({ message }: EgressError): string => `sandbox0 egress gateway: ${message}\n`;

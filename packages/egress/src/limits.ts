@@ -1,0 +1,21 @@
+/** The bounds of one sandbox's way out. */
+export interface EgressLimits {
+  connectionsPerSandboxMax: number;
+  /** From the first byte of a connection or tunnel to a whole request, SOCKS handshake or ClientHello. */
+  handshakeMs: number;
+  /** Without a byte in either direction. */
+  idleMs: number;
+  requestHeaderBytesMax: number;
+  clientHelloBytesMax: number;
+  /** How often what is open is held against the policy of now. With the source's own cache: within 5 s (issue 3). */
+  policyRecheckMs: number;
+}
+
+export const EGRESS_LIMITS: EgressLimits = {
+  connectionsPerSandboxMax: 256,
+  handshakeMs: 30_000,
+  idleMs: 10 * 60_000,
+  requestHeaderBytesMax: 64 * 1024,
+  clientHelloBytesMax: 64 * 1024,
+  policyRecheckMs: 1_000,
+};

@@ -29,6 +29,7 @@ export function describeAllowedHostProblem(entry: string): string | null {
   const rule = 'must be a bare hostname like "api.example.com" or a wildcard like "*.example.com"';
   if (entry.includes("://")) return `${rule}, without a scheme`;
   if (entry.includes("/")) return `${rule}, without a path`;
+  if (entry.startsWith("[") || entry.split(":").length > 2) return `${rule}; IPv6 addresses are not supported`;
   if (entry.includes(":")) return `${rule}, without a port`;
   return isHostname(entry.startsWith("*.") ? entry.slice(2) : entry) ? null : rule;
 }

@@ -72,6 +72,7 @@ export {
   sessionListQuerySchema,
   threadEventListQuerySchema,
   threadListQuerySchema,
+  vaultListQuerySchema,
   type AgentListQuery,
   type EnvironmentListQuery,
   type EventListQuery,
@@ -79,6 +80,7 @@ export {
   type PageQuery,
   type SessionListQuery,
   type ThreadListQuery,
+  type VaultListQuery,
 } from "./lists.ts";
 export { mergeMetadata, type Metadata, type MetadataPatch } from "./metadata.ts";
 export type { Effort, ModelConfig, ModelParams, Speed } from "./model-config.ts";
@@ -133,4 +135,25 @@ export {
   type UrlSourcesParams,
 } from "./tools.ts";
 export type { BudgetLimit, ModelUsage, Money, SessionUsage, UsageSnapshot } from "./usage.ts";
+export {
+  CREDENTIALS_PER_VAULT_MAX,
+  credentialCreateParamsSchema,
+  credentialUpdateParamsSchema,
+  vaultCreateParamsSchema,
+  vaultUpdateParamsSchema,
+  type CapturedResponse,
+  type Credential,
+  type CredentialAuth,
+  type CredentialCreateParams,
+  type CredentialUpdateParams,
+  type CredentialValidation,
+  type EnvironmentVariableParams,
+  type EnvironmentVariableUpdate,
+  type McpOAuthParams,
+  type McpOAuthUpdate,
+  type StaticBearerParams,
+  type Vault,
+  type VaultCreateParams,
+  type VaultUpdateParams,
+} from "./vaults.ts";
 export { parseRequest, requireShallow, requireStorableText } from "./validation.ts";

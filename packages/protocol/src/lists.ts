@@ -31,6 +31,10 @@ export type PageQuery = z.infer<typeof pageQuerySchema>;
 export const environmentListQuerySchema = z.object({ include_archived: flagParam, limit, page: textParam });
 export type EnvironmentListQuery = z.infer<typeof environmentListQuerySchema>;
 
+/** Of vaults, and of the credentials of one. */
+export const vaultListQuerySchema = environmentListQuerySchema;
+export type VaultListQuery = z.infer<typeof vaultListQuerySchema>;
+
 export const modelListQuerySchema = z.object({
   lifecycle: listParam(MODEL_LIFECYCLES, MODEL_LIFECYCLES.length),
   limit: numberParam(1, MODELS_PAGE_SIZE_MAX),

@@ -14,6 +14,7 @@ import { modelInfoSchema } from "./models.ts";
 import { findOperation, type OperationName } from "./operations.ts";
 import { bidirectionalPageOf, idPageOf, pageOf } from "./pagination.ts";
 import { sessionSchema, threadSchema } from "./sessions.ts";
+import { credentialSchema, credentialValidationSchema, vaultSchema } from "./vaults.ts";
 import { describeProblems, formatPath } from "./validation.ts";
 
 /** Says whether an answer is what the official types promise: for tests and tools, never in the path of a request. */
@@ -56,6 +57,19 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "sessions.threads.retrieve": threadSchema,
   "sessions.threads.list": pageOf(threadSchema),
   "sessions.threads.events.list": eventPage,
+  "vaults.create": vaultSchema,
+  "vaults.retrieve": vaultSchema,
+  "vaults.update": vaultSchema,
+  "vaults.list": pageOf(vaultSchema),
+  "vaults.delete": deleted("vault_deleted"),
+  "vaults.archive": vaultSchema,
+  "vaults.credentials.create": credentialSchema,
+  "vaults.credentials.retrieve": credentialSchema,
+  "vaults.credentials.update": credentialSchema,
+  "vaults.credentials.list": pageOf(credentialSchema),
+  "vaults.credentials.delete": deleted("vault_credential_deleted"),
+  "vaults.credentials.archive": credentialSchema,
+  "vaults.credentials.mcpOAuthValidate": credentialValidationSchema,
   "models.list": idPageOf(modelInfoSchema),
   "models.retrieve": modelInfoSchema,
 };

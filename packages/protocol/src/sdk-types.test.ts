@@ -5,6 +5,8 @@ import type * as Events from "@anthropic-ai/sdk/resources/beta/sessions/events";
 import type * as Resources from "@anthropic-ai/sdk/resources/beta/sessions/resources";
 import type * as Sessions from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
 import type * as Threads from "@anthropic-ai/sdk/resources/beta/sessions/threads/threads";
+import type * as Credentials from "@anthropic-ai/sdk/resources/beta/vaults/credentials";
+import type * as Vaults from "@anthropic-ai/sdk/resources/beta/vaults/vaults";
 import { expect, test } from "vitest";
 import type { z } from "zod";
 import type {
@@ -20,6 +22,15 @@ import type { EventFilterType, SessionEvent, StreamPreview, eventParamsSchema, u
 import type { ModelInfo } from "./models.ts";
 import type { SessionResource } from "./session-resources.ts";
 import type { Session, Thread, sessionCreateParamsSchema, sessionUpdateParamsSchema } from "./sessions.ts";
+import type {
+  Credential,
+  CredentialValidation,
+  Vault,
+  credentialCreateParamsSchema,
+  credentialUpdateParamsSchema,
+  vaultCreateParamsSchema,
+  vaultUpdateParamsSchema,
+} from "./vaults.ts";
 
 /**
  * The schemas against the types of `@anthropic-ai/sdk` 1.12.0. A difference is an error of `tsc`, not of vitest: what a
@@ -93,6 +104,9 @@ test("responses are the official types, both ways", () => {
   check<Same<SessionResource, Resources.BetaManagedAgentsSessionResource>>();
   check<Same<Thread, Threads.BetaManagedAgentsSessionThread>>();
   check<Same<ModelInfo, BetaModelInfo>>();
+  check<Same<Vault, Vaults.BetaManagedAgentsVault>>();
+  check<Same<Credential, Credentials.BetaManagedAgentsCredential>>();
+  check<Same<CredentialValidation, Credentials.BetaManagedAgentsCredentialValidation>>();
 });
 
 test("events are the official types, each of them and all together", () => {
@@ -116,6 +130,10 @@ test("what the SDK can send is accepted", () => {
   check<Accepts<typeof environmentUpdateParamsSchema, Omit<Body<Environments.EnvironmentUpdateParams>, "scope">>>();
   check<Accepts<typeof sessionCreateParamsSchema, Omit<Body<Sessions.SessionCreateParams>, "initial_events">>>();
   check<Accepts<typeof sessionUpdateParamsSchema, Omit<Body<Sessions.SessionUpdateParams>, "vault_ids">>>();
+  check<Accepts<typeof vaultCreateParamsSchema, Body<Vaults.VaultCreateParams>>>();
+  check<Accepts<typeof vaultUpdateParamsSchema, Body<Vaults.VaultUpdateParams>>>();
+  check<Accepts<typeof credentialCreateParamsSchema, Body<Credentials.CredentialCreateParams>>>();
+  check<Accepts<typeof credentialUpdateParamsSchema, Omit<Body<Credentials.CredentialUpdateParams>, "vault_id">>>();
   check<Accepts<typeof eventParamsSchema, Exclude<Events.BetaManagedAgentsEventParams, { type: "user.message" }>>>();
 });
 

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Anthropic } from "@anthropic-ai/sdk";
 import { validateResponse } from "@sandbox0/protocol";
 import { createTestDatabase } from "@sandbox0/testkit";
@@ -10,6 +13,8 @@ import { createEnvironments } from "../resources/environments/environments.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
+import { createLocalKeys } from "../resources/vaults/local-keys.ts";
+import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createSessions } from "../sessions/sessions.ts";
 import { createNotifier } from "../store/notify.ts";
@@ -23,6 +28,7 @@ export interface TestServer {
   db: Database;
   apiKeys: ApiKeys;
   workspaceId: string;
+  vaults: OpenVaults;
   /** The official SDK with a key; every answer it gets is checked against the official types. */
   client(options?: { apiKey?: string; headers?: Record<string, string> }): Anthropic;
   /** A raw request with the test key. */
@@ -53,7 +59,7 @@ export interface Answer {
 
 /** A server with everything but an orchestrator: sessions are stored, and nothing runs them. */
 export async function startTestServer(
-  options: Partial<HttpOptions> & { wrapSessions?: (sessions: Sessions) => Sessions } = {},
+  options: Partial<HttpOptions> & { wrapSessions?: (sessions: Sessions) => Sessions; vaultFetch?: typeof fetch } = {},
 ): Promise<TestServer> {
   const database = await createTestDatabase();
   const db = createPool({ connectionString: database.connectionString, max: 8 });
@@ -65,12 +71,22 @@ export async function startTestServer(
   const apiKeys = createApiKeys({ db });
   const { workspaceId } = await apiKeys.bootstrap(TEST_KEY);
   const harness = { default: "sandpi", available: new Set(["sandpi"]) };
-  const sessions = createSessions({ db, log: createEventLog(db, bells), bells, follower, models, harness });
+  const dir = await mkdtemp(join(tmpdir(), "sandbox0-http-"));
+  const keys = await createLocalKeys({ db, configured: undefined, file: join(dir, "master-keys.json") });
+  const vaults = openVaults({
+    db,
+    keys,
+    fetch: options.vaultFetch ?? (() => Promise.reject(new Error("this test has no way out"))),
+    onProblem: (error) => bugs.push(error),
+  });
+  const parts = { db, log: createEventLog(db, bells), bells, follower, models, harness, vaults: vaults.secrets };
+  const sessions = createSessions(parts);
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       models: createModels(models),
+      vaults: vaults.api,
       apiKeys,
       sessions: options.wrapSessions?.(sessions) ?? sessions,
       logger: { error: (fields) => bugs.push(fields.err) },
@@ -85,6 +101,7 @@ export async function startTestServer(
     db,
     apiKeys,
     workspaceId,
+    vaults,
     bugs,
     streams: server.streams,
     client: (given = {}) =>
@@ -98,10 +115,12 @@ export async function startTestServer(
     request: (method, path, request = {}) => send(url, method, path, request, problems),
     async close() {
       await server.close();
+      await vaults.close();
       follower.close();
       await notifier.close();
       await db.close();
       await database.drop();
+      await rm(dir, { recursive: true });
       if (problems.length > 0) throw new Error(`answers that are not of the official type:\n${problems.join("\n")}`);
     },
   };

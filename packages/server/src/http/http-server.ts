@@ -6,6 +6,7 @@ import type { Agents } from "../resources/agents/agents.ts";
 import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
 import type { Environments } from "../resources/environments/environments.ts";
 import type { Models } from "../resources/models/models.ts";
+import type { VaultApi } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createAuthHook } from "./auth.ts";
 import { addCors } from "./cors.ts";
@@ -21,6 +22,8 @@ import { addSessionEventRoutes } from "./routes/session-events.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
+import { addVaultKeyRoutes } from "./routes/vault-keys.ts";
+import { addCredentialRoutes, addVaultRoutes } from "./routes/vaults.ts";
 import { type StreamHub, createStreamHub } from "./stream-hub.ts";
 import { type UnusedConnections, trackUnusedConnections } from "./unused-connections.ts";
 
@@ -37,6 +40,7 @@ export interface HttpDeps {
   models: Models;
   apiKeys: ApiKeys;
   sessions: Sessions;
+  vaults: VaultApi;
   logger: Logger;
   /** `null` when the server can do its work, else a short sentence. */
   checkReady(): Promise<string | null>;
@@ -93,6 +97,9 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     addModelRoutes(api, deps.models);
     addSessionRoutes(api, deps.sessions);
     addSessionEventRoutes(api, deps.sessions, hub);
+    addVaultRoutes(api, deps.vaults);
+    addCredentialRoutes(api, deps.vaults);
+    addVaultKeyRoutes(api, deps.vaults);
     addApiKeyRoutes(api, deps.apiKeys);
     addUnbuiltRoutes(api);
   });

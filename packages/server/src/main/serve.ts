@@ -26,6 +26,7 @@ import { createAgents } from "../resources/agents/agents.ts";
 import { createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createModels } from "../resources/models/models.ts";
+import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions } from "../sessions/sessions.ts";
 import { migrate } from "../store/migrate.ts";
 import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
@@ -35,6 +36,7 @@ import type { Config } from "./config.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
+import { openServerVaults } from "./vaults.ts";
 
 /** Connections of one server for its statements; two more listen and hold the node's lock. */
 const DATABASE_CONNECTIONS_MAX = 32;
@@ -108,8 +110,11 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
 
   const apiKeys = createApiKeys({ db });
   const { createdKey } = await apiKeys.bootstrap(config.apiKey);
+  const outbound: typeof fetch = () => Promise.reject(new Error("this server has no way out yet"));
+  const vaults = await openServerVaults({ config, db, fetch: outbound, logger });
+  closers.add(() => vaults.close());
   if (config.roles.has("worker"))
-    await startWorker({ config, options, logger, db, log, bells, sandpi, harnesses, connectionString, onError }, closers);
+    await startWorker({ config, options, logger, db, log, bells, sandpi, harnesses, vaults, connectionString, onError }, closers);
   let url = "";
   if (config.roles.has("api")) {
     const follower = createFollower(db.reads, bells, onError);
@@ -119,6 +124,7 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
       bells,
       follower,
       models: catalogue,
+      vaults: vaults.secrets,
       harness: { default: config.harness, available: new Set(harnesses.keys()) },
     });
     const http = createHttpServer(
@@ -128,6 +134,7 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
         environments: createEnvironments({ db }),
         models: createModels(catalogue),
         sessions,
+        vaults: vaults.api,
         logger,
         checkReady: () => checkDatabase(db),
       },
@@ -175,6 +182,7 @@ interface WorkerParts {
   bells: Bells;
   sandpi: Sandpi;
   harnesses: Map<string, Harness>;
+  vaults: OpenVaults;
   connectionString: string;
   onError: (error: unknown) => void;
 }

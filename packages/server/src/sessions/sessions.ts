@@ -25,6 +25,8 @@ import type { Bells } from "../log/bells.ts";
 import { resolveSessionAgent, updateSessionAgent } from "../resources/agents/session-agent.ts";
 import { resolveSessionEnvironment } from "../resources/environments/session-environment.ts";
 import type { ModelCatalogue } from "../resources/models/model-catalogue.ts";
+import { checkSessionVaults } from "../resources/vaults/session-vaults.ts";
+import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
 import { type SessionWrite, writeSession } from "../store/append.ts";
 import { eventJson, readEventById } from "../store/events.ts";
 import type { Database } from "../store/pool.ts";
@@ -50,6 +52,7 @@ export interface SessionsDeps {
   bells: Bells;
   follower: Follower;
   models: ModelCatalogue;
+  vaults: Pick<VaultSecrets, "llmOf">;
   /** The server's default, and those that this server can run. */
   harness: { default: string; available: ReadonlySet<string> };
 }
@@ -133,6 +136,9 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   const { agent, metadata } = await resolveSessionAgent({ db: deps.db.reads, models: deps.models }, workspaceId, params.agent);
   const environment = await resolveSessionEnvironment(deps.db.reads, workspaceId, params.environment_id, agent);
   if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
+  const vaultIds = params.vault_ids ?? [];
+  await checkSessionVaults(deps.db.reads, workspaceId, vaultIds);
+  const engine = (await deps.vaults.llmOf(workspaceId, vaultIds))?.engine ?? null;
   const id = createId("session");
   const threadId = createId("thread");
   const now = new Date();
@@ -144,10 +150,10 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
     agentVersion: agent.version,
     agent,
     environmentId: params.environment_id,
-    harness: chooseHarness(deps, metadata),
+    harness: chooseHarness(deps, engine, metadata),
     title: params.title ?? null,
     metadata: params.metadata ?? {},
-    vaultIds: [],
+    vaultIds,
     createdAt: now,
   };
   const enqueue = (params.initial_events ?? []).map((event) => {
@@ -165,14 +171,13 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   return sessionObject(row, now);
 }
 
-/** Agent metadata, then the server's default (design §5); a session keeps its harness for life. */
-function chooseHarness(deps: SessionsDeps, agentMetadata: Metadata): string {
-  const name = agentMetadata[HARNESS_KEY] ?? deps.harness.default;
+/** The LLM vault's engine, agent metadata, then the server's default (design §5); a session keeps its harness for life. */
+function chooseHarness(deps: SessionsDeps, engine: string | null, agentMetadata: Metadata): string {
+  const name = engine ?? agentMetadata[HARNESS_KEY] ?? deps.harness.default;
   if (deps.harness.available.has(name)) return name;
   const names = [...deps.harness.available].join(", ");
-  throw invalidRequest(
-    `agent.metadata.${HARNESS_KEY}: the harness "${name}" is not available on this server; available: ${names}`,
-  );
+  const where = engine === null ? `agent.metadata.${HARNESS_KEY}` : "vault_ids";
+  throw invalidRequest(`${where}: the harness "${name}" is not available on this server; available: ${names}`);
 }
 
 function unbuilt(what: string): ApiError {
@@ -182,8 +187,6 @@ function unbuilt(what: string): ApiError {
 /** What is accepted must be honoured: these wait for their issue (DIVERGENCES.md). */
 function refuseUnbuilt(params: SessionCreateParams): void {
   if (params.budget) throw unbuilt("Budgets are");
-  const [vault] = params.vault_ids ?? [];
-  if (vault !== undefined) throw invalidRequest(`vault_ids: Vault \`${vault}\` not found.`);
   const [resource] = params.resources ?? [];
   if (resource) throw unbuilt(`Session resources of type \`${resource.type}\` are`);
 }

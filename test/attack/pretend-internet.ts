@@ -19,6 +19,7 @@ import {
 } from "./stage/inside.ts";
 import { pipeConnections } from "./stage/pipe.ts";
 import type { Reached, Zone } from "./stage/records.ts";
+import { SITES } from "./stage/sites.ts";
 import { startUdpServers, startWebServers } from "./stage/web-servers.ts";
 
 const RUN_TIMEOUT_MS = 60_000;
@@ -64,7 +65,7 @@ async function main(): Promise<void> {
   const zone = JSON.parse(read("zone")) as Zone;
   await startDnsServer(() => zone, record);
   const { freePorts = [] } = JSON.parse(read("options")) as InternetOptions;
-  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, { sites: [], freePorts });
+  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, { sites: SITES, freePorts });
   await startUdpServers(record);
   await pipeConnections({ host: "127.0.0.1", port: PROVIDER_PORT }, { path: join(dir, STAGE_FILES.provider) });
   const inside = createInside(

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect } from "vitest";
-import { type AttackServer, type AttackStage, createAttackStage } from "./attack-stage.ts";
+import { type AttackServer, type AttackStage, createAttackStage, type StageOptions } from "./attack-stage.ts";
 import type { Attack, Outcome } from "./hostile-client.ts";
 import { attackArguments, type HostileOptions, type HostileSession, startHostileSession } from "./hostile-session.ts";
 import { refusalsIn } from "./http-words.ts";
-import type { InternetOptions } from "./inside.ts";
 import type { Reached, ReachedHttp, Zone } from "./records.ts";
 
 const CLIENT = new URL("hostile-client.ts", import.meta.url).pathname;
@@ -15,7 +14,7 @@ export class AttackFixture {
   #stage: AttackStage | undefined;
   #server: AttackServer | undefined;
 
-  async open(zone: Zone, options: InternetOptions, environment: Record<string, string>): Promise<void> {
+  async open(zone: Zone, options: StageOptions, environment: Record<string, string>): Promise<void> {
     this.#stage = await createAttackStage(zone, options);
     this.#server = await this.#stage.startServer(environment);
   }
@@ -80,10 +79,10 @@ export class AttackFixture {
 
 export function attackFixture(
   zone: Zone,
-  options: { internet?: InternetOptions; environment?: Record<string, string> } = {},
+  options: { stage?: StageOptions; environment?: Record<string, string> } = {},
 ): AttackFixture {
   const fixture = new AttackFixture();
-  beforeAll(() => fixture.open(zone, options.internet ?? {}, options.environment ?? {}));
+  beforeAll(() => fixture.open(zone, options.stage ?? {}, options.environment ?? {}));
   afterAll(() => fixture.close());
   return fixture;
 }

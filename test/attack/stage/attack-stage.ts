@@ -15,8 +15,8 @@ import { createTestAuthority } from "./test-authority.ts";
 
 const PROGRAM = fileURLToPath(new URL("../pretend-internet.ts", import.meta.url));
 const MACHINE_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
-export const API_KEY = "key-of-the-attack-tests";
-export const PROVIDER_KEY = "provider-key-of-the-attack-tests";
+const API_KEY = "key-of-the-attack-tests";
+const PROVIDER_KEY = "provider-key-of-the-attack-tests";
 
 export interface AttackServer {
   readonly pid: number;
@@ -35,17 +35,27 @@ export interface AttackStage {
   readonly provider: ScriptedProvider;
   readonly dir: string;
   readonly dataDir: string;
+  /** Of the database that the servers run in their data directory. */
+  readonly connectionString: string;
   /** Starts `sandbox0 serve` in the namespace, on the stage's data directory. */
   startServer(environment?: Record<string, string>): Promise<AttackServer>;
   /** Ends everything and fails if the pretend Internet did. */
   close(): Promise<void>;
 }
 
-export async function createAttackStage(zone: Zone, options: InternetOptions = {}): Promise<AttackStage> {
+export interface StageOptions extends InternetOptions {
+  /** The only key that the scripted provider takes. */
+  providerKey?: string;
+  /** Of the server's clients. */
+  apiKey?: string;
+}
+
+export async function createAttackStage(zone: Zone, options: StageOptions = {}): Promise<AttackStage> {
+  const { providerKey = PROVIDER_KEY, apiKey = API_KEY, ...internet } = options;
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-attack-"));
   await chmod(dir, 0o755);
-  await writeStageFiles(dir, zone, options);
-  const provider = await createScriptedProvider({ apiKey: PROVIDER_KEY });
+  await writeStageFiles(dir, zone, internet);
+  const provider = await createScriptedProvider({ apiKey: providerKey });
   const pipes: Server[] = [
     await pipeConnections({ path: stagePath(dir, "provider") }, { host: "127.0.0.1", port: Number(new URL(provider.url).port) }),
   ];
@@ -53,10 +63,10 @@ export async function createAttackStage(zone: Zone, options: InternetOptions = {
   const dataDir = join(dir, "data");
   const environment = (more: Record<string, string>): Record<string, string> => ({
     SANDBOX0_DATA_DIR: dataDir,
-    SANDBOX0_API_KEY: API_KEY,
+    SANDBOX0_API_KEY: apiKey,
     SANDBOX0_SANDBOX: "bubblewrap",
     SANDBOX0_WARM_SANDBOXES: "0",
-    ANTHROPIC_API_KEY: PROVIDER_KEY,
+    ANTHROPIC_API_KEY: providerKey,
     ANTHROPIC_BASE_URL: `http://127.0.0.1:${PROVIDER_PORT}`,
     NODE_EXTRA_CA_CERTS: stagePath(dir, "authority"),
     ...more,
@@ -67,6 +77,7 @@ export async function createAttackStage(zone: Zone, options: InternetOptions = {
     provider,
     dir,
     dataDir,
+    connectionString: `postgresql:///postgres?host=${encodeURIComponent(join(dataDir, "postgres/data"))}&user=postgres`,
     async startServer(more = {}) {
       const { pid, port, socketPath } = await inside.startServer(environment(more));
       const door = await pipeConnections({ host: "127.0.0.1", port: 0 }, { path: socketPath });
@@ -76,7 +87,7 @@ export async function createAttackStage(zone: Zone, options: InternetOptions = {
         pid,
         port,
         url,
-        client: new Anthropic({ baseURL: url, apiKey: API_KEY, maxRetries: 0 }),
+        client: new Anthropic({ baseURL: url, apiKey, maxRetries: 0 }),
         async stop(signal = "SIGTERM") {
           running.delete(server);
           await inside.stopServer(pid, signal);

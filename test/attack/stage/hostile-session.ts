@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type Anthropic from "@anthropic-ai/sdk";
 import type { BetaCloudConfigParams } from "@anthropic-ai/sdk/resources/beta/environments";
-import { byMarker, call, say, type ScriptedProvider, type Step } from "@sandbox0/testkit";
-import { type LiveStream, openStream } from "../../conformance/fixture/live-stream.ts";
+import { byMarker, call, say, type Script, type ScriptedProvider, type Step } from "@sandbox0/testkit";
+import { type LiveStream, openStream, type StreamEvent } from "../../conformance/fixture/live-stream.ts";
 import { message, textOf } from "../../conformance/fixture/test-session.ts";
 import type { AttackServer, AttackStage } from "./attack-stage.ts";
 import type { Attack, Outcome } from "./hostile-client.ts";
@@ -22,11 +22,15 @@ export interface HostileSession {
   readonly stream: LiveStream;
   /** The model calls bash with this command. @returns the text of the result */
   bash(command: string, timeoutMs?: number): Promise<string>;
-  /** The model calls a tool. */
-  call(name: string, input: Record<string, unknown>): Promise<string>;
+  /** The model calls a tool, chosen among those that it is offered where it is a function. @returns the text of the result */
+  call(name: ToolChoice, input: Record<string, unknown>): Promise<string>;
+  /** Sends a message with this text, plays these steps, and waits until the session is idle. @returns its new events */
+  turn(text: string, steps: readonly (Step | Script)[]): Promise<readonly StreamEvent[]>;
   /** Runs the hostile client in the sandbox. */
   attack(attack: Attack): Promise<Outcome>;
 }
+
+type ToolChoice = string | ((offered: readonly string[]) => string);
 
 export interface HostileOptions {
   networking: Networking;
@@ -69,7 +73,7 @@ class Session implements HostileSession {
   private readonly client: Anthropic;
   private readonly provider: ScriptedProvider;
   private isArmed = false;
-  private calls = 0;
+  private turns = 0;
 
   constructor(client: Anthropic, provider: ScriptedProvider, id: string, stream: LiveStream) {
     this.client = client;
@@ -78,21 +82,25 @@ class Session implements HostileSession {
     this.stream = stream;
   }
 
-  async call(name: string, input: Record<string, unknown>): Promise<string> {
-    const marker = `<${this.id} ${++this.calls}>`;
-    const script: Record<string, readonly Step[]> = { [marker]: [call(name, input), say("Done.")] };
-    const remove = this.provider.onRequest(byMarker(script));
+  async call(choice: ToolChoice, input: Record<string, unknown>): Promise<string> {
+    const step: Script = ({ toolNames }) => call(typeof choice === "string" ? choice : choice(toolNames), input);
+    const events = await this.turn("", [step, say("Done.")]);
+    const result = events.find((event) => event.type === "agent.tool_result" || event.type === "agent.mcp_tool_result");
+    if (result === undefined) throw new Error(`no result of ${String(choice)}: ${JSON.stringify(events)}`);
+    return textOf(result as { content?: readonly object[] });
+  }
+
+  async turn(text: string, steps: readonly (Step | Script)[]): Promise<readonly StreamEvent[]> {
+    const marker = `<${this.id} ${++this.turns}>`;
+    const remove = this.provider.onRequest(byMarker({ [marker]: steps }));
     const before = this.stream.received.length;
     try {
-      await this.client.beta.sessions.events.send(this.id, { events: [message(marker)] });
+      await this.client.beta.sessions.events.send(this.id, { events: [message(`${marker} ${text}`)] });
       await this.stream.until((all) => all.slice(before).some(({ type }) => type === "session.status_idle"));
     } finally {
       remove();
     }
-    const events = this.stream.received.slice(before);
-    const result = events.find((event) => event.type === "agent.tool_result" || event.type === "agent.mcp_tool_result");
-    if (result === undefined) throw new Error(`no result of ${name}: ${JSON.stringify(events)}`);
-    return textOf(result as { content?: readonly object[] });
+    return this.stream.received.slice(before);
   }
 
   bash(command: string, timeoutMs = COMMAND_TIMEOUT_MS): Promise<string> {

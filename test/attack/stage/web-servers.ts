@@ -59,7 +59,7 @@ function listening(server: Server, port: number): Promise<void> {
 }
 
 /**
- * `/echo` gives back the request, `/status/500` too and with that status, `/redirect?to=` leads elsewhere, `/bytes/n` is long,
+ * `/echo` gives back the request, `/status/500` and what is below too and with that status, `/redirect?to=` leads elsewhere, `/bytes/n` is long,
  * everything else is a greeting.
  */
 async function answer(
@@ -72,7 +72,7 @@ async function answer(
   record(httpRecord(request, body));
   for (const site of sites) if (await site(request, response, body)) return;
   const url = new URL(request.url ?? "/", "http://pretend");
-  const status = /^\/status\/(\d{3})$/.exec(url.pathname)?.[1];
+  const status = /^\/status\/(\d{3})(?:\/|$)/.exec(url.pathname)?.[1];
   if (url.pathname === "/echo" || status !== undefined) {
     const echo = JSON.stringify({ method: request.method, url: request.url, headers: request.rawHeaders, body });
     response.writeHead(Number(status ?? 200), {

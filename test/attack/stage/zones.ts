@@ -45,5 +45,5 @@ export const INWARD_ZONE: Zone = {
   "alias-of-alias.test": { cname: "alias.test" },
   "public-and-private.test": { addresses: [GOOD.v4, "10.0.0.5"] },
   "rebinds.test": { inTurn: [{ addresses: [GOOD.v4] }, { addresses: ["169.254.169.254"] }] },
-  "rebinds-by-alias.test": { inTurn: [{ addresses: [GOOD.v4] }, { cname: "loopback.test" }] },
+  "rebinds-by-alias.test": { inTurn: [{ addresses: [GOOD.v4] }, { cname: "ten.test" }] },
 };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { VOLUME_MOUNTS } from "../layout.ts";
 import { HELPER_ENV } from "./host.ts";
 import { descendants } from "./process-tree.ts";
-import { spawnProcess } from "./spawn-process.ts";
+import type { Spawner } from "./spawner.ts";
 
 /** How often the file system's free space is looked at while sandboxes live. */
 const LOOK_MS = 200;
@@ -52,11 +52,13 @@ export class DiskWatch {
   readonly #dir: string;
   readonly #onProblem: (problem: Error) => void;
   readonly #asRoot: boolean;
+  readonly #spawner: Spawner;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param dir a directory on the file system that holds what is watched */
-  constructor(dir: string, asRoot: boolean, onProblem: (problem: Error) => void) {
+  constructor(dir: string, spawner: Spawner, asRoot: boolean, onProblem: (problem: Error) => void) {
     this.#dir = dir;
+    this.#spawner = spawner;
     this.#asRoot = asRoot;
     this.#onProblem = onProblem;
   }
@@ -126,7 +128,7 @@ export class DiskWatch {
   async #countNamed(dirs: readonly string[]): Promise<number> {
     const shell = ["/bin/sh", "-c", COUNT_SCRIPT, "sh", ...dirs];
     const [file = "", ...args] = this.#asRoot ? shell : ["unshare", "--user", "--map-root-user", ...shell];
-    const { stdin, stdout, stderr, exited } = await spawnProcess({ file, args, env: HELPER_ENV, cwd: "/", files: [] });
+    const { stdin, stdout, stderr, exited } = await this.#spawner.spawn({ file, args, env: HELPER_ENV, cwd: "/", files: [] });
     stdin.end();
     stderr.resume();
     let text = "";

@@ -35,8 +35,11 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
+import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
 
+/** How long the spawner process outlives the last sandbox: another one may be on its way. */
+const SPAWNER_LINGER_MS = 2000;
 /** Read, write and pass, for the owner. */
 const OWNER_ALL = 0o700;
 const BASH_PATH = "/bin/bash";
@@ -76,6 +79,7 @@ interface Prepared {
   host: LaunchHost;
   cgroups: CgroupHost;
   diskWatch: DiskWatch;
+  spawner: Spawner;
 }
 
 class BubblewrapDriver implements SandboxDriver {
@@ -84,6 +88,7 @@ class BubblewrapDriver implements SandboxDriver {
   readonly #sandboxesDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
+  #living = 0;
 
   constructor(options: BubblewrapOptions) {
     this.#options = { ...options, dir: resolve(options.dir) };
@@ -112,7 +117,8 @@ class BubblewrapDriver implements SandboxDriver {
   }
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
-    const { host, cgroups, diskWatch } = await this.#prepare();
+    const { host, cgroups, diskWatch, spawner } = await this.#prepare();
+    spawner.warm();
     const user = await this.#userOf(spec.volume.path);
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
@@ -128,12 +134,29 @@ class BubblewrapDriver implements SandboxDriver {
     const powers = cgroups.powers;
     try {
       const egress = spec.openEgress === null ? null : await openEgressSocket(spec.openEgress, id, runDir, user);
-      return createBubblewrapSandbox({ id, spec, host, user, cgroup, powers, diskWatch, egress, runDir, tempDir });
+      const parts = { id, spec, host, user, cgroup, powers, diskWatch, spawner, egress, runDir, tempDir };
+      return this.#whileLiving(createBubblewrapSandbox(parts), spawner);
     } catch (error) {
       await cgroup.remove();
       await removeTree(runDir);
       throw error;
     }
+  }
+
+  /** Nothing stays behind a driver that is not in use. */
+  #whileLiving(sandbox: Sandbox, spawner: Spawner): Sandbox {
+    this.#living++;
+    void sandbox.gone.then(() => {
+      this.#living--;
+      if (this.#living === 0) this.#stopLater(spawner);
+    });
+    return sandbox;
+  }
+
+  #stopLater(spawner: Spawner): void {
+    setTimeout(() => {
+      if (this.#living === 0) spawner.stop();
+    }, SPAWNER_LINGER_MS).unref();
   }
 
   /** Made at first use and kept; tried again after a failure. */
@@ -177,7 +200,8 @@ class BubblewrapDriver implements SandboxDriver {
       hiddenDir,
       caBundle,
     };
-    return { host, cgroups, diskWatch: new DiskWatch(dir, isRoot(), onProblem) };
+    const spawner = new Spawner();
+    return { host, cgroups, diskWatch: new DiskWatch(dir, spawner, isRoot(), onProblem), spawner };
   }
 
   async #sweepRunDirs(): Promise<void> {

@@ -5,7 +5,7 @@ import type { Runtime } from "../runtime.ts";
 import type { CaBundle } from "./ca-bundle.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
-import type { SpawnRequest } from "./spawn-process.ts";
+import type { SpawnRequest } from "./spawner.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;

@@ -10,7 +10,7 @@ import type { DiskWatch, WatchedDisk } from "./disk-watch.ts";
 import type { EgressSocket } from "./egress-socket.ts";
 import type { SandboxUser } from "./host.ts";
 import { FORWARDER_PID, launchRequest, type LaunchHost } from "./launch.ts";
-import { type Spawned, spawnProcess } from "./spawn-process.ts";
+import type { Spawned, Spawner } from "./spawner.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
@@ -21,6 +21,7 @@ export interface SandboxParts {
   cgroup: Cgroup;
   powers: ReadonlySet<CgroupPower>;
   diskWatch: DiskWatch;
+  spawner: Spawner;
   /** `null`: no way out. */
   egress: EgressSocket | null;
   /** Holds `tmp/` and the socket; removed with the sandbox. */
@@ -85,7 +86,7 @@ class BubblewrapSandbox implements Sandbox {
   };
 
   async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
-    const { spec, host, user, cgroup, powers, tempDir } = this.#parts;
+    const { spec, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
     const egress = options.network === false ? null : this.#parts.egress;
     const memoryKillsBefore = await cgroup.memoryKills();
     const request = launchRequest(host, {
@@ -100,7 +101,7 @@ class BubblewrapSandbox implements Sandbox {
       procsFiles: cgroup.procsFiles,
       needsInnerLimits: !powers.has("processes") || !powers.has("memory"),
     });
-    const spawned = await spawnProcess(request);
+    const spawned = await spawner.spawn(request);
     const ranOutOfMemory = async (): Promise<boolean> => (await cgroup.memoryKills()) > memoryKillsBefore;
     const running = new BubblewrapProcess(spawned, egress !== null, ranOutOfMemory);
     this.#running.add(running);

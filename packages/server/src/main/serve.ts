@@ -197,16 +197,16 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
     TRASH_SWEEP_MS,
   );
   closers.add(() => clearInterval(trash));
-  const mcp = createMcp();
+  const mcp = createMcp(parts.vaults);
   closers.add(() => mcp.stop());
   const orchestrator = createTurnRunner(parts, node, pool, mcp);
   orchestrator.start();
   closers.add(() => orchestrator.stop());
 }
 
-function createMcp(): McpConnector {
+function createMcp(vaults: OpenVaults): McpConnector {
   return createMcpConnector({
-    credentials: { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) },
+    credentials: vaults.secrets,
     fetch: () => Promise.reject(new EgressError("failed", "no_gateway", "this server has no way out yet")),
     version: VERSION,
   });

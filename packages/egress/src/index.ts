@@ -15,5 +15,6 @@ export { createSessionTokens } from "./model-gateway/session-tokens.ts";
 export type { SessionTokens } from "./model-gateway/session-tokens.ts";
 export type * from "./port.ts";
 export type { ModelHandler } from "./reception.ts";
+export { createCertificateAuthority, type CertificateAuthority } from "./tls/certificate-authority.ts";
 export { createResolver } from "./resolver.ts";
 export type { Resolve } from "./resolver.ts";

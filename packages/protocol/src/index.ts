@@ -24,6 +24,7 @@ export type {
   SearchResultBlock,
   TextBlock,
 } from "./content.ts";
+export { describeAllowedHostProblem } from "./domains.ts";
 export {
   PACKAGE_MANAGERS,
   environmentCreateParamsSchema,

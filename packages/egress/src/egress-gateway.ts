@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
 import { endWithError } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";
+import { createInterceptor } from "./intercept/interceptor.ts";
 import type { Interceptor, InterceptorDeps } from "./intercept/port.ts";
 import { EGRESS_LIMITS, type EgressLimits } from "./limits.ts";
 import { createOpenWays } from "./open-ways.ts";
@@ -18,7 +19,8 @@ export interface EgressGatewayOptions {
   guard: AddressGuard;
   ca: CertificateAuthority;
   model: ModelHandler;
-  createInterceptor: (deps: InterceptorDeps) => Interceptor;
+  /** What opens connections; a test may stand in. */
+  createInterceptor?: (deps: InterceptorDeps) => Interceptor;
   /** Where sandboxes may connect to; `WEB_PORTS` by default. */
   ports?: readonly number[];
   /** PEM certificates that opened connections trust for upstreams besides the system's. */
@@ -55,7 +57,7 @@ export const createEgressGateway = (options: EgressGatewayOptions): EgressGatewa
     }
   };
   const { ca, policies, audit, guard, extraCas = [] } = options;
-  const interceptor = options.createInterceptor({ ca, policies, audit, denialOf, extraCas });
+  const interceptor = (options.createInterceptor ?? createInterceptor)({ ca, policies, audit, denialOf, extraCas });
   const ways = createOpenWays(policyOf, denialOf, limits.policyRecheckMs);
   const out: WayOut = { policyOf, denialOf, audit, guard, interceptor, ways, limits };
   const reception = createReception(out, options.model, options.onBug);

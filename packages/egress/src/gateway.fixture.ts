@@ -194,9 +194,9 @@ export const listenTls = async (
   host: string,
   onConnection: (socket: TLSSocket) => void,
 ): Promise<Upstream> => {
-  const context = await ca.contextFor(host);
+  const { cert, key } = await ca.leafFor(host);
   return listenOn(
-    createTlsServer({ SNICallback: (_, done) => done(null, context), allowHalfOpen: true }, (socket) => {
+    createTlsServer({ cert, key, allowHalfOpen: true }, (socket) => {
       socket.on("error", () => socket.destroy());
       onConnection(socket);
     }),

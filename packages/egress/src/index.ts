@@ -3,6 +3,7 @@ export type { Address, AddressGuard, AddressGuardOptions, CheckedAddress, Forbid
 export { EgressError } from "./egress-error.ts";
 export { createEgressGateway } from "./egress-gateway.ts";
 export type { EgressGateway, EgressGatewayOptions, EgressListener } from "./egress-gateway.ts";
+export { createGuardedFetch } from "./guarded-fetch.ts";
 export type { GuardedFetch, GuardedFetchOptions } from "./guarded-fetch.ts";
 export { hostMatches, parseHost } from "./host.ts";
 export type { Host } from "./host.ts";

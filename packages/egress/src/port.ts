@@ -68,6 +68,8 @@ export interface ModelRoute {
   /** Without a trailing slash. */
   baseUrl: string;
   apiKey: string;
+  /** Not the operator's, but written by whoever uses the API: dialled only where the address guard allows. */
+  guarded: boolean;
 }
 
 /** One request of a harness to its model (design §7). Times in milliseconds since the request came. */

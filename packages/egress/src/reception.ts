@@ -4,6 +4,7 @@ import { endWithError, sendError } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";
 import { inspectFirstBytes } from "./first-bytes.ts";
 import { parseAuthority } from "./host.ts";
+import { asksForWebSocket } from "./intercept/web-socket.ts";
 import type { EgressLimits } from "./limits.ts";
 import { forwardRequest, forwardUpgrade, smugglingIn, type Door } from "./plain-http.ts";
 import { acceptSocks, readSocksRequest, refuseSocks, SOCKS_VERSION } from "./socks.ts";
@@ -135,6 +136,7 @@ const createParser = (limits: EgressLimits): Server =>
     requireHostHeader: true,
     maxHeaderSize: limits.requestHeaderBytesMax,
     keepAliveTimeout: limits.idleMs,
+    shouldUpgradeCallback: asksForWebSocket,
     highWaterMark: READ_BUFFER_BYTES,
   });
 

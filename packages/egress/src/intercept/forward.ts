@@ -90,8 +90,7 @@ async function converse(
   });
   await respond(exchange, response, substitution, row);
   // A client that is still sending talks to nobody.
-  if (exchange.framing.type === "none") await sent;
-  else out.body.destroy();
+  if (!out.body.writableFinished) out.body.destroy();
   await sent;
 }
 
@@ -107,7 +106,7 @@ async function prepareBody(exchange: ClientExchange, substitution: Substitution,
     const release = () => budget.giveBack(framing.length);
     try {
       if (exchange.expectsContinue) exchange.sendContinue();
-      const whole = replaceBytes(await readWhole(exchange), replacements);
+      const whole = replaceBytes(await buffer(exchange.body), replacements);
       return { ...streamed(PassThrough.from([whole]), { type: "length", length: whole.length }, []), release };
     } catch (error) {
       release();
@@ -115,14 +114,6 @@ async function prepareBody(exchange: ClientExchange, substitution: Substitution,
     }
   }
   return streamed(exchange.body, { type: "open" }, [createReplaceStream(replacements)]);
-}
-
-async function readWhole(exchange: ClientExchange): Promise<Buffer> {
-  try {
-    return await buffer(exchange.body);
-  } catch {
-    throw new EgressError("failed", "client_left", "The request ended before its body.", 400);
-  }
 }
 
 function streamed(source: Readable, framing: Framing, through: Transform[]): OutgoingBody {
@@ -162,7 +153,17 @@ export async function respond(exchange: ClientExchange, response: UpstreamRespon
     stages.push(cover);
   }
   const into = exchange.respond({ status: response.status, headers }, () => substitution.responseHeaders(response.trailers()));
-  await pipeline([response.body, ...stages, into]);
+  // Looked at before the failure of one end has taken the other with it.
+  let brokeOff = false;
+  const note = (): void => {
+    brokeOff ||= !response.body.readableEnded && !exchange.gone.aborted;
+  };
+  response.body.once("error", note).once("close", note);
+  try {
+    await pipeline([response.body, ...stages, into]);
+  } catch (error) {
+    throw brokeOff ? new EgressError("failed", "upstream_broke_off", "The response broke off.") : error;
+  }
 }
 
 function hasBody({ method }: ClientExchange, { status }: UpstreamResponse): boolean {
@@ -196,18 +197,15 @@ export function countBytes(onBytes: (count: number) => void): Transform {
 /** Tells the client, as far as it still listens, and the audit row. */
 export async function fail(exchange: ClientExchange, error: unknown, { deps, route }: Forwarding, row: AuditRow): Promise<void> {
   const { target } = route;
-  if (exchange.gone.aborted) return noteDeparture(deps, target, row);
   const known = error instanceof EgressError ? error : null;
-  row.verdict = known?.verdict ?? "failed";
-  if (exchange.responded()) {
-    row.reason = known?.reason ?? "upstream_broke_off";
-    exchange.abort();
-    return;
-  }
+  if (!known && exchange.gone.aborted) return noteDeparture(deps, target, row);
   const message = `No answer from ${target.host}:${target.port}: ${codeOf(error)}.`;
   const told = known ?? new EgressError("failed", "upstream_failed", message);
+  row.verdict = told.verdict;
   row.reason = told.reason;
-  respondError(exchange, told);
+  if (exchange.gone.aborted) return;
+  if (exchange.responded()) exchange.abort();
+  else respondError(exchange, told);
 }
 
 /** The client went, or the gateway has cut it off because its policy has changed. */

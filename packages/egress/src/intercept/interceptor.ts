@@ -86,8 +86,8 @@ function openTls(
   deps: InterceptorDeps,
   serve: (socket: TLSSocket, target: Target) => void,
 ): Promise<EgressError | null> {
-  return deps.ca.contextFor(target.host).then(
-    (secureContext) => handshake(client, target, secureContext, serve),
+  return deps.ca.leafFor(target.host).then(
+    ({ context }) => handshake(client, target, context, serve),
     () => {
       client.destroy();
       return new EgressError("failed", "certificate", "No certificate could be made for this host.");

@@ -8,7 +8,7 @@ import { type AddressInfo, connect as connectTcp, createServer, type Server, typ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import { connect as connectTls, type SecureContext, type TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import { createPolicyRules } from "../policy-rules.ts";
 import type { AuditRow, CredentialRule, PolicySource, SandboxPolicy } from "../port.ts";
@@ -34,6 +34,10 @@ export interface World {
   upstreamPort: number;
   proxyPort: number;
   dials: number;
+  /** What asking for a secret ends with. */
+  failing: Error | null;
+  /** From now on the gateway trusts no upstream of this world. */
+  distrust(): void;
   /** Of any server made here. */
   closers: (() => Promise<void>)[];
   close(): Promise<void>;
@@ -64,17 +68,24 @@ export async function createWorld(): Promise<World> {
   const rows: AuditRow[] = [];
   const policies: PolicySource = {
     policyOf: async () => world.policy,
-    secretOf: async (_sandboxId, id) => world.secrets.get(id) ?? null,
+    secretOf: async (_sandboxId, id) => {
+      if (world.failing) throw world.failing;
+      return world.secrets.get(id) ?? null;
+    },
   };
-  const interceptor = createInterceptor({
-    ca,
-    policies,
-    audit: { record: (row) => void rows.push(row) },
-    denialOf: createPolicyRules([80, 443]),
-    extraCas: [upstreamCa.certificatePem],
-  });
+  const trusting = (extraCas: string[]): Interceptor =>
+    createInterceptor({
+      ...{ ca, policies, extraCas },
+      audit: { record: (row) => void rows.push(row) },
+      denialOf: createPolicyRules([80, 443]),
+    });
   const world: World = {
-    ...{ ca, upstreamCa, caFile, interceptor, rows },
+    ...{ ca, upstreamCa, caFile, rows },
+    interceptor: trusting([upstreamCa.certificatePem]),
+    failing: null,
+    distrust() {
+      world.interceptor = trusting([]);
+    },
     policy: policyWith(rule()),
     secrets: new Map([["vcrd_1", SECRET]]),
     upstreamPort: 0,
@@ -82,7 +93,7 @@ export async function createWorld(): Promise<World> {
     dials: 0,
     closers: [],
     async close() {
-      await interceptor.close();
+      await world.interceptor.close();
       for (const close of world.closers.reverse()) await close();
       await rm(dir, { recursive: true });
     },
@@ -135,21 +146,24 @@ export async function listen(world: World, server: Server | HttpServer | Http2Se
   return (server.address() as AddressInfo).port;
 }
 
-async function contextOf(world: World): Promise<{ SNICallback: (name: string, done: (error: null, context: never) => void) => void }> {
-  const context = (await world.upstreamCa.contextFor(HOST)) as never;
-  return { SNICallback: (_name, done) => done(null, context) };
+async function certificatesOf(world: World) {
+  const [named, addressed] = await Promise.all([world.upstreamCa.leafFor(HOST), world.upstreamCa.leafFor("127.0.0.1")]);
+  return {
+    ...{ cert: addressed.cert, key: addressed.key },
+    SNICallback: (_name: string, done: (error: null, context: SecureContext) => void) => done(null, named.context),
+  };
 }
 
 /** The upstream of this world from now on: HTTP/1.1 with TLS. */
 export async function serveHttp1(world: World, onRequest: RequestListener): Promise<HttpServer> {
-  const server = createHttpsServer({ ...(await contextOf(world)), ALPNProtocols: ["http/1.1"] }, onRequest);
+  const server = createHttpsServer({ ...(await certificatesOf(world)), ALPNProtocols: ["http/1.1"] }, onRequest);
   world.upstreamPort = await listen(world, server);
   return server;
 }
 
 /** The upstream of this world from now on: HTTP/2 only. */
 export async function serveHttp2(world: World, onStream: (stream: ServerHttp2Stream, headers: NodeJS.Dict<string | string[]>) => void) {
-  const server = createSecureServer(await contextOf(world));
+  const server = createSecureServer(await certificatesOf(world));
   server.on("stream", (stream, headers) => onStream(stream, headers));
   world.upstreamPort = await listen(world, server);
   return server;

@@ -4,7 +4,7 @@
  */
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
-import { randomBytes, webcrypto, X509Certificate } from "node:crypto";
+import { randomBytes, webcrypto } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -13,8 +13,15 @@ import { createSecureContext, type SecureContext } from "node:tls";
 export interface CertificateAuthority {
   /** The root, for the sandboxes' bundle of trusted certificates. */
   readonly certificatePem: string;
-  /** A leaf for exactly this host (name or address) with its key, ready for a TLS server. Made when first asked for. */
-  contextFor(host: string): Promise<SecureContext>;
+  /** For exactly this host (name or address). Made when first asked for. */
+  leafFor(host: string): Promise<Leaf>;
+}
+
+/** A certificate with its key, in PEM, and both ready for a TLS server. */
+export interface Leaf {
+  cert: string;
+  key: string;
+  context: SecureContext;
 }
 
 /** Key and certificate in one file, so that no crash leaves one without the other. */
@@ -37,9 +44,9 @@ interface Authority {
   key: webcrypto.CryptoKey;
 }
 
-interface Leaf {
-  context: Promise<SecureContext>;
-  renewAt: number;
+interface KeptLeaf {
+  leaf: Promise<Leaf>;
+  renewAtMs: number;
 }
 
 /**
@@ -49,20 +56,21 @@ interface Leaf {
 export async function createCertificateAuthority(options: { dir: string; now?: () => number }): Promise<CertificateAuthority> {
   const now = options.now ?? Date.now;
   const authority = await loadOrMake(options.dir, now());
-  const leaves = new Map<string, Leaf>();
+  const kept = new Map<string, KeptLeaf>();
 
-  const cached = (host: string): Leaf => {
-    const known = leaves.get(host);
-    leaves.delete(host);
-    const leaf = known && known.renewAt > now() ? known : makeLeaf(authority, host, now());
-    leaves.set(host, leaf);
-    // A failed leaf is not kept: the next connection tries again.
-    leaf.context.catch(() => leaves.get(host) === leaf && leaves.delete(host));
-    const oldest = leaves.keys().next();
-    if (leaves.size > LEAVES_MAX && !oldest.done) leaves.delete(oldest.value);
-    return leaf;
+  const leafFor = (host: string): Promise<Leaf> => {
+    const known = kept.get(host);
+    const entry = known && known.renewAtMs > now() ? known : keepLeaf(authority, host, now());
+    // Taken out and put in again: the map's first is the one that nobody has asked for the longest.
+    kept.delete(host);
+    kept.set(host, entry);
+    // A failure is not kept: the next connection tries again.
+    entry.leaf.catch(() => kept.get(host) === entry && kept.delete(host));
+    const [oldest] = kept.keys();
+    if (kept.size > LEAVES_MAX && oldest !== undefined) kept.delete(oldest);
+    return entry.leaf;
   };
-  return { certificatePem: authority.certificate.toString("pem"), contextFor: (host) => cached(host).context };
+  return { certificatePem: authority.certificate.toString("pem"), leafFor };
 }
 
 async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {
@@ -131,11 +139,11 @@ async function parseAuthority(text: string, path: string): Promise<Authority> {
   };
 }
 
-function makeLeaf(authority: Authority, host: string, nowMs: number): Leaf {
-  return { context: makeLeafContext(authority, host, nowMs), renewAt: nowMs + LEAF_VALID_MS - LEAF_RENEW_BEFORE_MS };
+function keepLeaf(authority: Authority, host: string, nowMs: number): KeptLeaf {
+  return { leaf: makeLeaf(authority, host, nowMs), renewAtMs: nowMs + LEAF_VALID_MS - LEAF_RENEW_BEFORE_MS };
 }
 
-async function makeLeafContext(authority: Authority, host: string, nowMs: number): Promise<SecureContext> {
+async function makeLeaf(authority: Authority, host: string, nowMs: number): Promise<Leaf> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
@@ -156,11 +164,8 @@ async function makeLeafContext(authority: Authority, host: string, nowMs: number
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return createSecureContext({
-    key: await privateKeyPem(keys.privateKey),
-    cert: new X509Certificate(Buffer.from(certificate.rawData)).toString(),
-    minVersion: "TLSv1.2",
-  });
+  const pem = { key: await privateKeyPem(keys.privateKey), cert: certificate.toString("pem") };
+  return { ...pem, context: createSecureContext({ ...pem, minVersion: "TLSv1.2" }) };
 }
 
 async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {

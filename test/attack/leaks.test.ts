@@ -1,6 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { fail, say } from "@sandbox0/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -7,6 +7,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ServerProcess, startServerProcess } from "../crash/server-process.ts";
+import { createFileSite } from "./stage/file-site.ts";
 import { startDnsServer } from "./stage/dns-server.ts";
 import {
   type Inside,
@@ -65,7 +66,10 @@ async function main(): Promise<void> {
   const zone = JSON.parse(read("zone")) as Zone;
   await startDnsServer(() => zone, record);
   const { freePorts = [] } = JSON.parse(read("options")) as InternetOptions;
-  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, { sites: SITES, freePorts });
+  await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, {
+    sites: [...SITES, createFileSite(join(dir, STAGE_FILES.sites))],
+    freePorts,
+  });
   await startUdpServers(record);
   await pipeConnections({ host: "127.0.0.1", port: PROVIDER_PORT }, { path: join(dir, STAGE_FILES.provider) });
   const inside = createInside(

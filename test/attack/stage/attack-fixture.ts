@@ -9,13 +9,22 @@ const CLIENT = new URL("hostile-client.ts", import.meta.url).pathname;
 /** What the sites of the pretend Internet say of themselves. */
 const GREETING = "reached ";
 
+export interface FixtureOptions {
+  stage?: StageOptions;
+  /** Of the server. */
+  environment?: Record<string, string>;
+  /** Before the server starts. */
+  prepare?(stage: AttackStage): Promise<void>;
+}
+
 /** One server in one pretend Internet for the tests of a file. */
 export class AttackFixture {
   #stage: AttackStage | undefined;
   #server: AttackServer | undefined;
 
-  async open(zone: Zone, options: StageOptions, environment: Record<string, string>): Promise<void> {
-    this.#stage = await createAttackStage(zone, options);
+  async open(zone: Zone, { stage = {}, environment = {}, prepare }: FixtureOptions): Promise<void> {
+    this.#stage = await createAttackStage(zone, stage);
+    await prepare?.(this.#stage);
     this.#server = await this.#stage.startServer(environment);
   }
 
@@ -34,7 +43,7 @@ export class AttackFixture {
   }
 
   session(options: HostileOptions): Promise<HostileSession> {
-    return startHostileSession(this.stage, this.server, options);
+    return startHostileSession(this.stage.provider, this.server.client, options);
   }
 
   /** Makes the attack and gives what it was answered and what it reached. */
@@ -77,12 +86,9 @@ export class AttackFixture {
   }
 }
 
-export function attackFixture(
-  zone: Zone,
-  options: { stage?: StageOptions; environment?: Record<string, string> } = {},
-): AttackFixture {
+export function attackFixture(zone: Zone, options: FixtureOptions = {}): AttackFixture {
   const fixture = new AttackFixture();
-  beforeAll(() => fixture.open(zone, options.stage ?? {}, options.environment ?? {}));
+  beforeAll(() => fixture.open(zone, options));
   afterAll(() => fixture.close());
   return fixture;
 }

@@ -4,7 +4,6 @@ import type { BetaCloudConfigParams } from "@anthropic-ai/sdk/resources/beta/env
 import { byMarker, call, say, type Script, type ScriptedProvider, type Step } from "@sandbox0/testkit";
 import { type LiveStream, openStream, type StreamEvent } from "../../conformance/fixture/live-stream.ts";
 import { message, textOf } from "../../conformance/fixture/test-session.ts";
-import type { AttackServer, AttackStage } from "./attack-stage.ts";
 import type { Attack, Outcome } from "./hostile-client.ts";
 
 const MODEL = "claude-haiku-5-5";
@@ -39,11 +38,10 @@ export interface HostileOptions {
 }
 
 export async function startHostileSession(
-  stage: AttackStage,
-  server: AttackServer,
+  provider: ScriptedProvider,
+  client: Anthropic,
   options: HostileOptions,
 ): Promise<HostileSession> {
-  const { client } = server;
   const environment = await client.beta.environments.create({
     name: "hostile",
     config: { type: "cloud", networking: options.networking },
@@ -59,7 +57,7 @@ export async function startHostileSession(
     environment_id: environment.id,
     ...(options.vaultIds === undefined ? {} : { vault_ids: options.vaultIds }),
   });
-  return new Session(client, stage.provider, session.id, await openStream(client, session.id));
+  return new Session(client, provider, session.id, await openStream(client, session.id));
 }
 
 /** What is run in the sandbox, or elsewhere, for an attack. */

@@ -1,0 +1,59 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { attackFixture, requestsIn } from "./stage/attack-fixture.ts";
+import type { HostileSession } from "./stage/hostile-session.ts";
+import { stagePath } from "./stage/namespace.ts";
+import { BIG_FILE_BYTES, REGISTRIES, REGISTRY_ENVIRONMENT, REGISTRY_ZONE, writeRegistries } from "./stage/registries.ts";
+
+/** Registries of our own, so that nothing depends on what can be reached from here; `installs.extra.test.ts` uses the real ones. */
+const fixture = attackFixture(REGISTRY_ZONE, {
+  environment: REGISTRY_ENVIRONMENT,
+  prepare: (stage) => writeRegistries(stagePath(stage.dir, "sites")),
+});
+const INSTALL_TIMEOUT_MS = 110_000;
+const NPM = `cd /workspace && npm install --no-audit --no-fund --registry=https://${REGISTRIES.npm}/ hello-npm && node -p 'require("hello-npm")'`;
+const PIP = `python3 -m pip install --quiet --target /workspace/py --index-url https://${REGISTRIES.pip}/simple/ hello-pip && PYTHONPATH=/workspace/py python3 -c 'import hello_pip'`;
+
+describe("limited, with package managers and one host", () => {
+  let session: HostileSession;
+  beforeAll(async () => {
+    session = await fixture.session({
+      networking: { type: "limited", allowed_hosts: [REGISTRIES.git], allow_package_managers: true },
+    });
+  });
+
+  test("curl downloads, also what is large", async () => {
+    expect(await session.bash(`curl -sS https://${REGISTRIES.git}/hello.git/HEAD`)).toBe("ref: refs/heads/main");
+    expect(await session.bash(`curl -sS https://${REGISTRIES.git}/big | wc -c`)).toBe(String(BIG_FILE_BYTES));
+  });
+
+  test("git clones", async () => {
+    const clone = `cd /workspace && git clone --quiet https://${REGISTRIES.git}/hello.git && cat hello/README`;
+    expect(await session.bash(clone, INSTALL_TIMEOUT_MS)).toBe("hello from git");
+  });
+
+  test("npm installs a package and what it needs", async () => {
+    expect(await session.bash(NPM, INSTALL_TIMEOUT_MS)).toMatch(/hello-base hello-npm/);
+  });
+
+  test("pip installs, from an index whose files are on another host", async () => {
+    expect(await session.bash(PIP, INSTALL_TIMEOUT_MS)).toMatch(/hello from pip$/);
+  });
+
+  test("nothing else is open for it", async () => {
+    await fixture.stage.inside.forget();
+    expect(await session.bash("curl -sS https://elsewhere.test/ 2>&1")).toMatch(/403/);
+    expect(await fixture.reached()).toEqual([]);
+  });
+});
+
+describe("limited, without package managers", () => {
+  test("no package comes in", async () => {
+    const session = await fixture.session({ networking: { type: "limited", allowed_hosts: ["elsewhere.test"] } });
+    await fixture.stage.inside.forget();
+    expect(await session.bash(`${NPM} --fetch-retries=0 2>&1`, INSTALL_TIMEOUT_MS)).toMatch(/npm (ERR!|error)/);
+    expect(await session.bash(`${PIP.replace("install", "install --retries 0")} 2>&1`, INSTALL_TIMEOUT_MS)).toMatch(
+      /ERROR|No matching/,
+    );
+    expect(requestsIn(await fixture.reached())).toEqual([]);
+  });
+});

@@ -10,7 +10,7 @@ import {
 } from "@modelcontextprotocol/client";
 import { boundReplies } from "./bounded-fetch.ts";
 import type { ConnectionCredential } from "./credentials.ts";
-import { MCP_CALL_MS, MCP_CALL_SILENCE_MS, MCP_CONNECT_MS, MCP_FAREWELL_MS, MCP_PAGES_MAX } from "./limits.ts";
+import { MCP_FAREWELL_MS, MCP_PAGES_MAX, type McpTimes } from "./limits.ts";
 import { McpFailure, statusOf, STREAM_ENDED, toMcpFailure, tooLarge } from "./mcp-failure.ts";
 import { type McpToolResult, toToolResult } from "./result-content.ts";
 import { listTools, type McpTool } from "./tool-list.ts";
@@ -24,6 +24,7 @@ export interface ConnectionOptions {
   fetch: McpFetch;
   /** This product's version, for the server's information. */
   version: string;
+  times: McpTimes;
 }
 
 /** One MCP session with one server. It is used until something breaks it; then a new one is made. */
@@ -70,15 +71,16 @@ const ERROR_TEXT_CHARS_MAX = 8_192;
 
 /**
  * Streamable HTTP, of the newest revision that both know; then the deprecated SSE transport (semantics §9).
- * @throws McpFailure within `MCP_CONNECT_MS`, or when `signal` aborts
+ * @throws McpFailure within `connectMs`, or when `signal` aborts
  */
 export async function connect(options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
-  const deadline = AbortSignal.timeout(MCP_CONNECT_MS);
+  const { connectMs } = options.times;
+  const deadline = AbortSignal.timeout(connectMs);
   const cut = AbortSignal.any([signal, deadline]);
   try {
     return await connectFirst(options, cut);
   } catch (error) {
-    if (deadline.aborted) throw new McpFailure("connection", `it did not answer within ${MCP_CONNECT_MS / 1000} seconds`);
+    if (deadline.aborted) throw new McpFailure("connection", `it did not answer within ${connectMs / 1000} seconds`);
     throw toMcpFailure(error);
   }
 }
@@ -146,15 +148,21 @@ class OpenConnection implements Connection {
   readonly #client: Client;
   readonly #transport: HttpTransport | SSEClientTransport;
   readonly #credential: ConnectionCredential;
+  readonly #times: McpTimes;
   #started = false;
   #listIsOld = false;
 
-  constructor({ url, credential, fetch, version }: ConnectionOptions, transport: "http" | "sse", mode: VersionNegotiationMode) {
+  constructor(
+    { url, credential, fetch, version, times }: ConnectionOptions,
+    transport: "http" | "sse",
+    mode: VersionNegotiationMode,
+  ) {
     this.#credential = credential;
+    this.#times = times;
     this.#client = new Client(
       { name: "sandbox0", version },
       {
-        versionNegotiation: { mode, probe: { timeoutMs: MCP_CONNECT_MS } },
+        versionNegotiation: { mode, probe: { timeoutMs: times.connectMs } },
         listMaxPages: MCP_PAGES_MAX,
         inputRequired: { autoFulfill: false },
         listChanged: {
@@ -182,7 +190,7 @@ class OpenConnection implements Connection {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    await unlessAborted(signal, this.#client.connect(this.#transport, { signal, timeout: MCP_CONNECT_MS }));
+    await unlessAborted(signal, this.#client.connect(this.#transport, { signal, timeout: this.#times.connectMs }));
     this.#started = true;
     this.credentialId = await this.#credential.id();
     this.tools = await unlessAborted(signal, this.#list(signal));
@@ -212,9 +220,9 @@ class OpenConnection implements Connection {
         {
           signal,
           onprogress: () => undefined,
-          timeout: MCP_CALL_SILENCE_MS,
+          timeout: this.#times.silenceMs,
           resetTimeoutOnProgress: true,
-          maxTotalTimeout: MCP_CALL_MS,
+          maxTotalTimeout: this.#times.callMs,
         },
       );
       return toToolResult(result, (text) => this.#credential.redact(text));

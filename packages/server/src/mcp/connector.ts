@@ -1,6 +1,6 @@
 import { type Connection, connect, type McpFetch, SessionUnknown } from "./connection.ts";
 import { ConnectionCredential, type McpCredentialSource } from "./credentials.ts";
-import { MCP_IDLE_CONNECTIONS_MAX, MCP_IDLE_MS } from "./limits.ts";
+import { MCP_IDLE_CONNECTIONS_MAX, MCP_TIMES, type McpTimes } from "./limits.ts";
 import { McpFailure } from "./mcp-failure.ts";
 import type { McpToolResult } from "./result-content.ts";
 import type { McpTool } from "./tool-list.ts";
@@ -53,13 +53,14 @@ export interface ConnectorDeps {
   /** Refuses private addresses (design §7). */
   fetch: McpFetch;
   version: string;
-  /** @default MCP_IDLE_MS */
-  idleMs?: number;
 }
 
-export function createMcpConnector(deps: ConnectorDeps): McpConnector {
-  return new Connector(deps);
+/** @param times for tests */
+export function createMcpConnector(deps: ConnectorDeps, times: Partial<McpTimes> = {}): McpConnector {
+  return new Connector({ ...deps, times: { ...MCP_TIMES, ...times } });
 }
+
+type Parts = ConnectorDeps & { times: McpTimes };
 
 /** What one session has open. */
 interface Held {
@@ -69,11 +70,11 @@ interface Held {
 }
 
 class Connector implements McpConnector {
-  readonly #deps: ConnectorDeps;
+  readonly #deps: Parts;
   readonly #held = new Map<string, Held>();
   #stopped = false;
 
-  constructor(deps: ConnectorDeps) {
+  constructor(deps: Parts) {
     this.#deps = deps;
   }
 
@@ -117,7 +118,7 @@ class Connector implements McpConnector {
       this.#held.delete(sessionId);
       return;
     }
-    held.idle ??= setTimeout(() => void this.close(sessionId), this.#deps.idleMs ?? MCP_IDLE_MS).unref();
+    held.idle ??= setTimeout(() => void this.close(sessionId), this.#deps.times.idleMs).unref();
     // In the order of their release: the first is the one that has waited longest.
     this.#held.delete(sessionId);
     this.#held.set(sessionId, held);
@@ -156,20 +157,21 @@ class Connector implements McpConnector {
 class Link implements McpLink {
   readonly name: string;
   readonly #url: string;
-  readonly #deps: ConnectorDeps;
+  readonly #deps: Parts;
   readonly #credential: ConnectionCredential;
   #connection: Connection | null = null;
   #connecting: Promise<Connection> | null = null;
   #closed = false;
 
-  constructor(deps: ConnectorDeps, session: McpSession, server: McpServer) {
+  constructor(deps: Parts, session: McpSession, server: McpServer) {
     this.name = server.name;
     this.#url = server.url;
     this.#deps = deps;
-    const { credentials } = deps;
+    const { credentials, times } = deps;
     this.#credential = new ConnectionCredential(
       () => credentials.credentialForMcp(session.workspaceId, session.vaultIds, server.url),
       (credentialId, staleToken) => credentials.refreshMcp(credentialId, staleToken),
+      times.credentialFreshMs,
     );
   }
 
@@ -201,8 +203,8 @@ class Link implements McpLink {
     await before?.close();
     // Here a database that cannot be reached shows as what it is; the library would take it for the server's fault.
     await this.#credential.id();
-    const { fetch, version } = this.#deps;
-    const connection = await connect({ url: this.#url, credential: this.#credential, fetch, version }, signal);
+    const { fetch, version, times } = this.#deps;
+    const connection = await connect({ url: this.#url, credential: this.#credential, fetch, version, times }, signal);
     this.#connection = connection;
     if (this.#closed) await connection.close();
     return connection;

@@ -1,5 +1,4 @@
 import type { AuthProvider } from "@modelcontextprotocol/client";
-import { MCP_CREDENTIAL_FRESH_MS } from "./limits.ts";
 import { McpFailure } from "./mcp-failure.ts";
 
 /** What the connector asks of vaults (resources/vaults `VaultSecrets`). */
@@ -35,13 +34,15 @@ const TOKEN_CHARS_MIN = 6;
 export class ConnectionCredential implements AuthProvider {
   readonly #resolve: () => Promise<McpCredential | null>;
   readonly #refresh: McpCredentialSource["refreshMcp"];
+  readonly #freshMs: number;
   readonly #tokens: string[] = [];
   #current: McpCredential | null = null;
   #lookedUpAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(resolve: () => Promise<McpCredential | null>, refresh: McpCredentialSource["refreshMcp"]) {
+  constructor(resolve: () => Promise<McpCredential | null>, refresh: McpCredentialSource["refreshMcp"], freshMs: number) {
     this.#resolve = resolve;
     this.#refresh = refresh;
+    this.#freshMs = freshMs;
   }
 
   /** Whose secret is sent; `null`: none is. */
@@ -51,7 +52,7 @@ export class ConnectionCredential implements AuthProvider {
   }
 
   async token(): Promise<string | undefined> {
-    if (performance.now() - this.#lookedUpAtMs >= MCP_CREDENTIAL_FRESH_MS) await this.#lookUp();
+    if (performance.now() - this.#lookedUpAtMs >= this.#freshMs) await this.#lookUp();
     return this.#current?.token;
   }
 

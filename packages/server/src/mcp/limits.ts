@@ -1,21 +1,21 @@
 /** Every bound of the MCP connector (design §2.10). Times in milliseconds. */
 
 /** From the first request to the tool list, both transports tried. */
-export const MCP_CONNECT_MS = 15_000;
+const MCP_CONNECT_MS = 15_000;
 /** A tool list that is read again because the server said that it changed. */
 export const MCP_LIST_MS = 15_000;
 /** A call without an answer and without a sign of progress. */
-export const MCP_CALL_SILENCE_MS = 120_000;
+const MCP_CALL_SILENCE_MS = 120_000;
 /** A call in all, however lively it is. */
-export const MCP_CALL_MS = 15 * 60_000;
+const MCP_CALL_MS = 15 * 60_000;
 /** How long the end of a connection may take to be polite (`DELETE` of the MCP session). */
 export const MCP_FAREWELL_MS = 2_000;
 /** Between turns a connection is kept this long, then it is opened anew. */
-export const MCP_IDLE_MS = 60_000;
+const MCP_IDLE_MS = 60_000;
 /** Connections that one server keeps between turns; the oldest are closed. */
 export const MCP_IDLE_CONNECTIONS_MAX = 256;
 /** What a credential is known to be is asked again after this: rotation and archive reach running sessions. */
-export const MCP_CREDENTIAL_FRESH_MS = 2_000;
+const MCP_CREDENTIAL_FRESH_MS = 2_000;
 
 /** One reply, or one event of a stream of replies, decompressed. */
 export const MCP_REPLY_BYTES_MAX = 8 * 1024 * 1024;
@@ -35,3 +35,20 @@ export const MCP_SCHEMA_CHARS_MAX = 32_768;
 export const MCP_TOOL_NAME_CHARS_MAX = 128;
 /** An image that providers take. */
 export const MCP_IMAGE_BYTES_MAX = 5 * 1024 * 1024;
+
+/** What a test may shorten. */
+export interface McpTimes {
+  connectMs: number;
+  silenceMs: number;
+  callMs: number;
+  idleMs: number;
+  credentialFreshMs: number;
+}
+
+export const MCP_TIMES: McpTimes = {
+  connectMs: MCP_CONNECT_MS,
+  silenceMs: MCP_CALL_SILENCE_MS,
+  callMs: MCP_CALL_MS,
+  idleMs: MCP_IDLE_MS,
+  credentialFreshMs: MCP_CREDENTIAL_FRESH_MS,
+};

@@ -1,0 +1,2 @@
+export { createScriptedMcpServer, type ScriptedMcpServer, type ScriptedMcpServerOptions } from "./server.ts";
+export { type CallContext, type Misbehaviour, type ScriptedTool, type SeenRequest, textResult } from "./script.ts";

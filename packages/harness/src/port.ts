@@ -20,6 +20,8 @@ export interface ProviderConfig {
   /** Without a trailing slash, for example `https://api.anthropic.com`. */
   baseUrl: string;
   apiKey: string;
+  /** Not the operator's, but written by whoever uses the API: to be dialled only where the address guard allows. */
+  guarded?: true;
   /** Tokens. */
   contextWindow: number;
   outputTokensMax: number;

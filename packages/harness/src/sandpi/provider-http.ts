@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { type Agents, createGuardedAgents, type Dial } from "./guarded-agents.ts";
 
 export interface ProviderTimeouts {
   /** Until the status line. Long, because a provider may read a full context before it says anything. */
@@ -34,8 +35,11 @@ interface ProviderCall {
 
 /** Keep-alive connections to the providers. One pool a harness. */
 export interface ProviderHttp {
-  /** @param signal cuts the connection at once, at any point of the request */
-  call(signal: AbortSignal): ProviderCall;
+  /**
+   * @param signal cuts the connection at once, at any point of the request
+   * @param guarded connects only where the address guard allows
+   */
+  call(signal: AbortSignal, guarded?: boolean): ProviderCall;
   close(): void;
 }
 
@@ -43,16 +47,19 @@ export interface ProviderHttp {
  * `node:http` and not `fetch`: the built-in one drops a free connection after 4 s, and it costs more a request. It
  * follows no redirect, so a key never travels to another host, and asks for no compression.
  */
-export function createProviderHttp(timeouts: ProviderTimeouts): ProviderHttp {
+export function createProviderHttp(timeouts: ProviderTimeouts, dial?: Dial): ProviderHttp {
   const options = {
     keepAlive: true,
     timeout: FREE_CONNECTION_MS,
     maxFreeSockets: FREE_CONNECTIONS_MAX,
     scheduling: "lifo" as const,
   };
-  const agents = { "http:": new HttpAgent(options), "https:": new HttpsAgent(options) };
+  const open = { "http:": new HttpAgent(options), "https:": new HttpsAgent(options) };
+  // Connections of their own: one that was opened without the guard is never taken by a request that must have it.
+  const guarded = createGuardedAgents(options, dial);
   return {
-    call(signal) {
+    call(signal, isGuarded = false) {
+      const agents = isGuarded ? guarded : open;
       const state: CallState = { failure: null, response: null };
       const fetch = (async (input: string | URL | Request, init: RequestInit = {}) => {
         const url = new URL(input instanceof Request ? input.url : input);
@@ -76,8 +83,10 @@ export function createProviderHttp(timeouts: ProviderTimeouts): ProviderHttp {
       };
     },
     close() {
-      agents["http:"].destroy();
-      agents["https:"].destroy();
+      for (const agents of [open, guarded]) {
+        agents["http:"].destroy();
+        agents["https:"].destroy();
+      }
     },
   };
 }
@@ -87,11 +96,6 @@ class StaleConnection extends Error {}
 interface CallState {
   failure: HttpFailure | null;
   response: IncomingMessage | null;
-}
-
-interface Agents {
-  "http:": HttpAgent;
-  "https:": HttpsAgent;
 }
 
 async function exchange(

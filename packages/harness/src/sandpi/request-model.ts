@@ -41,7 +41,7 @@ export async function requestModel(
   });
   const previewer = createPreviewer(effects);
   const observer = createStreamObserver();
-  const call = http.call(effects.signal);
+  const call = http.call(effects.signal, provider.guarded === true);
   const clock = createClock();
   const stream = apis.streams[provider.api](model, context, {
     ...requestOptions(turn, resolved, thinkingFits(transcript, resolved)),

@@ -1,12 +1,15 @@
 import { type Harness, TurnStopped } from "../port.ts";
 import { completeText, type TextQuestion } from "./complete-text.ts";
 import { loadProviderApis, type ProviderApis } from "./provider-apis.ts";
+import type { Dial } from "./guarded-agents.ts";
 import { createProviderHttp, PROVIDER_TIMEOUTS, type ProviderTimeouts } from "./provider-http.ts";
 import { requestModel } from "./request-model.ts";
 import { runTurn } from "./run-turn.ts";
 
 export interface SandpiOptions {
   timeouts?: Partial<ProviderTimeouts>;
+  /** Opens connections to guarded providers, or refuses; without it they are refused all. */
+  dial?: Dial;
 }
 
 export interface Sandpi extends Harness {
@@ -21,7 +24,7 @@ export interface Sandpi extends Harness {
 
 /** The resident harness (design §5): the loop runs in the server, tools run where the effects say. */
 export function createSandpi(options: SandpiOptions = {}): Sandpi {
-  const http = createProviderHttp({ ...PROVIDER_TIMEOUTS, ...options.timeouts });
+  const http = createProviderHttp({ ...PROVIDER_TIMEOUTS, ...options.timeouts }, options.dial);
   let loading: Promise<ProviderApis> | null = null;
   const apis = (): Promise<ProviderApis> => (loading ??= loadProviderApis());
   return {

@@ -30,6 +30,12 @@ export interface Models {
    * @throws ModelUnavailable when the vendor's key is missing; the message is fit for the session's log
    */
   resolve(modelId: string): ProviderConfig;
+  /**
+   * The same, at the provider that an LLM vault names. An address of its own is sent its own key or none, never one of the
+   * server's, and is `guarded`.
+   * @throws ModelUnavailable when the vault has no key for the vendor's address, and the server has none either
+   */
+  resolveFor(modelId: string, vault: { baseUrl: string | null; apiKey: string | null }): ProviderConfig;
 }
 
 /** No provider is configured for a model. */
@@ -154,11 +160,19 @@ function createModels(entries: readonly ModelEntry[], environment: ProviderEnvir
     .filter(({ id }) => id.endsWith("*"))
     .map((entry) => ({ prefix: entry.id.slice(0, -1), entry }))
     .sort((a, b) => b.prefix.length - a.prefix.length);
+  const find = (modelId: string): ModelEntry | undefined =>
+    exact.get(modelId) ?? prefixes.find(({ prefix }) => modelId.startsWith(prefix))?.entry;
   return {
     entries,
-    resolve(modelId) {
-      const entry = exact.get(modelId) ?? prefixes.find(({ prefix }) => modelId.startsWith(prefix))?.entry;
-      return entry?.provider ?? vendorProvider(modelId, environment);
+    resolve: (modelId) => find(modelId)?.provider ?? vendorProvider(modelId, environment),
+    resolveFor(modelId, { baseUrl, apiKey }) {
+      const known = find(modelId)?.provider;
+      if (baseUrl === null && apiKey === null) return known ?? vendorProvider(modelId, environment);
+      const base = known ?? vendorProvider(modelId, { ...environment, anthropicKey: NO_KEY, openaiKey: NO_KEY });
+      if (baseUrl !== null && !URL.canParse(baseUrl))
+        throw new ModelUnavailable("The base URL of this session's LLM vault is not a URL.");
+      if (baseUrl === null) return { ...base, apiKey: apiKey ?? base.apiKey };
+      return { ...base, baseUrl: normalizeBaseUrl(base.api, baseUrl), apiKey: apiKey ?? NO_KEY, guarded: true };
     },
   };
 }

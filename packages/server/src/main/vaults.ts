@@ -1,3 +1,4 @@
+import type { Fetch } from "../resources/vaults/token-request.ts";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
@@ -14,7 +15,7 @@ const KEY_FILE = "master-keys.json";
 export async function openServerVaults(parts: {
   config: Config;
   db: Database;
-  fetch: typeof globalThis.fetch;
+  fetch: Fetch;
   logger: Logger;
 }): Promise<OpenVaults> {
   const { config, db, fetch, logger } = parts;

@@ -1,3 +1,4 @@
+import type { Fetch } from "./token-request.ts";
 import type { CapturedResponse } from "@sandbox0/protocol";
 import { captureResponse } from "./captured-response.ts";
 
@@ -28,7 +29,7 @@ interface ProbeTarget {
  * Shows the token to an MCP server as a client would: `initialize`, and `tools/list`, as some servers ask for no
  * authentication before. No redirect is followed with the token.
  */
-export async function probeServer(fetch: typeof globalThis.fetch, target: ProbeTarget): Promise<Probe> {
+export async function probeServer(fetch: Fetch, target: ProbeTarget): Promise<Probe> {
   const first = await ask(fetch, target, "initialize", {
     protocolVersion: PROTOCOL_VERSION,
     capabilities: {},
@@ -52,7 +53,7 @@ export async function probeServer(fetch: typeof globalThis.fetch, target: ProbeT
 type Answer = { response: Response } | { failed: Probe };
 
 async function ask(
-  fetch: typeof globalThis.fetch,
+  fetch: Fetch,
   target: ProbeTarget,
   method: string,
   params: object | undefined,
@@ -68,7 +69,7 @@ async function ask(
 }
 
 /** The deprecated transport: a stream that a GET opens. */
-async function probeStream(fetch: typeof globalThis.fetch, target: ProbeTarget, refused: Response): Promise<Probe> {
+async function probeStream(fetch: Fetch, target: ProbeTarget, refused: Response): Promise<Probe> {
   const captured = await judge("initialize", refused, target);
   const answer = await send(fetch, target, "initialize", { method: "GET", headers: { accept: "text/event-stream" } });
   if ("failed" in answer) return answer.failed;
@@ -83,7 +84,7 @@ async function probeStream(fetch: typeof globalThis.fetch, target: ProbeTarget, 
 }
 
 async function send(
-  fetch: typeof globalThis.fetch,
+  fetch: Fetch,
   target: ProbeTarget,
   method: string,
   init: { method: string; headers: Record<string, string>; body?: string },

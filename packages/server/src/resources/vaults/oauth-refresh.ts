@@ -8,7 +8,7 @@ import { type CredentialRecord, readCredentialById } from "../../store/vault-cre
 import { type SealedCredential, readSecrets, writeSecrets } from "../../store/vault-secrets.ts";
 import type { Secrets } from "./credential-auth.ts";
 import type { SecretBox } from "./secret-box.ts";
-import { type RefreshConfig, type TokenAnswer, requestToken, TOKEN_TIMEOUT_MS } from "./token-request.ts";
+import { type Fetch, type RefreshConfig, type TokenAnswer, requestToken, TOKEN_TIMEOUT_MS } from "./token-request.ts";
 import type { Refresh } from "./vault-secrets.ts";
 
 /** Longer than a token request may take: its holder is dead when this is over. */
@@ -34,7 +34,7 @@ export interface OAuthRefreshDeps {
   db: Database;
   box: SecretBox;
   /** Guarded: only to where this server may go. */
-  fetch: typeof globalThis.fetch;
+  fetch: Fetch;
   tokenTimeoutMs?: number;
 }
 

@@ -1,3 +1,4 @@
+import type { Fetch } from "./token-request.ts";
 import type { CredentialValidation } from "@sandbox0/protocol";
 import { listExpiring } from "../../store/credential-refresh.ts";
 import type { Database } from "../../store/pool.ts";
@@ -42,7 +43,7 @@ export interface VaultsDeps {
   db: Database;
   keys: KeyWrapper;
   /** For token endpoints and probes: guarded, only to where this server may go. */
-  fetch: typeof globalThis.fetch;
+  fetch: Fetch;
   /** Trouble of the upkeep, which goes on. Nothing secret is in it. */
   onProblem(error: unknown): void;
   now?: () => Date;

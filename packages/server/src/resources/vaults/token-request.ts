@@ -3,6 +3,9 @@ import { z } from "zod";
 import { captureResponse, readText } from "./captured-response.ts";
 import type { Secrets } from "./credential-auth.ts";
 
+/** The guarded one of the server: it reaches only where it may. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
 /** From the request to the end of the answer. */
 export const TOKEN_TIMEOUT_MS = 20_000;
 const ANSWER_BYTES_MAX = 256 * 1024;
@@ -55,7 +58,7 @@ const formEncode = (text: string): string => new URLSearchParams({ "": text }).t
  * nothing of the answer but the tokens, and what `captureResponse` lets through, leaves this function.
  */
 export async function requestToken(
-  fetch: typeof globalThis.fetch,
+  fetch: Fetch,
   config: RefreshConfig,
   secrets: Secrets,
   timeoutMs: number = TOKEN_TIMEOUT_MS,

@@ -1,3 +1,4 @@
+import type { Fetch } from "./token-request.ts";
 import { type CredentialValidation, invalidRequest } from "@sandbox0/protocol";
 import type { Database } from "../../store/pool.ts";
 import { readSecrets } from "../../store/vault-secrets.ts";
@@ -11,7 +12,7 @@ export interface ValidateDeps {
   db: Database;
   box: SecretBox;
   oauth: OAuthRefresh;
-  fetch: typeof globalThis.fetch;
+  fetch: Fetch;
   now: () => Date;
   probeTimeoutMs?: number;
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, type ScriptedProvider, type ScriptedProviderOptions } from "@sandbox0/testkit";
 import { Agent, fetch, type RequestInit, type Response } from "undici";
+import { createAddressGuard } from "../address-guard.ts";
 import type { ModelRoute, ModelSpan, Networking } from "../port.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
 import { createModelGateway } from "./model-gateway.ts";
@@ -28,6 +29,10 @@ export interface GatewayStageOptions {
   /** Instead of the scripted provider's. */
   baseUrl?: string;
   provider?: ScriptedProviderOptions;
+  /** The provider is not the operator's. */
+  guarded?: boolean;
+  /** What the operator opens. */
+  allowPrivate?: readonly string[];
 }
 
 export interface GatewayStage {
@@ -67,7 +72,7 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
         const api = APIS[model];
         if (api === undefined) return { denied: `The session may not use the model ${model}.` };
         const baseUrl = options.baseUrl ?? provider.url + (api === "anthropic-messages" ? "" : "/v1");
-        return { api, baseUrl, apiKey: PROVIDER_KEY };
+        return { api, baseUrl, apiKey: PROVIDER_KEY, guarded: options.guarded ?? false };
       },
       record: (span) => void spans.push(span),
     },
@@ -78,10 +83,12 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
       },
       secretOf: async () => null,
     },
+    guard: createAddressGuard({ allowPrivate: options.allowPrivate ?? [], forbidden: () => [] }),
     onProblem: (error) => void problems.push(error),
     ...(options.limits && { limits: options.limits }),
   });
   const server = createServer((req, res) => gateway.handle(req, res, SANDBOX));
+  server.on("checkContinue", (req, res) => gateway.handle(req, res, SANDBOX));
   server.listen(socketPath);
   await once(server, "listening");
 

@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import Anthropic from "@anthropic-ai/sdk";
 import { call, createGate, cut, errorEvent, fail, hold, say, until, usage } from "@sandbox0/testkit";
 import { afterEach, expect, test } from "vitest";
@@ -382,4 +385,35 @@ test("the name of the sandbox is the socket's, whatever the request says", async
   const headers = { authorization: `Bearer ${tokens.issue("sbx_9", SESSION)}`, "x-sandbox-id": "sbx_9", host: "sbx_9" };
   expect((await post(MESSAGES, anthropicBody(), { headers })).status).toBe(401);
   expect(SANDBOX).toBe("sbx_1");
+});
+
+test("a provider that is not the operator's is asked only where the address guard allows", async () => {
+  const closed = await start({ guarded: true });
+  const refused = await closed.post(MESSAGES, anthropicBody());
+  expect([refused.status, await refused.text()]).toEqual([502, expect.stringContaining("(address_not_public)")]);
+  expect(closed.provider.received).toBe(0);
+  await closed.close();
+  const { provider, post } = await start({ guarded: true, allowPrivate: ["127.0.0.0/8"] });
+  provider.enqueue(say("ok"));
+  expect((await post(MESSAGES, anthropicBody())).status).toBe(200);
+});
+
+test("curl, which asks before it sends a large body", async () => {
+  const { provider, socketPath, token } = await start();
+  provider.enqueue(say("hello, curl"));
+  const body = JSON.stringify(anthropicBody({ system: "x".repeat(100_000) }));
+  const args = [
+    "-sS",
+    "--unix-socket",
+    socketPath,
+    "-H",
+    `x-api-key: ${token}`,
+    "-H",
+    "expect: 100-continue",
+    "--expect100-timeout",
+    "60",
+  ];
+  const child = execFile("curl", [...args, "--data-binary", "@-", `http://127.0.0.1${MESSAGES}`]);
+  child.stdin?.end(body);
+  expect(await text(child.stdout as Readable)).toContain("hello, curl");
 });

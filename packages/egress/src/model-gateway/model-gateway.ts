@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressGuard } from "../address-guard.ts";
 import type { ModelRoute, ModelSource, ModelSpan, PolicySource } from "../port.ts";
 import { type ByteBudget, type ByteHold, createByteBudget, createSlots, type Slots } from "./bounds.ts";
 import { MODEL_GATEWAY_LIMITS, type ModelGatewayLimits } from "./limits.ts";
@@ -16,6 +17,8 @@ export interface ModelGatewayOptions {
   models: ModelSource;
   /** Asked only for requests that would have the provider reach out (`reachOf`). */
   policies: PolicySource;
+  /** For routes that are not the operator's own. */
+  guard: AddressGuard;
   /** A source failed, or a bug of ours: for the server's log. The sandbox is told nothing of it. */
   onProblem: (error: unknown, sandboxId: string) => void;
   limits?: Partial<ModelGatewayLimits>;
@@ -60,7 +63,7 @@ export function createModelGateway(options: ModelGatewayOptions): ModelGateway {
     limits,
     slots: createSlots(limits.requestsPerSandboxMax),
     budget: createByteBudget(limits.bufferedBytesMax),
-    client: createProviderClient(limits),
+    client: createProviderClient(options.guard, limits),
   };
   return {
     handle: (req, res, sandboxId) => void answer(parts, req, res, sandboxId),
@@ -119,7 +122,7 @@ interface Prepared {
   route: ModelRoute;
   url: URL;
   headers: Record<string, string | string[]>;
-  /** Let go as soon as the provider has it. */
+  /** Let go as soon as it is sent. */
   body: Buffer;
   hidesUsage: boolean;
 }
@@ -128,7 +131,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** Everything that must hold before the provider hears of the request. @throws Refusal */
 async function prepare(parts: Parts, exchange: Exchange, operation: Operation, sessionId: string): Promise<Prepared> {
-  const request = await readModelRequest(exchange.req, parts.limits, exchange.hold);
+  const request = await readModelRequest(exchange.req, exchange.res, parts.limits, exchange.hold);
   const route = await routeOf(parts, exchange, sessionId, request.model);
   if (route.api !== operation.api)
     throw new Refusal(
@@ -186,8 +189,7 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
     firstTokenMs = performance.now() - startedMs;
   };
   try {
-    const answer = await parts.client.send({ url: prepared.url, headers: prepared.headers, body: prepared.body, signal });
-    prepared.body = NOTHING;
+    const answer = await send(parts.client, prepared, signal);
     exchange.hold.release();
     status = answer.statusCode;
     if (operation.generates) meter = meterOf(answer, operation, prepared.hidesUsage, limits, onFirstToken);
@@ -199,6 +201,13 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
       record(parts, exchange, { ...prepared.span, at: exchange.at, status, firstTokenMs, totalMs, ...usage });
     }
   }
+}
+
+/** An answer takes minutes: what asked for it is not kept so long. */
+function send(client: ProviderClient, prepared: Prepared, signal: AbortSignal): Promise<ProviderAnswer> {
+  const { url, headers, body, route } = prepared;
+  prepared.body = NOTHING;
+  return client.send({ url, guarded: route.guarded, headers, body, signal });
 }
 
 function record(parts: Parts, { sandboxId }: Exchange, span: ModelSpan): void {

@@ -1,5 +1,7 @@
 import { Readable } from "node:stream";
-import { Agent, type Dispatcher, request } from "undici";
+import { Agent, buildConnector, type Dispatcher, request } from "undici";
+import type { AddressGuard } from "../address-guard.ts";
+import { EgressError } from "../egress-error.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -7,30 +9,31 @@ export type ProviderAnswer = Dispatcher.ResponseData;
 
 export interface ProviderRequest {
   url: URL;
+  /** Only to an address that the guard allows. */
+  guarded: boolean;
   headers: Record<string, string | string[]>;
   body: Buffer;
   signal: AbortSignal;
 }
 
-/** Connections to providers: to exactly the address that the operator wrote, without following where it sends. */
+/** Connections to providers: to exactly the address that is configured, without following where it sends. */
 export interface ProviderClient {
   /** Resolves with the head of the answer. Rejects with a `Refusal` that holds nothing of the provider's. */
   send(request: ProviderRequest): Promise<ProviderAnswer>;
   close(): Promise<void>;
 }
 
-export function createProviderClient({ connectTimeoutMs, silenceMs }: ModelGatewayLimits): ProviderClient {
-  const agent = new Agent({
-    connect: { timeout: connectTimeoutMs },
-    headersTimeout: silenceMs,
-    bodyTimeout: silenceMs,
-    allowH2: false,
-  });
+export function createProviderClient(guard: AddressGuard, limits: ModelGatewayLimits): ProviderClient {
+  const { connectTimeoutMs: timeout, silenceMs } = limits;
+  const options = { headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
+  const direct = new Agent({ ...options, connect: { timeout } });
+  const checked = new Agent({ ...options, connect: guardedConnector(guard, timeout) });
   return {
-    async send({ url, body, ...options }) {
+    async send({ url, guarded, body, ...rest }) {
+      const dispatcher = guarded ? checked : direct;
       let answer: ProviderAnswer;
       try {
-        answer = await request(url, { ...options, body: Readable.from(once(body)), method: "POST", dispatcher: agent });
+        answer = await request(url, { ...rest, body: Readable.from(once(body)), method: "POST", dispatcher });
       } catch (error) {
         throw new Refusal("provider", `The model provider could not be reached (${codeOf(error)}).`);
       }
@@ -40,7 +43,20 @@ export function createProviderClient({ connectTimeoutMs, silenceMs }: ModelGatew
       answer.body.on("error", () => undefined).destroy();
       throw new Refusal("provider", problem);
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([direct.destroy(), checked.destroy()]);
+    },
+  };
+}
+
+function guardedConnector(guard: AddressGuard, timeout: number): buildConnector.connector {
+  const startTls = buildConnector({ timeout, allowH2: false });
+  return (asked, done) => {
+    const secure = asked.protocol === "https:";
+    guard.dial(asked.hostname, Number(asked.port) || (secure ? 443 : 80), AbortSignal.timeout(timeout)).then(
+      (httpSocket) => (secure ? startTls({ ...asked, httpSocket }, done) : done(null, httpSocket)),
+      (error: Error) => done(error, null),
+    );
   };
 }
 
@@ -58,9 +74,10 @@ function* once(body: Buffer): Generator<Buffer> {
   yield body;
 }
 
-/** A code of Node's or undici's, never a message: those name addresses. */
+/** A code of Node's, undici's or ours, never a message: those name addresses. */
 function codeOf(error: unknown): string {
   for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof EgressError) return at.reason;
     const code = "code" in at ? at.code : undefined;
     if (typeof code === "string" && /^[A-Z][A-Z0-9_]{2,40}$/.test(code)) return code;
   }

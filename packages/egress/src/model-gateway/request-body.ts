@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ByteHold } from "./bounds.ts";
 import { type Members, scanJson } from "./json-scan.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
@@ -22,11 +22,18 @@ export interface ModelRequest {
 }
 
 /** Reads and parses the body, whose bytes `hold` takes. @throws Refusal */
-export async function readModelRequest(req: IncomingMessage, limits: ModelGatewayLimits, hold: ByteHold): Promise<ModelRequest> {
+export async function readModelRequest(
+  req: IncomingMessage,
+  res: ServerResponse,
+  limits: ModelGatewayLimits,
+  hold: ByteHold,
+): Promise<ModelRequest> {
   const encoding = req.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity")
     throw new Refusal("encoding", "The model gateway reads request bodies: send this one without a content-encoding.");
   if (Number(req.headers["content-length"] ?? 0) > limits.requestBytesMax) throw tooLarge(limits);
+  // Whoever serves the socket may leave this to us.
+  if (req.headers.expect?.toLowerCase() === "100-continue") res.writeContinue();
   let bytes = 0;
   // A body that does not come ends with its connection: there is nothing left to answer.
   const timer = setTimeout(() => req.destroy(), limits.bodyTimeoutMs);

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { describeAllowedHostProblem } from "@sandbox0/protocol";
 import { z } from "zod";
 import { type Models, readModels } from "./models.ts";
 
@@ -26,6 +27,14 @@ export interface Config {
   blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
   /** Addresses and CIDRs that the gateways may reach although they are private. */
   egressAllowPrivate: readonly string[];
+  /** Hosts and `*.x` that no `unrestricted` sandbox may reach. */
+  egressBlockedHosts: readonly string[];
+  /** Hosts and `*.x` that `allow_package_managers` opens besides those of the installed package managers. */
+  packageHosts: readonly string[];
+  /** What the package managers of this machine are run with to be asked for theirs. */
+  packageEnvironment: Readonly<Record<string, string>>;
+  /** Those of the operator's variables that name mirrors, for the sandboxes' own package managers. */
+  packageMirrors: Readonly<Record<string, string>>;
   /** Judges tool calls under permission policy `auto`; `undefined`: they are asked for. */
   judgeModel: string | undefined;
   /** Who answers `web_search`; `null`: the tool says that it is not configured. */
@@ -81,6 +90,18 @@ const wholeNumber = (max: number) => {
     .refine((value) => value <= max, rule);
 };
 
+const hostPatterns = list.pipe(
+  z.array(
+    z.string().refine((host) => describeAllowedHostProblem(host) === null, "must be hosts or wildcards like *.example.com"),
+  ),
+);
+/** Nothing else of the environment: it has keys of ours. */
+const PACKAGE_VARIABLE =
+  /^(PATH|HOME|XDG_CONFIG_HOME|npm_config_\w+|PIP_\w+|GO(PROXY|SUMDB|ENV|ROOT|PATH|TOOLCHAIN)|CARGO_HOME|RUSTUP_(HOME|TOOLCHAIN)|GEM_(HOME|PATH)|GEMRC)$/i;
+
+/** What has a user or password in its URL is left out. */
+const MIRROR_VARIABLE = /^(npm_config_registry|PIP_(EXTRA_)?INDEX_URL|GO(PROXY|SUMDB))$/i;
+
 const environmentSchema = z.object({
   SANDBOX0_HOST: z.string().default("127.0.0.1"),
   SANDBOX0_PORT: wholeNumber(PORT_MAX).default(8787),
@@ -102,6 +123,8 @@ const environmentSchema = z.object({
   SANDBOX0_EGRESS_ALLOW_PRIVATE: list
     .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
     .default([]),
+  SANDBOX0_EGRESS_BLOCKED_HOSTS: hostPatterns.default([]),
+  SANDBOX0_PACKAGE_HOSTS: hostPatterns.default([]),
   SANDBOX0_MODELS: z.string().optional(),
   SANDBOX0_JUDGE_MODEL: z.string().max(256).optional(),
   SANDBOX0_WEB_SEARCH: oneOf("brave", "tavily", "searxng").optional(),
@@ -153,6 +176,10 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     roles: new Set(env.SANDBOX0_ROLES),
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
+    egressBlockedHosts: env.SANDBOX0_EGRESS_BLOCKED_HOSTS,
+    packageHosts: env.SANDBOX0_PACKAGE_HOSTS,
+    packageEnvironment: pick(environment, (name) => PACKAGE_VARIABLE.test(name)),
+    packageMirrors: pick(environment, (name, value) => MIRROR_VARIABLE.test(name) && !value.includes("@")),
     judgeModel: env.SANDBOX0_JUDGE_MODEL,
     webSearch,
     telemetry: { endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, headers: env.OTEL_EXPORTER_OTLP_HEADERS ?? {} },
@@ -182,6 +209,13 @@ function parseBlobs(text: string | undefined, dataDir: string): Config["blobs"] 
 }
 
 /** Hex, base64, or `file:` and the path of a file that holds one of them. */
+function pick(environment: Environment, isWanted: (name: string, value: string) => boolean): Record<string, string> {
+  const entries = Object.entries(environment).flatMap(([name, value]) =>
+    value !== undefined && isWanted(name, value) ? [[name, value]] : [],
+  );
+  return Object.fromEntries(entries);
+}
+
 function parseMasterKey(text: string, context: z.RefinementCtx): Buffer {
   const refuse = (message: string): never => {
     context.addIssue({ code: "custom", message });

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { EgressError } from "@sandbox0/egress";
 import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
 import {
   BUILT_IN_TOOLS,
@@ -21,7 +20,10 @@ import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
 import { fitInSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
+import type { HeldTurn } from "../orchestrator/turn.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
+import type { SessionPolicies } from "../policy/session-policies.ts";
+import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
@@ -34,8 +36,10 @@ import { createNotifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Config } from "./config.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
+import { createProviderOf } from "./provider-of.ts";
 import { openServerVaults } from "./vaults.ts";
 
 /** Connections of one server for its statements; two more listen and hold the node's lock. */
@@ -103,19 +107,19 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const bells = createBells(notifier);
   const log = createEventLog(db, bells);
   const catalogue = catalogueOf(config.models);
-  const sandpi = createResidentHarness(closers);
+  const apiKeys = createApiKeys({ db });
+  const { createdKey } = await apiKeys.bootstrap(config.apiKey);
+  let url = "";
+  const outbound = await createOutbound(config, connectionString, () => ownPorts(config, url));
+  closers.add(() => outbound.close());
+  const sandpi = createResidentHarness(outbound, closers);
   const harnesses = new Map<string, Harness>([[sandpi.name, sandpi]]);
   if (!harnesses.has(config.harness))
     throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
-
-  const apiKeys = createApiKeys({ db });
-  const { createdKey } = await apiKeys.bootstrap(config.apiKey);
-  const outbound: typeof fetch = () => Promise.reject(new Error("this server has no way out yet"));
-  const vaults = await openServerVaults({ config, db, fetch: outbound, logger });
+  const vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   closers.add(() => vaults.close());
-  if (config.roles.has("worker"))
-    await startWorker({ config, options, logger, db, log, bells, sandpi, harnesses, vaults, connectionString, onError }, closers);
-  let url = "";
+  const shared = { config, options, logger, db, log, bells, sandpi, harnesses, vaults, outbound, connectionString, onError };
+  if (config.roles.has("worker")) await startWorker(shared, closers);
   if (config.roles.has("api")) {
     const follower = createFollower(db.reads, bells, onError);
     const sessions = createSessions({
@@ -147,6 +151,13 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   return { url, createdApiKey: createdKey, close: () => closers.run() };
 }
 
+/** Where this server listens, or will. */
+function ownPorts({ host, port }: Config, url: string): { address: string; port: number }[] {
+  return [port, url === "" ? 0 : Number(new URL(url).port)]
+    .filter((each) => each > 0)
+    .map((each) => ({ address: host, port: each }));
+}
+
 async function checkDatabase(db: Database): Promise<string | null> {
   try {
     await db.query("select 1", [], "ready");
@@ -166,8 +177,8 @@ async function findDatabase(config: Config, logger: Logger, closers: Closers): P
   return embedded.connectionString;
 }
 
-function createResidentHarness(closers: Closers): Sandpi {
-  const sandpi = createSandpi();
+function createResidentHarness({ guard }: Outbound, closers: Closers): Sandpi {
+  const sandpi = createSandpi({ dial: (host, port) => guard.dial(host, port) });
   closers.add(() => sandpi.close());
   void sandpi.warmUp();
   return sandpi;
@@ -183,13 +194,22 @@ interface WorkerParts {
   sandpi: Sandpi;
   harnesses: Map<string, Harness>;
   vaults: OpenVaults;
+  outbound: Outbound;
   connectionString: string;
   onError: (error: unknown) => void;
 }
 
 async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> {
   const { config, logger, db } = parts;
-  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, logger)]);
+  // The gateway is there before the first sandbox, and asks the pool whose it is.
+  let sandboxes: SandboxPool | null = null;
+  const sessionOf = (sandboxId: string): string | null => sandboxes?.sessionOf(sandboxId) ?? null;
+  const providerOf = createProviderOf(config.models, parts.vaults.secrets);
+  const vaults = parts.vaults.secrets;
+  const gateways = await createGateways({ config, db, vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
+  closers.add(() => gateways.close());
+  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, gateways, logger)]);
+  sandboxes = pool;
   closers.add(() => node.close());
   closers.add(() => pool.close());
   const trash = setInterval(
@@ -197,19 +217,11 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
     TRASH_SWEEP_MS,
   );
   closers.add(() => clearInterval(trash));
-  const mcp = createMcp(parts.vaults);
+  const mcp = createMcpConnector({ credentials: vaults, fetch: parts.outbound.fetch, version: VERSION });
   closers.add(() => mcp.stop());
-  const orchestrator = createTurnRunner(parts, node, pool, mcp);
+  const orchestrator = createTurnRunner(parts, { node, pool, mcp, policies: gateways.policies });
   orchestrator.start();
   closers.add(() => orchestrator.stop());
-}
-
-function createMcp(vaults: OpenVaults): McpConnector {
-  return createMcpConnector({
-    credentials: vaults.secrets,
-    fetch: () => Promise.reject(new EgressError("failed", "no_gateway", "this server has no way out yet")),
-    version: VERSION,
-  });
 }
 
 function joinNodes({ connectionString, config, onError, logger }: WorkerParts): Promise<NodeRegistry> {
@@ -222,7 +234,14 @@ function joinNodes({ connectionString, config, onError, logger }: WorkerParts): 
   });
 }
 
-function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxPool, mcp: McpConnector): Orchestrator {
+interface Stations {
+  node: NodeRegistry;
+  pool: SandboxPool;
+  mcp: McpConnector;
+  policies: SessionPolicies;
+}
+
+function createTurnRunner(parts: WorkerParts, { node, pool, mcp, policies }: Stations): Orchestrator {
   const { config, options, logger, db, log, bells, harnesses } = parts;
   return createOrchestrator({
     db,
@@ -232,9 +251,10 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
     harnesses,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map(BUILT_IN_TOOLS.map((tool) => [tool.name, tool])),
-    resolveModel: (modelId) => resolveModel(config, modelId),
+    resolveModel: createProviderOf(config.models, parts.vaults.secrets),
     judge: createConfiguredJudge(parts),
-    runTool: (turn, call) => runSandboxTool(db, pool, turn, call),
+    runTool: (turn, call) => runSandboxTool({ db, pool, environmentOf: (held) => environmentOf(policies, held) }, turn, call),
+    findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
     mcp,
     fitText: (turn, callId, text) => fitInSandbox(db, pool, turn, callId, text),
     onRest: (sessionId) => pool.release(sessionId),
@@ -242,6 +262,11 @@ function createTurnRunner(parts: WorkerParts, node: NodeRegistry, pool: SandboxP
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),
     onBug: (error, sessionId) => logger.error({ err: error, session: sessionId }, "a turn failed for a bug"),
   });
+}
+
+/** What commands of the session find in their environment: the placeholders of its credentials. */
+async function environmentOf(policies: SessionPolicies, turn: HeldTurn): Promise<Readonly<Record<string, string>>> {
+  return turn.session.vault_ids.length === 0 ? {} : ((await policies.of(turn.sessionId))?.environment ?? {});
 }
 
 function resolveModel(config: Config, modelId: string): ProviderConfig | { unavailable: string } {
@@ -264,19 +289,25 @@ function createConfiguredJudge({ config, db, logger, sandpi }: WorkerParts): Jud
   });
 }
 
-async function createSandboxes(config: Config, logger: Logger): Promise<SandboxPool> {
+async function createSandboxes(config: Config, { egress }: Gateways, logger: Logger): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
   const dir = join(config.dataDir, "sandbox", "volumes");
-  return createSandboxPool(chooseDriver(config, onProblem), { dir, warmCount: config.warmSandboxes, onProblem });
+  return createSandboxPool(chooseDriver(config, egress?.caPem, onProblem), {
+    dir,
+    env: config.packageMirrors,
+    openEgress: egress?.open ?? null,
+    warmCount: config.warmSandboxes,
+    onProblem,
+  });
 }
 
 /** `process` isolates nothing: only by name, and said aloud (design §6). */
-function chooseDriver(config: Config, onProblem: (problem: Error) => void): SandboxDriver {
+function chooseDriver(config: Config, egressCa: string | undefined, onProblem: (problem: Error) => void): SandboxDriver {
   const dir = join(config.dataDir, "sandbox");
   switch (config.sandbox) {
     case "auto":
     case "bubblewrap":
-      return createBubblewrapDriver({ dir, onProblem });
+      return createBubblewrapDriver({ dir, ...(egressCa === undefined ? {} : { egressCa }), onProblem });
     case "process":
       onProblem(new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."));
       return createProcessDriver({ dir });

@@ -1,6 +1,8 @@
 import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
 import type { SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
+import type { NewEvent } from "../domain/head.ts";
+import { errorEvent } from "../domain/lifecycle-events.ts";
 import type { TurnEnd } from "../domain/turn.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { TurnMemory } from "../log/event-log.ts";
@@ -15,10 +17,15 @@ import { type HeldTurn, modelOf } from "./turn.ts";
 export interface RunHarnessDeps extends EffectsDeps {
   db: Queryable;
   harnesses: ReadonlyMap<string, Harness>;
-  /** Which provider serves a model, or a sentence for the session's log that says why none does. */
-  resolveModel(modelId: string): ProviderConfig | { unavailable: string };
+  /** Which provider serves a model of a session with these vaults, or a sentence for its log that says why none does. */
+  resolveModel(
+    modelId: string,
+    session: { workspaceId: string; vaultIds: readonly string[] },
+  ): Promise<ProviderConfig | { unavailable: string }>;
   /** The built-in tools as the model is told of them, by name. */
   builtinTools: ReadonlyMap<string, ToolDefinition>;
+  /** What of the session's credentials its network policy shuts out, and its log does not say yet. */
+  findPolicyErrors(sessionId: string): Promise<SessionError[]>;
   onBug(error: unknown, sessionId: string): void;
 }
 
@@ -31,7 +38,8 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
   try {
     const harness = deps.harnesses.get(turn.session.harness);
     if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
-    const provider = deps.resolveModel(modelOf(turn));
+    const { workspace_id: workspaceId, vault_ids: vaultIds } = turn.session;
+    const provider = await deps.resolveModel(modelOf(turn), { workspaceId, vaultIds });
     if ("unavailable" in provider) return failed(provider.unavailable, "model_request_failed_error");
     const { transcript, state } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
     turn.memory = null;
@@ -76,10 +84,16 @@ async function openMcp(deps: RunHarnessDeps, turn: HeldTurn, transcript: readonl
     if (call) call.mcpServer = String(body.mcp_server_name);
   }
   if (turn.mcp) return;
-  const events = await connectMcp(deps, turn);
+  const events = [...(await policyErrors(deps, turn)), ...(await connectMcp(deps, turn))];
   stopIfStopped(turn);
   if (events.length > 0) await turnWriter(deps.log, turn)({ events });
   stopIfStopped(turn);
+}
+
+/** Said before the model is asked; the session goes on. */
+async function policyErrors({ findPolicyErrors }: RunHarnessDeps, turn: HeldTurn): Promise<NewEvent[]> {
+  if (turn.session.vault_ids.length === 0) return [];
+  return (await findPolicyErrors(turn.sessionId)).map(errorEvent);
 }
 
 function historyOf(transcript: readonly TranscriptRow[]): HistoryEntry[] {

@@ -13,16 +13,25 @@ function held(): HeldTurn {
 }
 
 /** A pool whose sandbox records what it is asked to run. */
-function poolWith(claim: () => Promise<{ volumeId: string }>): { pool: SandboxPool; ran: { name: string; aborted: boolean }[] } {
+function poolWith(claim: () => Promise<{ volumeId: string }>): {
+  pool: SandboxPool;
+  ran: { name: string; aborted: boolean }[];
+  environments: object[];
+} {
   const ran: { name: string; aborted: boolean }[] = [];
+  const environments: object[] = [];
   const tools = {
     async call(name: string, _input: unknown, { signal }: { signal: AbortSignal }) {
       ran.push({ name, aborted: signal.aborted });
       return { content: [{ type: "text", text: "done" }], isError: false };
     },
+    setEnvironment: (environment: object) => void environments.push(environment),
   };
-  return { pool: { claim: async () => ({ ...(await claim()), tools }) } as unknown as SandboxPool, ran };
+  return { pool: { claim: async () => ({ ...(await claim()), tools }) } as unknown as SandboxPool, ran, environments };
 }
+
+const run = (db: Queryable, pool: SandboxPool, turn: HeldTurn, call: typeof CALL | { name: string; input: object } = CALL) =>
+  runSandboxTool({ db, pool, environmentOf: async () => ({ TOKEN: "placeholder" }) }, turn, call as typeof CALL);
 
 /** A database in which the session is still this turn's, or is not. */
 function database(isOurs: boolean): { db: Queryable; stored: unknown[] } {
@@ -38,8 +47,8 @@ test("a new volume is stored before the effect, and only once", async () => {
   const { db, stored } = database(true);
   const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
   const turn = held();
-  await runSandboxTool(db, pool, turn, CALL);
-  await runSandboxTool(db, pool, turn, CALL);
+  await run(db, pool, turn);
+  await run(db, pool, turn);
   expect(stored).toEqual(["vol_1"]);
   expect(ran).toHaveLength(2);
 });
@@ -47,7 +56,7 @@ test("a new volume is stored before the effect, and only once", async () => {
 test("nothing runs for a session that another node has taken over", async () => {
   const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
   const turn = held();
-  await runSandboxTool(database(false).db, pool, turn, CALL);
+  await run(database(false).db, pool, turn);
   expect(turn.stopped).toBe("lease_lost");
   expect(ran).toEqual([]);
 });
@@ -55,7 +64,7 @@ test("nothing runs for a session that another node has taken over", async () => 
 test("a turn that is stopped while it waits for a sandbox waits no longer", async () => {
   const turn = held();
   const { pool, ran } = poolWith(() => new Promise(() => undefined));
-  const running = runSandboxTool(database(true).db, pool, turn, CALL);
+  const running = run(database(true).db, pool, turn);
   stopTurn(turn, "interrupted");
   expect(await running).toMatchObject({ isError: true });
   expect(ran).toEqual([]);
@@ -63,7 +72,15 @@ test("a turn that is stopped while it waits for a sandbox waits no longer", asyn
 
 test("a sandbox that cannot be had is an error result; anything else is thrown", async () => {
   const failing = (error: Error) => poolWith(() => Promise.reject(error)).pool;
-  const result = await runSandboxTool(database(true).db, failing(new SandboxError("limit", "full")), held(), CALL);
+  const result = await run(database(true).db, failing(new SandboxError("limit", "full")), held());
   expect(result).toEqual({ content: [{ type: "text", text: "The sandbox is not available: full" }], isError: true });
-  await expect(runSandboxTool(database(true).db, failing(new Error("bug")), held(), CALL)).rejects.toThrow("bug");
+  await expect(run(database(true).db, failing(new Error("bug")), held())).rejects.toThrow("bug");
+});
+
+test("commands find the placeholders of the session; the file tools need none", async () => {
+  const { pool, environments } = poolWith(async () => ({ volumeId: "vol_1" }));
+  await run(database(true).db, pool, held(), { name: "read", input: { file_path: "a" } });
+  expect(environments).toEqual([]);
+  await run(database(true).db, pool, held());
+  expect(environments).toEqual([{ TOKEN: "placeholder" }]);
 });

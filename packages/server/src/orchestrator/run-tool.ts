@@ -4,19 +4,26 @@ import { setVolume } from "../store/leases.ts";
 import type { Queryable } from "../store/query.ts";
 import { type HeldTurn, stopTurn } from "./turn.ts";
 
+export interface SandboxToolDeps {
+  db: Queryable;
+  pool: SandboxPool;
+  /** Placeholders of the session's credentials, as its commands find them in their environment (semantics §10). */
+  environmentOf(turn: HeldTurn): Promise<Readonly<Record<string, string>>>;
+}
+
 /**
  * Runs one built-in tool in the session's sandbox (design §4.6). A dead or missing sandbox is a failed tool call that the
  * agent may try again (semantics §3): never an exception of the turn.
  */
 export async function runSandboxTool(
-  db: Queryable,
-  pool: SandboxPool,
+  deps: SandboxToolDeps,
   turn: HeldTurn,
   call: { name: string; input: Record<string, unknown> },
 ): Promise<ToolResult> {
   const { signal } = turn.controller;
   try {
-    const claimed = await claimSandbox(db, pool, turn);
+    const claimed = await claimSandbox(deps.db, deps.pool, turn);
+    if (call.name === "bash") claimed.tools.setEnvironment(await deps.environmentOf(turn));
     return await claimed.tools.call(call.name, call.input, { signal });
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;

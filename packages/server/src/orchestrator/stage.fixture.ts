@@ -210,6 +210,7 @@ function createNode(
         contextWindow: 1,
         outputTokensMax: 1,
       }),
+      findPolicyErrors: async () => [],
       runTool(turn, call) {
         const { promise, resolve, reject } = Promise.withResolvers<ToolResult>();
         tools.add({

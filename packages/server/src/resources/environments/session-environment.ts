@@ -44,7 +44,8 @@ export function checkEgress(environment: Environment, agent: SessionAgent): void
   }
 }
 
-function membersOf(agent: SessionAgent): SessionThreadAgent[] {
+/** The agent itself and those it may start. */
+export function membersOf(agent: SessionAgent): SessionThreadAgent[] {
   const { multiagent } = agent;
   if (multiagent === null) return [agent];
   if (multiagent.type === "coordinator") return [agent, ...multiagent.agents.filter((entry) => entry.type === "agent")];

@@ -1,0 +1,117 @@
+import { randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { join } from "node:path";
+import {
+  createAddressGuard,
+  createCertificateAuthority,
+  createEgressGateway,
+  createGuardedFetch,
+  createModelGateway,
+  createSessionTokens,
+  type AddressGuard,
+  type ForbiddenEndpoint,
+  type GuardedFetch,
+  type SessionTokens,
+} from "@sandbox0/egress";
+import type { OpenEgress } from "@sandbox0/sandbox";
+import type { Logger } from "pino";
+import { createAuditSink, type DurableAuditSink } from "../policy/audit-sink.ts";
+import { createModelSource, type ModelSourceDeps } from "../policy/model-source.ts";
+import { createPackageHosts } from "../policy/package-hosts.ts";
+import { createPolicySource } from "../policy/policy-source.ts";
+import { createSessionPolicies, type SessionPolicies } from "../policy/session-policies.ts";
+import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
+import type { Database } from "../store/pool.ts";
+import type { Config } from "./config.ts";
+
+const POSTGRES_PORT = 5432;
+const TOKEN_SECRET_BYTES = 32;
+
+/** What the server itself goes out with: to MCP servers, token endpoints and pages. */
+export interface Outbound {
+  guard: AddressGuard;
+  fetch: GuardedFetch["fetch"];
+  close(): Promise<void>;
+}
+
+/**
+ * @param ownPorts where this server listens, as far as it does by now
+ */
+export async function createOutbound(
+  config: Config,
+  connectionString: string,
+  ownPorts: () => readonly ForbiddenEndpoint[],
+): Promise<Outbound> {
+  const database = await databaseEndpoints(connectionString);
+  const forbidden = (): ForbiddenEndpoint[] => [...database, ...ownPorts()];
+  const guard = createAddressGuard({ allowPrivate: config.egressAllowPrivate, forbidden });
+  const { fetch, close } = createGuardedFetch(guard);
+  return { guard, fetch, close };
+}
+
+/** Where the database listens on a network, if it does, under its name and every address that the name has now. */
+async function databaseEndpoints(connectionString: string): Promise<ForbiddenEndpoint[]> {
+  const url = new URL(connectionString);
+  const host = url.searchParams.get("host") ?? decodeURIComponent(url.hostname);
+  if (host === "" || host.startsWith("/")) return [];
+  const port = Number(url.searchParams.get("port") ?? (url.port || POSTGRES_PORT));
+  const found = await lookup(host.replace(/^\[(.*)\]$/, "$1"), { all: true }).catch(() => []);
+  return [host, ...found.map(({ address }) => address)].map((address) => ({ address, port }));
+}
+
+export interface GatewayParts {
+  config: Config;
+  db: Database;
+  vaults: VaultSecrets;
+  outbound: Outbound;
+  /** Which session has a sandbox of this node now. */
+  sessionOf(sandboxId: string): string | null;
+  providerOf: ModelSourceDeps["providerOf"];
+  logger: Logger;
+}
+
+/** The ways out of the sandboxes of this node. */
+export interface Gateways {
+  policies: SessionPolicies;
+  audit: DurableAuditSink;
+  /** `null`: the gateway could not be started, and no sandbox has a way out. */
+  egress: { open: OpenEgress; caPem: string } | null;
+  /** For harnesses in sandboxes, who show them to the model gateway. */
+  tokens: SessionTokens;
+  close(): Promise<void>;
+}
+
+export async function createGateways(parts: GatewayParts): Promise<Gateways> {
+  const { config, db, vaults, outbound, logger, sessionOf } = parts;
+  const onError = (error: unknown): void => logger.warn({ err: error }, "trouble with the egress gateway");
+  const { fetch, guard } = outbound;
+  const { packageHosts: operatorHosts, packageEnvironment: env } = config;
+  const packageHosts = createPackageHosts({ operatorHosts, env, fetch, onProblem: onError });
+  const policies = createSessionPolicies({ db, vaults, packageHosts, blockedHosts: config.egressBlockedHosts });
+  const audit = createAuditSink({ db, sessionOf, onError });
+  const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));
+  const source = createPolicySource(policies, sessionOf);
+  const models = createModelSource({ db, sessionOf, tokens, providerOf: parts.providerOf, onError });
+  const onBug = (error: unknown, sandboxId: string): void =>
+    logger.error({ err: error, sandbox: sandboxId }, "a connection of a sandbox was cut for a fault of the gateway");
+  const modelGateway = createModelGateway({ models, policies: source, guard, onProblem: onBug });
+  const base = { policies, audit, tokens };
+  try {
+    const ca = await createCertificateAuthority({ dir: join(config.dataDir, "egress") });
+    const model = modelGateway.handle;
+    const gateway = createEgressGateway({ policies: source, audit, guard, ca, model, onBug });
+    const close = async (): Promise<void> => {
+      await gateway.close();
+      await modelGateway.close();
+      await audit.close();
+    };
+    return { ...base, egress: { open: gateway.listen, caPem: ca.certificatePem }, close };
+  } catch (error) {
+    logger.error({ err: error }, "the egress gateway did not start: sandboxes have NO way out until this is repaired");
+    const close = async (): Promise<void> => {
+      await modelGateway.close();
+      await audit.close();
+    };
+    return { ...base, egress: null, close };
+  }
+}

@@ -1,0 +1,105 @@
+import type { GuardedFetch } from "@sandbox0/egress";
+import { askPackageManagers, type PackageSource, urlsIn } from "./package-managers.ts";
+
+/** Package managers and registries are asked again after this time, and sooner when something did not answer. */
+const HOSTS_LIFE_MS = 60 * 60_000;
+const HOSTS_RETRY_MS = 60_000;
+const INDEX_TIMEOUT_MS = 10_000;
+/** What is read of a registry's answer. */
+const INDEX_BYTES_MAX = 512 * 1024;
+/** Of cargo's configuration: where files are, and the API. */
+const CARGO_URLS_MAX = 2;
+
+export interface PackageHostsOptions {
+  /** The operator's (`SANDBOX0_PACKAGE_HOSTS`): hosts or `*.x`. */
+  operatorHosts: readonly string[];
+  /** Environment of the package managers. */
+  env: Readonly<Record<string, string>>;
+  fetch: GuardedFetch["fetch"];
+  onProblem(problem: Error): void;
+}
+
+/**
+ * The hosts that `allow_package_managers` opens: those that the package managers of this machine are set up to use, where
+ * those registries say that their files are, and the operator's. Asked for at first use; later answers may be an hour old.
+ */
+export function createPackageHosts(options: PackageHostsOptions): () => Promise<readonly string[]> {
+  let known: readonly string[] | null = null;
+  let looking: Promise<readonly string[]> | null = null;
+  let endsAtMs = 0;
+  const look = async (): Promise<readonly string[]> => {
+    const { hosts, isComplete } = await findHosts(options);
+    known = hosts;
+    endsAtMs = performance.now() + (isComplete ? HOSTS_LIFE_MS : HOSTS_RETRY_MS);
+    return hosts;
+  };
+  return () => {
+    if (performance.now() >= endsAtMs) {
+      looking ??= look().finally(() => {
+        looking = null;
+      });
+      // Whoever waits for it hears of a failure; the others have the hosts of before.
+      looking.catch(options.onProblem);
+    }
+    return known === null && looking !== null ? looking : Promise.resolve(known ?? options.operatorHosts);
+  };
+}
+
+async function findHosts(options: PackageHostsOptions): Promise<{ hosts: readonly string[]; isComplete: boolean }> {
+  const sources = await askPackageManagers(options.env);
+  let isComplete = true;
+  const downloads = await Promise.all(
+    sources.map(async (source) => {
+      try {
+        return await downloadHosts(options.fetch, source);
+      } catch (error) {
+        isComplete = false;
+        const reason = error instanceof Error ? error.message : String(error);
+        options.onProblem(
+          new Error(`${source.manager}: its registry ${hostOf(source.url)} does not say where its files are: ${reason}`),
+        );
+        return [];
+      }
+    }),
+  );
+  const hosts = [...options.operatorHosts, ...sources.map(({ url }) => hostOf(url)), ...downloads.flat()];
+  return { hosts: [...new Set(hosts.map((host) => host.toLowerCase()))], isComplete };
+}
+
+/** Some indexes keep the files themselves on another host: pip's pages link there, and cargo's configuration names it. */
+async function downloadHosts(fetch: GuardedFetch["fetch"], { manager, url }: PackageSource): Promise<string[]> {
+  const page = manager === "pip" ? "pip/" : manager === "cargo" ? "config.json" : null;
+  if (page === null) return [];
+  const response = await fetch(new URL(page, url.endsWith("/") ? url : `${url}/`), {
+    headers: { accept: "application/vnd.pypi.simple.v1+html, text/html;q=0.5, */*;q=0.1" },
+    signal: AbortSignal.timeout(INDEX_TIMEOUT_MS),
+  });
+  const text = await readStart(response);
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return manager === "pip" ? mostLinked(text) : urlsIn(text).slice(0, CARGO_URLS_MAX).map(hostOf);
+}
+
+/** Old packages link to all the world: only the host that most files are on is the index's own. */
+function mostLinked(page: string): string[] {
+  const counts = new Map<string, number>();
+  for (const [, link = ""] of page.matchAll(/href="(https?:[^"#]*)/g)) {
+    if (URL.canParse(link)) counts.set(hostOf(link), (counts.get(hostOf(link)) ?? 0) + 1);
+  }
+  const [most] = [...counts].sort(([, a], [, b]) => b - a);
+  return most === undefined ? [] : [most[0]];
+}
+
+async function readStart(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= INDEX_BYTES_MAX) break;
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function hostOf(url: string): string {
+  return new URL(url).hostname;
+}

@@ -1,0 +1,81 @@
+import type { SandboxPolicy } from "@sandbox0/egress";
+import type { EnvironmentConfig, SessionAgent } from "@sandbox0/protocol";
+import { membersOf } from "../resources/environments/session-environment.ts";
+import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
+import type { Queryable } from "../store/query.ts";
+import { readSessionPolicy } from "../store/session-policies.ts";
+import { createExpiringCache } from "./expiring-cache.ts";
+import { placeholderOf } from "./placeholder.ts";
+
+/** How old a policy or a secret may be; with the gateway's own looks at open connections within the 5 s of issue 3. */
+export const POLICY_LIFE_MS = 2_000;
+/** Of each: sessions whose policy, credentials whose secret is remembered. */
+const REMEMBERED_MAX = 10_000;
+
+export interface SessionPoliciesDeps {
+  db: Queryable;
+  vaults: Pick<VaultSecrets, "environmentVariables" | "secretOf">;
+  /** The hosts of the package managers' registries (`allow_package_managers`). */
+  packageHosts(): Promise<readonly string[]>;
+  /** The operator's: where no `unrestricted` sandbox may go. */
+  blockedHosts: readonly string[];
+}
+
+export interface SessionPolicy extends SandboxPolicy {
+  /** What the session's commands find in their environment: placeholders by name. */
+  environment: Readonly<Record<string, string>>;
+}
+
+/** What sessions may do outside, as their environments, agents and vaults say it now, at most `POLICY_LIFE_MS` ago. */
+export interface SessionPolicies {
+  /** `null`: no such session, or it is archived, or its environment is not one of ours to run. */
+  of(sessionId: string): Promise<SessionPolicy | null>;
+  /** `null`: not a credential of this session now. */
+  secretOf(sessionId: string, credentialId: string): Promise<string | null>;
+}
+
+export function createSessionPolicies(deps: SessionPoliciesDeps): SessionPolicies {
+  const bounds = { lifeMs: POLICY_LIFE_MS, entriesMax: REMEMBERED_MAX };
+  const policies = createExpiringCache({ ...bounds, load: (sessionId) => loadPolicy(deps, sessionId) });
+  const secrets = createExpiringCache({ ...bounds, load: (credentialId) => deps.vaults.secretOf(credentialId) });
+  return {
+    of: (sessionId) => policies.get(sessionId),
+    async secretOf(sessionId, credentialId) {
+      const policy = await policies.get(sessionId);
+      if (!policy?.credentials.some(({ id }) => id === credentialId)) return null;
+      return secrets.get(credentialId);
+    },
+  };
+}
+
+async function loadPolicy(deps: SessionPoliciesDeps, sessionId: string): Promise<SessionPolicy | null> {
+  const row = await readSessionPolicy(deps.db, sessionId);
+  if (row === null || row.environment.type !== "cloud") return null;
+  const { workspaceId, vaultIds } = row;
+  const [networking, variables] = await Promise.all([
+    networkingOf(deps, row.environment, row.agent),
+    vaultIds.length === 0 ? [] : deps.vaults.environmentVariables(workspaceId, vaultIds),
+  ]);
+  const credentials = variables.map(({ credentialId, hosts, inHeader, inBody }) => {
+    return { id: credentialId, placeholder: placeholderOf(sessionId, credentialId), hosts, inHeader, inBody };
+  });
+  const environment = variables.map(({ credentialId, secretName }) => [secretName, placeholderOf(sessionId, credentialId)]);
+  return { workspaceId, sessionId, networking, credentials, environment: Object.fromEntries(environment) };
+}
+
+async function networkingOf(
+  deps: SessionPoliciesDeps,
+  { networking }: Extract<EnvironmentConfig, { type: "cloud" }>,
+  agent: SessionAgent,
+): Promise<SandboxPolicy["networking"]> {
+  if (networking.type === "unrestricted") return { type: "unrestricted", blockedHosts: deps.blockedHosts };
+  const mcp = networking.allow_mcp_servers ? membersOf(agent).flatMap((member) => member.mcp_servers.map(hostOf)) : [];
+  const packages = networking.allow_package_managers ? await deps.packageHosts() : [];
+  const hosts = [...networking.allowed_hosts, ...mcp, ...packages].map((host) => host.toLowerCase());
+  return { type: "limited", allowedHosts: [...new Set(hosts)] };
+}
+
+/** Validated when the agent was made. */
+function hostOf(server: { url: string }): string {
+  return new URL(server.url).hostname;
+}

@@ -18,8 +18,8 @@ export interface EffectsDeps extends McpDeps {
   db: Queryable;
   log: EventLog;
   bells: Bells;
-  /** Runs one built-in tool in the session's sandbox; a sandbox that cannot be had is an error result, not a throw. */
-  runTool(turn: HeldTurn, call: { name: string; input: Record<string, unknown> }): Promise<ToolResult>;
+  /** Runs one built-in tool, in the session's sandbox or here; what cannot be had is an error result, not a throw. */
+  runTool(turn: HeldTurn, call: { id: string; name: string; input: Record<string, unknown> }): Promise<ToolResult>;
   /** Decides calls under permission policy `auto`; without one they are asked for. */
   judge: Judge | null;
 }

@@ -1,4 +1,5 @@
 import type { AuthProvider } from "@modelcontextprotocol/client";
+import { SecretUnreadable } from "../resources/vaults/envelope.ts";
 import { McpFailure } from "./mcp-failure.ts";
 
 /** What the connector asks of vaults (resources/vaults `VaultSecrets`). */
@@ -87,7 +88,10 @@ export class ConnectionCredential implements AuthProvider {
   }
 
   async #lookUp(): Promise<void> {
-    const found = await this.#resolve();
+    const found = await this.#resolve().catch((error: unknown): never => {
+      if (!(error instanceof SecretUnreadable)) throw error;
+      throw new McpFailure("authentication", "its credential cannot be read with the master key of this installation");
+    });
     this.#lookedUpAtMs = performance.now();
     if (found) this.#use(found);
     else this.#current = null;

@@ -203,7 +203,7 @@ function createNode(
       retry: { baseMs: 1 },
       builtinTools: new Map(),
       judge: judge ?? null,
-      resolveModel: () => ({
+      resolveModel: async () => ({
         api: "anthropic-messages",
         baseUrl: "http://127.0.0.1:1",
         apiKey: "key",

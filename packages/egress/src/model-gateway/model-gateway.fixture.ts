@@ -9,7 +9,7 @@ import { Agent, fetch, type RequestInit, type Response } from "undici";
 import { createAddressGuard } from "../address-guard.ts";
 import type { ModelRoute, ModelSpan, Networking } from "../port.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
-import { createModelGateway } from "./model-gateway.ts";
+import { createModelGateway, type ModelGateway } from "./model-gateway.ts";
 import { createSessionTokens } from "./session-tokens.ts";
 
 /** What no sandbox may ever see. */
@@ -44,6 +44,9 @@ export interface GatewayStage {
   /** When set, the next question to the source is rejected with it. */
   failWith: Error | null;
   socketPath: string;
+  gateway: ModelGateway;
+  /** Requests whose head has come. */
+  received(): number;
   /** Through the sandbox's socket, as a harness would. */
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** A JSON body with the session's token, as OpenAI's clients send it. */
@@ -87,8 +90,13 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
     onProblem: (error) => void problems.push(error),
     ...(options.limits && { limits: options.limits }),
   });
-  const server = createServer((req, res) => gateway.handle(req, res, SANDBOX));
-  server.on("checkContinue", (req, res) => gateway.handle(req, res, SANDBOX));
+  let received = 0;
+  const server = createServer();
+  for (const event of ["request", "checkContinue"] as const)
+    server.on(event, (req, res) => {
+      received += 1;
+      gateway.handle(req, res, SANDBOX);
+    });
   server.listen(socketPath);
   await once(server, "listening");
 
@@ -102,6 +110,8 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
     problems,
     failWith: null,
     socketPath,
+    gateway,
+    received: () => received,
     fetch: send,
     post: (path, body, init = {}) =>
       send(path, {

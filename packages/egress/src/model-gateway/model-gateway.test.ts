@@ -360,6 +360,21 @@ test("a client that goes away ends the request at the provider", async () => {
   expect(stage.problems).toEqual([]);
 });
 
+test("a gateway that closes cuts what is under way, at any point, and leaves its spans", async () => {
+  const { provider, post, gateway, spans } = await start();
+  provider.enqueue([say("part"), hold(createGate())]);
+  const streaming = await post(MESSAGES, anthropicBody({ stream: true }));
+  provider.enqueue(hold(createGate()));
+  const waiting = post(MESSAGES, anthropicBody());
+  const body = new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{"model":')) });
+  const sending = post(MESSAGES, "", { body, duplex: "half" });
+  const failures = Promise.allSettled([streaming.text(), waiting, sending]);
+  await until(() => provider.received === 2 && stage.received() === 3);
+  await gateway.close();
+  expect(spans.map(({ status }) => status).sort()).toEqual([200, null]);
+  expect((await failures).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+});
+
 test("a source that fails lets nothing through, and says why to nobody but the log", async () => {
   const { provider, post } = await start();
   stage.failWith = new Error("password authentication failed for postgres://secret");

@@ -32,7 +32,7 @@ export interface ModelGatewayOptions {
 export interface ModelGateway {
   /** Owns the response; never throws. Errors come in the vendor's own shape. */
   handle(req: IncomingMessage, res: ServerResponse, sandboxId: string): void;
-  /** Cuts what is under way. */
+  /** Cuts what is under way; resolves when all of it has left its span. */
   close(): Promise<void>;
 }
 
@@ -65,9 +65,24 @@ export function createModelGateway(options: ModelGatewayOptions): ModelGateway {
     budget: createByteBudget(limits.bufferedBytesMax),
     client: createProviderClient(options.guard, limits),
   };
+  /** What is under way, by its response. */
+  const open = new Map<ServerResponse, Promise<void>>();
+  let closed = false;
   return {
-    handle: (req, res, sandboxId) => void answer(parts, req, res, sandboxId),
-    close: () => parts.client.close(),
+    handle(req, res, sandboxId) {
+      if (closed) return void res.destroy();
+      open.set(
+        res,
+        answer(parts, req, res, sandboxId).finally(() => open.delete(res)),
+      );
+    },
+    async close() {
+      closed = true;
+      const ending = [...open.values()];
+      for (const res of open.keys()) res.destroy();
+      await parts.client.close();
+      await Promise.all(ending);
+    },
   };
 }
 

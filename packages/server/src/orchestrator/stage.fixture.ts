@@ -15,6 +15,8 @@ import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { insertSession } from "../store/sessions.ts";
 import type { Judge } from "./judge.ts";
+import type { WebTools } from "../web/web-tools.ts";
+import { isWebTool, runWebTool } from "./run-web-tool.ts";
 import { createOrchestrator, type Orchestrator, type OrchestratorTimes } from "./orchestrator.ts";
 
 const WORKSPACE = "wrkspc_1";
@@ -61,6 +63,8 @@ export interface NodeOptions {
   /** Default: every server refuses. */
   mcp?: McpConnector;
   judge?: Judge;
+  /** Runs the web tools; without it they wait for the test like the others. */
+  web?: WebTools;
 }
 
 export interface Stage {
@@ -103,7 +107,7 @@ export async function createStage(): Promise<Stage> {
   await db.query("insert into workspaces (id, name) values ($1, 'test')", [WORKSPACE]);
   await db.query(
     `insert into environments (id, workspace_id, name, config, created_at, updated_at)
-     values ('env_1', $1, 'e', '{"type":"cloud"}', now(), now())`,
+     values ('env_1', $1, 'e', '{"type":"cloud","networking":{"type":"unrestricted"}}', now(), now())`,
     [WORKSPACE],
   );
   const bus = new Bus();
@@ -176,7 +180,7 @@ function createNode(
   database: Database,
   bells: Bells,
   alive: Set<number>,
-  { times, stuck, judge, mcp = refusingMcp() }: NodeOptions,
+  { times, stuck, judge, web, mcp = refusingMcp() }: NodeOptions,
 ): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
@@ -212,6 +216,7 @@ function createNode(
       }),
       findPolicyErrors: async () => [],
       runTool(turn, call) {
+        if (web && isWebTool(call.name)) return runWebTool({ web, fitText: async (_turn, _callId, text) => text }, turn, call);
         const { promise, resolve, reject } = Promise.withResolvers<ToolResult>();
         tools.add({
           sessionId: turn.sessionId,

@@ -6,7 +6,20 @@ const DEPTH_MAX = 200;
 const HEAD_CHARS_MAX = 64 * 1024;
 const LINK_CHARS_MAX = 2_048;
 const TITLE_CHARS_MAX = 500;
-const LEFT_OUT = ["script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "select", "button"];
+const LEFT_OUT = [
+  "head",
+  "title",
+  "script",
+  "style",
+  "noscript",
+  "template",
+  "svg",
+  "canvas",
+  "iframe",
+  "object",
+  "select",
+  "button",
+];
 
 /**
  * A page as text, with the marks of Markdown for headings and lists and with absolute links. The library works in one

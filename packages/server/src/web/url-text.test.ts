@@ -16,6 +16,7 @@ test.each([
   ["https://example.com/a_(b)", "https://example.com/a_(b)"],
   ["https://example.com/ä", "https://example.com/%C3%A4"],
   ["https://bücher.example/", "https://xn--bcher-kva.example/"],
+  ["(http://[::1]:8080/a)", "http://[::1]:8080/a"],
   ["https://example.com/a?b=1&c=2, and", "https://example.com/a?b=1&c=2"],
 ])("%s shows %s", (text, url) => {
   expect(shows(text, url)).toBe(true);

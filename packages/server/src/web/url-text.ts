@@ -8,7 +8,7 @@ const END = /[\s<>"`{}|\\^]/;
 const BRACKETS = new Set("()[]'*,;");
 /** May be the text behind it, as its last character only. */
 const PUNCTUATION = new Set(".:!?_~");
-const HOST = /[^\s<>"`{}|\\^()[\]'*,;/?#]{1,320}/y;
+const HOST = /\[[0-9a-f:.]{2,64}\]|[^\s<>"`{}|\\^()[\]'*,;/?#]{1,320}/iy;
 const CUTS_MAX = 64;
 
 /** The form in which URLs are compared: as the parser writes it, without the fragment, which no server sees. */

@@ -9,6 +9,7 @@ import { createEventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
@@ -85,6 +86,7 @@ export async function startTestServer(
     {
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
+      egress: createEgressRequests(db),
       models: createModels(models),
       vaults: vaults.api,
       apiKeys,

@@ -4,6 +4,7 @@ import { ApiError, createId, invalidRequest, notFound, parseQuery } from "@sandb
 import { type FastifyInstance, fastify } from "fastify";
 import type { Agents } from "../resources/agents/agents.ts";
 import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
+import type { EgressRequests } from "../resources/egress/egress-requests.ts";
 import type { Environments } from "../resources/environments/environments.ts";
 import type { Models } from "../resources/models/models.ts";
 import type { VaultApi } from "../resources/vaults/open-vaults.ts";
@@ -16,6 +17,7 @@ import { addOverloadGuard } from "./overload.ts";
 import { BODY_BYTES_MAX, type Logger, createErrorHandler, errorBody, toApiError } from "./request-errors.ts";
 import { addAgentRoutes } from "./routes/agents.ts";
 import { addApiKeyRoutes } from "./routes/api-keys.ts";
+import { addEgressRoutes } from "./routes/egress.ts";
 import { addEnvironmentRoutes } from "./routes/environments.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { addSessionEventRoutes } from "./routes/session-events.ts";
@@ -37,6 +39,7 @@ const PATH_PARAM_CHARS_MAX = 512;
 export interface HttpDeps {
   agents: Agents;
   environments: Environments;
+  egress: EgressRequests;
   models: Models;
   apiKeys: ApiKeys;
   sessions: Sessions;
@@ -94,6 +97,7 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     api.addHook("onRequest", createAuthHook(deps.apiKeys));
     addAgentRoutes(api, deps.agents);
     addEnvironmentRoutes(api, deps.environments);
+    addEgressRoutes(api, deps.egress);
     addModelRoutes(api, deps.models);
     addSessionRoutes(api, deps.sessions);
     addSessionEventRoutes(api, deps.sessions, hub);

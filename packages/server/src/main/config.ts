@@ -27,6 +27,8 @@ export interface Config {
   blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
   /** Addresses and CIDRs that the gateways may reach although they are private. */
   egressAllowPrivate: readonly string[];
+  /** Ports that sandboxes may connect to. */
+  egressPorts: readonly number[];
   /** Hosts and `*.x` that no `unrestricted` sandbox may reach. */
   egressBlockedHosts: readonly string[];
   /** Hosts and `*.x` that `allow_package_managers` opens besides those of the installed package managers. */
@@ -123,6 +125,7 @@ const environmentSchema = z.object({
   SANDBOX0_EGRESS_ALLOW_PRIVATE: list
     .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
     .default([]),
+  SANDBOX0_EGRESS_PORTS: list.pipe(z.array(wholeNumber(PORT_MAX)).min(1, "must name at least one port")).default([80, 443]),
   SANDBOX0_EGRESS_BLOCKED_HOSTS: hostPatterns.default([]),
   SANDBOX0_PACKAGE_HOSTS: hostPatterns.default([]),
   SANDBOX0_MODELS: z.string().optional(),
@@ -176,6 +179,7 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     roles: new Set(env.SANDBOX0_ROLES),
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
+    egressPorts: env.SANDBOX0_EGRESS_PORTS,
     egressBlockedHosts: env.SANDBOX0_EGRESS_BLOCKED_HOSTS,
     packageHosts: env.SANDBOX0_PACKAGE_HOSTS,
     packageEnvironment: pick(environment, (name) => PACKAGE_VARIABLE.test(name)),

@@ -15,6 +15,7 @@ import {
 } from "@sandbox0/egress";
 import type { OpenEgress } from "@sandbox0/sandbox";
 import type { Logger } from "pino";
+import { Counter, type Registry } from "prom-client";
 import { createAuditSink, type DurableAuditSink } from "../policy/audit-sink.ts";
 import { createModelSource, type ModelSourceDeps } from "../policy/model-source.ts";
 import { createPackageHosts } from "../policy/package-hosts.ts";
@@ -95,23 +96,32 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
   const onBug = (error: unknown, sandboxId: string): void =>
     logger.error({ err: error, sandbox: sandboxId }, "a connection of a sandbox was cut for a fault of the gateway");
   const modelGateway = createModelGateway({ models, policies: source, guard, onProblem: onBug });
+  const closeRest = async (): Promise<void> => {
+    await modelGateway.close();
+    await Promise.all([models.close(), audit.close()]);
+  };
   const base = { policies, audit, tokens };
   try {
     const ca = await createCertificateAuthority({ dir: join(config.dataDir, "egress") });
     const model = modelGateway.handle;
-    const gateway = createEgressGateway({ policies: source, audit, guard, ca, model, onBug });
-    const close = async (): Promise<void> => {
-      await gateway.close();
-      await modelGateway.close();
-      await audit.close();
-    };
+    const gateway = createEgressGateway({ policies: source, audit, guard, ca, model, ports: config.egressPorts, onBug });
+    const close = (): Promise<void> => gateway.close().then(closeRest);
     return { ...base, egress: { open: gateway.listen, caPem: ca.certificatePem }, close };
   } catch (error) {
     logger.error({ err: error }, "the egress gateway did not start: sandboxes have NO way out until this is repaired");
-    const close = async (): Promise<void> => {
-      await modelGateway.close();
-      await audit.close();
-    };
-    return { ...base, egress: null, close };
+    return { ...base, egress: null, close: closeRest };
   }
+}
+
+/** In `/metrics`: rows that the audit lost because the database was slow or away. */
+export function countDroppedRows(registry: Registry, audit: DurableAuditSink): void {
+  new Counter({
+    name: "sandbox0_egress_audit_dropped_total",
+    help: "Rows of the egress audit that were not written.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(audit.dropped());
+    },
+  });
 }

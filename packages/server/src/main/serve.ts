@@ -13,6 +13,7 @@ import {
 import { type Logger, pino } from "pino";
 import type { RetryPolicy } from "../domain/turn.ts";
 import { createHttpServer } from "../http/http-server.ts";
+import { Registry } from "../http/metrics.ts";
 import { type Bells, createBells } from "../log/bells.ts";
 import { createEventLog, type EventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
@@ -20,12 +21,14 @@ import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
 import { fitInSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
+import { isWebTool, runWebTool } from "../orchestrator/run-web-tool.ts";
 import type { HeldTurn } from "../orchestrator/turn.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createModels } from "../resources/models/models.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
@@ -36,11 +39,13 @@ import { createNotifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Config } from "./config.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
-import { createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
+import { countDroppedRows, createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { createProviderOf } from "./provider-of.ts";
 import { openServerVaults } from "./vaults.ts";
+import { createConfiguredWebTools } from "./web.ts";
+import { WEB_TOOL_DEFINITIONS, type WebTools } from "../web/web-tools.ts";
 
 /** Connections of one server for its statements; two more listen and hold the node's lock. */
 const DATABASE_CONNECTIONS_MAX = 32;
@@ -118,7 +123,22 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
     throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
   const vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   closers.add(() => vaults.close());
-  const shared = { config, options, logger, db, log, bells, sandpi, harnesses, vaults, outbound, connectionString, onError };
+  const registry = new Registry();
+  const shared = {
+    config,
+    options,
+    registry,
+    logger,
+    db,
+    log,
+    bells,
+    sandpi,
+    harnesses,
+    vaults,
+    outbound,
+    connectionString,
+    onError,
+  };
   if (config.roles.has("worker")) await startWorker(shared, closers);
   if (config.roles.has("api")) {
     const follower = createFollower(db.reads, bells, onError);
@@ -136,6 +156,8 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
         apiKeys,
         agents: createAgents({ db, models: catalogue }),
         environments: createEnvironments({ db }),
+        egress: createEgressRequests(db.reads),
+        registry,
         models: createModels(catalogue),
         sessions,
         vaults: vaults.api,
@@ -188,6 +210,7 @@ interface WorkerParts {
   config: Config;
   options: ServeOptions;
   logger: Logger;
+  registry: Registry;
   db: Database;
   log: EventLog;
   bells: Bells;
@@ -208,6 +231,7 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
   const vaults = parts.vaults.secrets;
   const gateways = await createGateways({ config, db, vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
   closers.add(() => gateways.close());
+  countDroppedRows(parts.registry, gateways.audit);
   const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, gateways, logger)]);
   sandboxes = pool;
   closers.add(() => node.close());
@@ -219,7 +243,9 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
   closers.add(() => clearInterval(trash));
   const mcp = createMcpConnector({ credentials: vaults, fetch: parts.outbound.fetch, version: VERSION });
   closers.add(() => mcp.stop());
-  const orchestrator = createTurnRunner(parts, { node, pool, mcp, policies: gateways.policies });
+  const web = createConfiguredWebTools(config, { db, fetch: parts.outbound.fetch });
+  closers.add(() => web.close());
+  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, policies: gateways.policies });
   orchestrator.start();
   closers.add(() => orchestrator.stop());
 }
@@ -238,11 +264,13 @@ interface Stations {
   node: NodeRegistry;
   pool: SandboxPool;
   mcp: McpConnector;
+  web: WebTools;
   policies: SessionPolicies;
 }
 
-function createTurnRunner(parts: WorkerParts, { node, pool, mcp, policies }: Stations): Orchestrator {
+function createTurnRunner(parts: WorkerParts, { node, pool, mcp, web, policies }: Stations): Orchestrator {
   const { config, options, logger, db, log, bells, harnesses } = parts;
+  const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(db, pool, turn, callId, text);
   return createOrchestrator({
     db,
     log,
@@ -250,13 +278,16 @@ function createTurnRunner(parts: WorkerParts, { node, pool, mcp, policies }: Sta
     node,
     harnesses,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
-    builtinTools: new Map(BUILT_IN_TOOLS.map((tool) => [tool.name, tool])),
+    builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
     resolveModel: createProviderOf(config.models, parts.vaults.secrets),
     judge: createConfiguredJudge(parts),
-    runTool: (turn, call) => runSandboxTool({ db, pool, environmentOf: (held) => environmentOf(policies, held) }, turn, call),
+    runTool: (turn, call) =>
+      isWebTool(call.name)
+        ? runWebTool({ web, fitText }, turn, call)
+        : runSandboxTool({ db, pool, environmentOf: (held) => environmentOf(policies, held) }, turn, call),
     findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
     mcp,
-    fitText: (turn, callId, text) => fitInSandbox(db, pool, turn, callId, text),
+    fitText,
     onRest: (sessionId) => pool.release(sessionId),
     onLeave: (sessionId) => pool.discard(sessionId),
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),

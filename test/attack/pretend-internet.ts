@@ -23,6 +23,8 @@ import type { Reached, Zone } from "./stage/records.ts";
 import { SITES } from "./stage/sites.ts";
 import { startUdpServers, startWebServers } from "./stage/web-servers.ts";
 
+/** URLs leave it out. */
+const HTTP_PORT = 80;
 const RUN_TIMEOUT_MS = 60_000;
 const RUN_OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -36,7 +38,7 @@ function createInside(take: () => Reached[], forget: () => void): Inside {
     async startServer(environment) {
       const server = await startServerProcess(environment, { onOutput: (chunk) => chunks.push(chunk) });
       servers.set(server.pid, server);
-      const port = Number(new URL(server.url).port);
+      const port = Number(new URL(server.url).port || HTTP_PORT);
       const socketPath = join(dir, `api-${server.pid}.sock`);
       await pipeConnections({ path: socketPath }, { host: "127.0.0.1", port });
       return { pid: server.pid, port, socketPath };

@@ -1,9 +1,11 @@
 /**
  * What a hostile model runs in its sandbox: a client that keeps to no rule. Self-contained, because it is copied there.
  *
- * Usage: node hostile-client.ts BASE64  (an {@link Attack} as JSON); prints an {@link Outcome} as JSON
+ * Usage: node hostile-client.ts <attacks  (a list of {@link Attack} as JSON in base64, since it goes through shells); prints a list
+ * of {@link Outcome} as JSON
  */
 import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { lookup, Resolver } from "node:dns/promises";
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -30,7 +32,7 @@ export interface Outcome {
 }
 
 /** A gateway that says nothing has refused as well, but slowly. */
-const SILENCE_MS = 4_000;
+const SILENCE_MS = 8_000;
 /** An answer without a length is over when nothing came for so long. */
 const QUIET_MS = 400;
 
@@ -50,6 +52,8 @@ async function talk({ to, say }: Conversation, answers: string[]): Promise<void>
         socket.write(words, "latin1");
         answers.push(await hear(socket));
       } else {
+        // In a tunnel that is not there, nobody speaks TLS.
+        if (/^HTTP\/1\.1 [^2]/.test(answers.at(-1) ?? "")) return;
         socket = await startTls(socket, words.tls);
         answers.push("(tls)");
       }
@@ -78,6 +82,7 @@ function open(options: NetConnectOpts): Promise<Socket> {
 
 function startTls(socket: Socket, servername: string | null): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    if (socket.destroyed) return reject(new Ended("closed"));
     const secure = connectTls({ socket, ...(servername === null ? {} : { servername }), rejectUnauthorized: false });
     setTimeout(() => reject(new Ended("silence")), SILENCE_MS).unref();
     secure
@@ -143,10 +148,16 @@ async function attempt(attack: Attack, answers: string[]): Promise<void> {
   }
 }
 
-const outcome: Outcome = { answers: [], error: null };
-const attack = JSON.parse(Buffer.from(process.argv[2] ?? "", "base64").toString()) as Attack;
-await attempt(attack, outcome.answers).catch((error: NodeJS.ErrnoException) => {
-  outcome.error = error.code ?? error.message;
-});
-console.log(JSON.stringify(outcome));
+async function outcomeOf(attack: Attack): Promise<Outcome> {
+  const outcome: Outcome = { answers: [], error: null };
+  await attempt(attack, outcome.answers).catch((error: NodeJS.ErrnoException) => {
+    outcome.error = error.code ?? error.message;
+  });
+  return outcome;
+}
+
+const attacks = JSON.parse(Buffer.from(readFileSync(0, "utf8"), "base64").toString()) as Attack[];
+const outcomes: Outcome[] = [];
+for (const attack of attacks) outcomes.push(await outcomeOf(attack));
+console.log(JSON.stringify(outcomes));
 process.exit();

@@ -12,6 +12,7 @@ const CLIENT_PATH = "/workspace/hostile-client.ts";
 /** Every sandbox has it, whatever the machine has. */
 const NODE_PATH = "/opt/sandbox0/bin/node";
 const COMMAND_TIMEOUT_MS = 60_000;
+const ATTACKS_TIMEOUT_MS = 115_000;
 
 export type Networking = NonNullable<BetaCloudConfigParams["networking"]>;
 
@@ -25,8 +26,8 @@ export interface HostileSession {
   call(name: ToolChoice, input: Record<string, unknown>): Promise<string>;
   /** Sends a message with this text, plays these steps, and waits until the session is idle. @returns its new events */
   turn(text: string, steps: readonly (Step | Script)[]): Promise<readonly StreamEvent[]>;
-  /** Runs the hostile client in the sandbox. */
-  attack(attack: Attack): Promise<Outcome>;
+  /** Runs the hostile client in the sandbox: one attack after the other. @returns an outcome for each */
+  attack(attacks: readonly Attack[]): Promise<Outcome[]>;
 }
 
 type ToolChoice = string | ((offered: readonly string[]) => string);
@@ -60,9 +61,9 @@ export async function startHostileSession(
   return new Session(client, provider, session.id, await openStream(client, session.id));
 }
 
-/** What is run in the sandbox, or elsewhere, for an attack. */
-export function attackArguments(attack: Attack): string {
-  return Buffer.from(JSON.stringify(attack)).toString("base64");
+/** What the hostile client reads, in a sandbox or elsewhere. */
+export function encodeAttacks(attacks: readonly Attack[]): string {
+  return Buffer.from(JSON.stringify(attacks)).toString("base64");
 }
 
 class Session implements HostileSession {
@@ -105,14 +106,14 @@ class Session implements HostileSession {
     return this.call("bash", { command, timeout_ms: timeoutMs });
   }
 
-  async attack(attack: Attack): Promise<Outcome> {
+  async attack(attacks: readonly Attack[]): Promise<Outcome[]> {
     if (!this.isArmed) {
       await this.call("write", { file_path: CLIENT_PATH, content: await readFile(CLIENT_SOURCE, "utf8") });
       this.isArmed = true;
     }
-    const output = await this.bash(`${NODE_PATH} ${CLIENT_PATH} ${attackArguments(attack)} 2>&1`);
-    const line = output.split("\n").findLast((text) => text.startsWith("{"));
+    const output = await this.bash(`${NODE_PATH} ${CLIENT_PATH} 2>&1 <<< ${encodeAttacks(attacks)}`, ATTACKS_TIMEOUT_MS);
+    const line = output.split("\n").findLast((text) => text.startsWith("[{"));
     if (line === undefined) throw new Error(`the attack did not run: ${output}`);
-    return JSON.parse(line) as Outcome;
+    return JSON.parse(line) as Outcome[];
   }
 }

@@ -38,7 +38,13 @@ export async function startWebServers(
         socket.once("data", (first) => {
           socket.pause();
           socket.unshift(first);
-          (first[0] === TLS_HANDSHAKE ? secure : http).emit("connection", socket);
+          if (first[0] === TLS_HANDSHAKE) {
+            secure.emit("connection", socket);
+            return;
+          }
+          http.emit("connection", socket);
+          // It takes what was read already once it flows again.
+          process.nextTick(() => socket.resume());
         });
       });
       return listening(server, port);

@@ -1,5 +1,6 @@
 import { ENGINE } from "./requirements/engine.ts";
 import { HTTP } from "./requirements/http.ts";
+import { MCP } from "./requirements/mcp.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
 
@@ -7,6 +8,6 @@ import { SESSIONS } from "./requirements/sessions.ts";
  * What a wire-compatible server must do, one entry a behaviour: id → where it is written, and what it says. Tests cite
  * the ids with `verifies`; `coverage.test.ts` fails when one has no test, and the reporter counts how many hold.
  */
-export const REQUIREMENTS = { ...HTTP, ...RESOURCES, ...SESSIONS, ...ENGINE } as const;
+export const REQUIREMENTS = { ...HTTP, ...RESOURCES, ...SESSIONS, ...ENGINE, ...MCP } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

@@ -98,7 +98,9 @@ function networkReason(error: unknown): string | null {
     if (REASONS[code]) return REASONS[code];
     if (/TLS|CERT|SSL/.test(code)) return "its TLS certificate is not trusted, or TLS failed";
   }
-  return null;
+  // What fetch says of everything that is no answer.
+  const isUnreached = causesOf(error).some((each) => each instanceof TypeError && each.message === "fetch failed");
+  return isUnreached ? "it cannot be reached" : null;
 }
 
 const CAUSES_MAX = 8;

@@ -126,8 +126,9 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
   };
   const steps = plan.patch.steps ?? session.head.steps;
   const goesOn = plan.next === "run" && runnable.length === 0 && !open.some(waitsForClient);
-  // MCP servers are connected first, and what is wrong with them is said before the request begins.
-  const asksModel = goesOn && steps < STEPS_PER_TURN_MAX && mcpServersOf(turn).length === 0;
+  // MCP servers and credentials are looked at first, and what is wrong with them is said before the request begins.
+  const looksFirst = mcpServersOf(turn).length > 0 || turn.session.vault_ids.length > 0;
+  const asksModel = goesOn && steps < STEPS_PER_TURN_MAX && !looksFirst;
   const spanId = asksModel ? openSpan(turn, write, steps) : null;
   const written = await session.write(write);
   turn.calls = new Map(open.map((call) => [call.id, call]));

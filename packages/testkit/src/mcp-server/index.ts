@@ -1,2 +1,3 @@
+export { type EverythingServer, startEverythingServer } from "./everything.ts";
 export { createScriptedMcpServer, type ScriptedMcpServer, type ScriptedMcpServerOptions } from "./server.ts";
 export { type CallContext, type Misbehaviour, type ScriptedTool, type SeenRequest, textResult } from "./script.ts";

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "sessions show": async () => (await import("./sessions.ts")).sessionsShow,
   "sessions tail": async () => (await import("./sessions.ts")).sessionsTail,
   "sessions send": async () => (await import("./sessions.ts")).sessionsSend,
+  "vaults rotate-key": async () => (await import("./vaults.ts")).vaultsRotateKey,
 };
 
 /**
@@ -63,7 +64,7 @@ function explainUnknown(first: string, second: string | undefined, group: readon
 
 async function describeCommands(names: readonly string[]): Promise<string> {
   const commands = await Promise.all(names.flatMap((name) => COMMANDS[name]?.() ?? []));
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(16)} ${summary}`);
+  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`);
   return [
     "sandbox0: a self-hosted backend that speaks the Claude Managed Agents API.",
     "",

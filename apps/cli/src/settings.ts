@@ -12,6 +12,8 @@ export interface Settings {
   readonly sandbox: string;
   readonly anthropicApiKey: string | undefined;
   readonly openaiApiKey: string | undefined;
+  /** What `vaults rotate-key` makes the master key. */
+  readonly newMasterKey: string | undefined;
   /** The whole environment, for a server started in this process. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
@@ -32,6 +34,7 @@ export function loadSettings(environment: Readonly<Record<string, string | undef
     sandbox: read("SANDBOX0_SANDBOX") ?? "auto",
     anthropicApiKey: read("ANTHROPIC_API_KEY"),
     openaiApiKey: read("OPENAI_API_KEY"),
+    newMasterKey: read("SANDBOX0_NEW_MASTER_KEY"),
     environment,
   };
 }

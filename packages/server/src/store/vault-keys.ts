@@ -62,12 +62,14 @@ export async function rewrapDataKey(db: Queryable, before: DataKeyRecord, after:
   return rowCount > 0;
 }
 
-/** The master key that wraps new data keys; `null` before the first. Locked until the transaction ends when asked for. */
-export async function readCurrentMasterKey(db: Queryable, options: { lock?: boolean } = {}): Promise<string | null> {
-  const sql = "select id from master_keys where current";
-  const { rows } = await (options.lock === true
-    ? db.query<{ id: string }>(`${sql} for update`)
-    : db.query<{ id: string }>(sql, [], "current_master_key"));
+/** One rotation at a time, until the transaction ends. A row lock would not do: the row that waits is not the current one after. */
+export async function lockMasterKeys(tx: Queryable): Promise<void> {
+  await tx.query("lock table master_keys in share row exclusive mode");
+}
+
+/** The master key that wraps new data keys; `null` before the first. */
+export async function readCurrentMasterKey(db: Queryable): Promise<string | null> {
+  const { rows } = await db.query<{ id: string }>("select id from master_keys where current", [], "current_master_key");
   return rows[0]?.id ?? null;
 }
 
@@ -83,7 +85,7 @@ export interface Handover {
   untilMs: number;
 }
 
-/** Makes this the current master key. The caller holds the lock of the one that was. */
+/** Makes this the current master key. The caller has locked them. */
 export async function replaceMasterKey(tx: Queryable, id: string, handover: Handover): Promise<void> {
   await tx.query("update master_keys set current = false where current");
   await tx.query(

@@ -1,6 +1,13 @@
 import { invalidRequest } from "@sandbox0/protocol";
 import type { Database } from "../../store/pool.ts";
-import { claimMasterKey, forgetHandovers, readCurrentMasterKey, readHandover, replaceMasterKey } from "../../store/vault-keys.ts";
+import {
+  claimMasterKey,
+  forgetHandovers,
+  lockMasterKeys,
+  readCurrentMasterKey,
+  readHandover,
+  replaceMasterKey,
+} from "../../store/vault-keys.ts";
 import { keyIdOf, newKey, open, additionalData, seal } from "./envelope.ts";
 import { appendToKeyFile, createKeyFile, readKeyFile } from "./key-file.ts";
 import { type KeyWrapper, MasterKeyMissing } from "./key-wrapper.ts";
@@ -78,7 +85,8 @@ class LocalKeys implements KeyWrapper {
     const id = keyIdOf(key);
     await this.claimedId();
     await db.transaction(async (tx) => {
-      const before = await readCurrentMasterKey(tx, { lock: true });
+      await lockMasterKeys(tx);
+      const before = await readCurrentMasterKey(tx);
       if (before === null) throw new Error("the current master key vanished while it was being replaced");
       if (before === id) throw invalidRequest("new_key: this is the current master key already");
       // On disk before anything is under it. The lock keeps other rotations off the file.

@@ -1,7 +1,8 @@
-import type { ModelRoute, ModelSource, ModelSpan, SessionTokens } from "@sandbox0/egress";
+import { randomUUID } from "node:crypto";
+import type { ModelRoute, ModelSource, SessionTokens } from "@sandbox0/egress";
 import type { SessionAgent } from "@sandbox0/protocol";
 import { membersOf } from "../resources/environments/session-environment.ts";
-import { insertModelRequests, readSessionModels } from "../store/model-requests.ts";
+import { insertModelRequests, type NewModelRequest, readSessionModels } from "../store/model-requests.ts";
 import type { Queryable } from "../store/query.ts";
 import { createRowQueue } from "./row-queue.ts";
 
@@ -32,7 +33,7 @@ export interface DurableModelSource extends ModelSource {
 
 /** What the model gateway may ask: whose token it is, where the session's models are; and where its spans go. */
 export function createModelSource(deps: ModelSourceDeps): DurableModelSource {
-  const spans = createRowQueue<ModelSpan>((rows) => insertModelRequests(deps.db, rows), deps.onError);
+  const spans = createRowQueue<NewModelRequest>((rows) => insertModelRequests(deps.db, rows), deps.onError);
   return {
     // The token says which session it was made for; the pool, whether that session still has the sandbox.
     async sessionOf(sandboxId, token) {
@@ -49,7 +50,7 @@ export function createModelSource(deps: ModelSourceDeps): DurableModelSource {
       const { api, baseUrl, apiKey, guarded = false } = provider;
       return { api, baseUrl, apiKey, guarded };
     },
-    record: (span) => spans.add(span),
+    record: (span) => spans.add({ ...span, key: randomUUID() }),
     flush: () => spans.flush(),
     close: () => spans.close(),
   };

@@ -16,9 +16,13 @@ export interface ModelRequestRow {
   cacheWriteTokens: number;
 }
 
+/** With a key of the writer's, by which a row is written once however often it is tried. */
+export type NewModelRequest = ModelRequestRow & { key: string };
+
 /** All of them in one statement; those of a session that was deleted meanwhile are left out. */
-export async function insertModelRequests(db: Queryable, rows: readonly ModelRequestRow[]): Promise<void> {
+export async function insertModelRequests(db: Queryable, rows: readonly NewModelRequest[]): Promise<void> {
   const values = rows.map((row) => ({
+    key: row.key,
     session_id: row.sessionId,
     model: row.model.toWellFormed().replaceAll("\0", ""),
     started_at: row.at.toISOString(),
@@ -31,15 +35,16 @@ export async function insertModelRequests(db: Queryable, rows: readonly ModelReq
     cache_write_tokens: row.cacheWriteTokens,
   }));
   await db.query(
-    `insert into model_requests (session_id, model, started_at, status, first_token_ms, total_ms, input_tokens, output_tokens,
+    `insert into model_requests (key, session_id, model, started_at, status, first_token_ms, total_ms, input_tokens, output_tokens,
                                  cache_read_tokens, cache_write_tokens)
-     select r.session_id, r.model, r.started_at, r.status, r.first_token_ms, r.total_ms, r.input_tokens, r.output_tokens,
+     select r.key, r.session_id, r.model, r.started_at, r.status, r.first_token_ms, r.total_ms, r.input_tokens, r.output_tokens,
             r.cache_read_tokens, r.cache_write_tokens
-     from jsonb_to_recordset($1::jsonb) as r(session_id text, model text, started_at timestamptz, status int,
+     from jsonb_to_recordset($1::jsonb) as r(key uuid, session_id text, model text, started_at timestamptz, status int,
        first_token_ms float8, total_ms float8, input_tokens bigint, output_tokens bigint, cache_read_tokens bigint,
        cache_write_tokens bigint)
      join sessions s on s.id = r.session_id
-     for key share of s`,
+     for key share of s
+     on conflict (key) do nothing`,
     [JSON.stringify(values)],
     "insert_model_requests",
   );

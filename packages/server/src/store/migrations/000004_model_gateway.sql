@@ -2,6 +2,8 @@
 -- `model_spans`, which belongs to the log: these are not on it by themselves.
 create table model_requests (
   id                 bigint generated always as identity primary key,
+  -- the writer's own: a batch whose outcome was unknown is written again
+  key                uuid not null unique,
   session_id         text not null references sessions on delete cascade,
   model              text not null,
   started_at         timestamptz not null,

@@ -5,7 +5,11 @@ import type { EgressError } from "./egress-error.ts";
 /** The fixed word of a denial, for programs. */
 const DENIED_HEADER = "x-sandbox0-denied";
 
-/** Answers a request with a denial or failure that an agent can read. Closes the connection: the request may have a body. */
+const MALFORMED_STATUS = 400;
+/** How long a client that was refused may go on sending: closed at once, its answer could be lost to a reset. */
+const LINGER_MS = 2_000;
+
+/** Answers a request with a denial or failure that an agent can read. A request that cannot be trusted is the last. */
 export const sendError = (response: ServerResponse, error: EgressError): void => {
   if (response.headersSent || response.destroyed) return void response.destroy();
   const body = textOf(error);
@@ -13,7 +17,7 @@ export const sendError = (response: ServerResponse, error: EgressError): void =>
     "content-type": "text/plain; charset=utf-8",
     "content-length": Buffer.byteLength(body),
     [DENIED_HEADER]: error.reason,
-    connection: "close",
+    ...(error.status === MALFORMED_STATUS ? { connection: "close" } : {}),
   });
   response.end(body);
 };
@@ -29,7 +33,17 @@ export const endWithError = (socket: Socket, error: EgressError): void => {
     `${DENIED_HEADER}: ${error.reason}`,
     "connection: close",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroySoon());
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  lingerOn(socket);
+};
+
+/** Closes a socket whose last words are written, once the client has read them or has had the time to. */
+export const lingerOn = (socket: Socket): void => {
+  socket.resume();
+  socket.once("end", () => socket.destroySoon());
+  socket.setTimeout(0);
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
 };
 
 /** A response for what Node gives as a bare socket, when the answer is an ordinary one. */

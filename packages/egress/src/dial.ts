@@ -44,6 +44,8 @@ export const dialAddresses = (addresses: readonly Address[], port: number, signa
     socket.once("connect", () => {
       if (!open.has(socket)) return;
       socket.off("error", failed);
+      // Whoever takes it over may not listen yet when it breaks; they see that it is closed.
+      socket.on("error", () => socket.destroy());
       settle(() => resolve(socket), socket);
     });
     if (waiting.length > 0) next = setTimeout(tryNext, NEXT_ADDRESS_AFTER_MS);

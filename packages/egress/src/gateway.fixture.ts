@@ -22,8 +22,8 @@ export interface World {
   policy: { current: SandboxPolicy | null | Error };
   /** What names resolve to. */
   names: Map<string, readonly Address[]>;
-  /** Open to sandboxes, besides 80 and 443: where a test's servers listen. */
-  ports: number[];
+  /** Where a test's server listens that stands at a port which only root could listen at. */
+  listensAt: Map<number, number>;
   rows: AuditRow[];
   bugs: unknown[];
   forbidden: ForbiddenEndpoint[];
@@ -54,7 +54,7 @@ export const createWorld = async (
   const policy: World["policy"] = { current: limited("allowed.example") };
   const names = new Map<string, readonly Address[]>([["allowed.example", LOOPBACK]]);
   const [rows, bugs, forbidden]: [AuditRow[], unknown[], ForbiddenEndpoint[]] = [[], [], []];
-  const ports = [80, 443];
+  const listensAt = new Map<number, number>();
   const [intercepted, forwarded]: [World["intercepted"], World["forwarded"]] = [[], []];
   const guard = createAddressGuard({
     allowPrivate: options.allowPrivate ?? ["127.0.0.0/8"],
@@ -67,12 +67,17 @@ export const createWorld = async (
       secretOf: async () => null,
     },
     audit: { record: (row) => void rows.push(row) },
-    guard,
+    guard: {
+      check: guard.check,
+      dial: async (host, port, signal) => {
+        await guard.check(host, port);
+        return guard.dial(host, listensAt.get(port) ?? port, signal);
+      },
+    },
     ca,
     model: (request, response, sandboxId) => void response.end(`model ${sandboxId} ${request.url}`),
     createInterceptor: () => createRecordingInterceptor(intercepted, forwarded),
     onBug: (error) => void bugs.push(error),
-    ports,
     ...(options.limits ? { limits: options.limits } : {}),
   };
   const gateway = createEgressGateway(gatewayOptions);
@@ -82,7 +87,7 @@ export const createWorld = async (
     await gateway.close();
     await rm(dir, { recursive: true, force: true });
   };
-  return { socketPath, listener, policy, names, ports, rows, bugs, forbidden, intercepted, forwarded, ca, close };
+  return { socketPath, listener, policy, names, listensAt, rows, bugs, forbidden, intercepted, forwarded, ca, close };
 };
 
 /** Stands for opened connections, which have tests of their own: says what it was handed. */
@@ -117,18 +122,30 @@ export const connectTo = async (path: string): Promise<Socket> => {
 export const readAll = async (socket: Socket): Promise<Buffer> => {
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  if (!socket.readableEnded && !socket.destroyed) await Promise.race([once(socket, "end"), once(socket, "close")]);
+  const over = new Promise<void>((resolve) => void socket.once("end", resolve).once("close", resolve));
+  if (!socket.readableEnded && !socket.destroyed) await over;
   socket.destroy();
   return Buffer.concat(chunks);
 };
 
 /** Reads exactly so many bytes. */
 export const readBytes = async (socket: Socket, count: number): Promise<Buffer> => {
+  let seen: Buffer = Buffer.alloc(0);
   for (;;) {
-    const bytes: Buffer | null = socket.read(count);
-    if (bytes !== null) return bytes;
-    if (socket.readableEnded || socket.destroyed) throw new Error("the socket ended before");
-    await Promise.race([once(socket, "readable"), once(socket, "close"), once(socket, "end")]);
+    // All of it each time: what stays in the socket's buffer would be told again at once, and forever.
+    for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) seen = Buffer.concat([seen, chunk]);
+    if (seen.length >= count) {
+      if (seen.length > count) socket.unshift(seen.subarray(count));
+      return seen.subarray(0, count);
+    }
+    if (socket.readableEnded || socket.destroyed) throw new Error(`the socket ended after ${JSON.stringify(seen.toString())}`);
+    await new Promise<void>((resolve) => {
+      const over = (): void => {
+        socket.off("readable", over).off("end", over).off("close", over);
+        resolve();
+      };
+      socket.on("readable", over).on("end", over).on("close", over);
+    });
   }
 };
 

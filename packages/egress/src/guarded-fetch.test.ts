@@ -126,10 +126,7 @@ describe("guarded fetch", () => {
     const dir = await mkdtemp(join(tmpdir(), "egress-"));
     const ca = await createCertificateAuthority({ dir });
     const { cert, key } = await ca.leafFor("a.example");
-    const tls = createTlsServer(
-      { SNICallback: (_, done) => done(null, context) },
-      (_, response) => void response.end("over TLS"),
-    );
+    const tls = createTlsServer({ cert, key }, (_, response) => void response.end("over TLS"));
     const tlsPort = await listen(tls);
     try {
       const { fetch } = guardedFetch(["127.0.0.1"], { extraCas: [ca.certificatePem] });

@@ -12,6 +12,8 @@ export interface Door {
   sandboxId: string;
   /** Where its tunnel leads, when the requests come inside one. */
   tunnel: { host: Host; port: number } | null;
+  /** Something on it could not be trusted: nothing that follows is a request. */
+  ended: boolean;
 }
 
 interface Destination {
@@ -29,8 +31,7 @@ export const forwardRequest = async (
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> => {
-  const asked = readDestination(request, door);
-  const admitted = await admit(out, door, asked);
+  const admitted = await admit(out, door, readDestination(request, door));
   if (admitted.error) return sendError(response, admitted.error);
   const { host, port, path } = admitted.destination;
   request.url = `http://${hostInUrl(host.text)}${port === HTTP_PORT ? "" : `:${port}`}${path}`;
@@ -82,24 +83,23 @@ const rowOf = (policy: SandboxPolicy | null, door: Door, destination: Pick<Desti
   credentialIds: [],
 });
 
-/** Where a request wants to go, if all it says of that agrees. */
+/** Where a request wants to go, if all it says of that agrees. One that cannot be trusted ends the door. */
 const readDestination = (request: IncomingMessage, door: Door): Destination | EgressError => {
   const smuggling = smugglingIn(request);
-  if (smuggling) return badRequest("malformed_request", smuggling);
-  const hostHeader = request.headers.host;
-  const named = hostHeader === undefined ? null : parseAuthority(hostHeader, HTTP_PORT);
-  if (hostHeader !== undefined && !named) return badRequest("invalid_host", "the Host header is not a host");
   const asked = door.tunnel ? insideTunnel(request, door.tunnel) : absoluteForm(request.url ?? "");
+  const named = parseAuthority(request.headers.host ?? "", HTTP_PORT);
+  if (smuggling) door.ended = true;
+  if (smuggling) return badRequest(smuggling);
   if (asked instanceof EgressError) return asked;
-  if (named ? named.host.text === asked.host.text && named.port === asked.port : !door.tunnel) return asked;
+  if (named?.host.text === asked.host.text && named.port === asked.port) return asked;
   return new EgressError("denied", "host_mismatch", `the Host header does not name ${asked.host.text}, where the request goes`);
 };
 
-const badRequest = (reason: string, message: string): EgressError => new EgressError("denied", reason, message, 400);
+const badRequest = (message: string): EgressError => new EgressError("denied", "malformed_request", message, 400);
 
 const insideTunnel = (request: IncomingMessage, tunnel: { host: Host; port: number }): Destination | EgressError => {
   const path = request.url ?? "";
-  if (!path.startsWith("/")) return badRequest("malformed_request", "inside a tunnel a request names only its path");
+  if (!path.startsWith("/")) return badRequest("inside a tunnel a request names only its path");
   return { ...tunnel, path };
 };
 
@@ -108,18 +108,20 @@ const absoluteForm = (url: string): Destination | EgressError => {
   const parts = /^http:\/\/([^/?#@\\]+)([/?][^#]*)?$/i.exec(url);
   const authority = parts?.[1] === undefined ? null : parseAuthority(parts[1], HTTP_PORT);
   if (!authority) {
-    return badRequest("malformed_request", "a request through this proxy names an http:// URL; for https use CONNECT");
+    return badRequest("a request through this proxy names an http:// URL; for https use CONNECT");
   }
   const path = parts?.[2] ?? "/";
   return { ...authority, path: path.startsWith("/") ? path : `/${path}` };
 };
 
 /** What two readers could take for different requests. The parser has refused the rest (RFC 9112 §11.2). */
-export const smugglingIn = ({ rawHeaders }: IncomingMessage): string | null => {
+export const smugglingIn = ({ rawHeaders, httpVersion }: IncomingMessage): string | null => {
   const values = (name: string): string[] =>
     rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
   const [lengths, encodings] = [values("content-length"), values("transfer-encoding")];
-  if (values("host").length > 1) return "there is more than one Host header";
+  // HTTP/1.0 knows no Host; clients as common as Python's ask for tunnels with it.
+  const hosts = values("host").length;
+  if (hosts > 1 || (hosts === 0 && httpVersion !== "1.0")) return "a request has one Host header";
   if (lengths.length + encodings.length > 1) return "the length of the body is given more than once";
   if (encodings.some((value) => value.trim().toLowerCase() !== "chunked")) return "the transfer encoding is not chunked";
   return null;

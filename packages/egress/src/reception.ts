@@ -34,7 +34,7 @@ export const createReception = (
   const receive = async (socket: Socket, sandboxId: string): Promise<void> => {
     try {
       const first = await inspectFirstBytes(socket, { bytesMax: 1, timeoutMs: out.limits.handshakeMs }, (bytes) => bytes[0]);
-      if (first !== SOCKS_VERSION) return void serveHttp(socket, { sandboxId, tunnel: null });
+      if (first !== SOCKS_VERSION) return void serveHttp(socket, { sandboxId, tunnel: null, ended: false });
       const asked = await readSocksRequest(socket, out.limits);
       await openTunnel(out, {
         sandboxId,
@@ -42,14 +42,13 @@ export const createReception = (
         ...asked,
         accept: () => acceptSocks(socket),
         refuse: (error) => refuseSocks(socket, error),
-        servePlainHttp: () => serveHttp(socket, { sandboxId, tunnel: asked }),
+        servePlainHttp: () => serveHttp(socket, { sandboxId, tunnel: asked, ended: false }),
       });
     } catch (error) {
       if (!(error instanceof EgressError)) throw error;
       if (error.verdict === "denied") recordMalformed(out, sandboxId, error);
       // What was answered still goes out.
-      if (socket.writableEnded) socket.destroySoon();
-      else socket.destroy();
+      if (!socket.writableEnded) socket.destroy();
     }
   };
   return {
@@ -78,13 +77,16 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
       onBug(error, door?.sandboxId ?? "");
       socket.destroy();
     };
+    if (door?.ended) return;
     if (door) Promise.try(() => work(door)).catch(fault);
     else fault(new Error("a request on a connection that nobody received"));
   };
   const answer = (request: IncomingMessage, response: ServerResponse): void =>
     at(request.socket, (door) => {
       if (door.tunnel || !request.url?.startsWith("/")) return forwardRequest(out, door, request, response);
-      if (!smugglingIn(request) && MODEL_PATH.test(request.url)) return model(request, response, door.sandboxId);
+      const smuggling = smugglingIn(request);
+      if (smuggling) return endDoor(out, door, response, smuggling);
+      if (MODEL_PATH.test(request.url)) return model(request, response, door.sandboxId);
       sendError(response, new EgressError("denied", "not_a_proxy_request", NOT_A_PROXY_REQUEST, 404));
     });
   parser.on("request", answer);
@@ -93,16 +95,28 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
     at(socket, (door) => {
       socket.setTimeout(0);
       if (head.length > 0) socket.unshift(head);
-      return connect(out, door, request, socket, (tunnel) => serve(socket, { sandboxId: door.sandboxId, tunnel }));
+      return connect(out, door, request, socket, (tunnel) => serve(socket, { sandboxId: door.sandboxId, tunnel, ended: false }));
     }),
   );
   parser.on("upgrade", (request, socket: Socket, head) => at(socket, (door) => forwardUpgrade(out, door, request, socket, head)));
   parser.on("clientError", (_, socket: Socket) => {
     const error = new EgressError("denied", "malformed_request", "this is not a request that this proxy can read", 400);
-    if (socket.writable) at(socket, ({ sandboxId }) => recordMalformed(out, sandboxId, error));
+    if (socket.writable) {
+      at(socket, (door) => {
+        door.ended = true;
+        recordMalformed(out, door.sandboxId, error);
+      });
+    }
     endWithError(socket, error);
   });
   return serve;
+};
+
+const endDoor = (out: WayOut, door: Door, response: ServerResponse, message: string): void => {
+  const error = new EgressError("denied", "malformed_request", message, 400);
+  door.ended = true;
+  recordMalformed(out, door.sandboxId, error);
+  sendError(response, error);
 };
 
 const connect = async (
@@ -120,6 +134,7 @@ const connect = async (
     recordMalformed(out, sandboxId, error);
     return endWithError(socket, error);
   }
+  // What is sent from here on goes through the tunnel, and is no request.
   await openTunnel(out, {
     sandboxId,
     socket,
@@ -133,7 +148,8 @@ const connect = async (
 const createParser = (limits: EgressLimits): Server =>
   createServer({
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    // We say ourselves what is wrong with it, and leave a row.
+    requireHostHeader: false,
     maxHeaderSize: limits.requestHeaderBytesMax,
     keepAliveTimeout: limits.idleMs,
     shouldUpgradeCallback: asksForWebSocket,

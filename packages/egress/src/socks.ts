@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { lingerOn } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";
 import { inspectFirstBytes } from "./first-bytes.ts";
 import { parseHost, type Host } from "./host.ts";
@@ -50,6 +51,7 @@ export const readSocksRequest = async (socket: Socket, limits: EgressLimits): Pr
   });
   if (!greeting.methods.includes(NO_AUTHENTICATION)) {
     socket.end(Buffer.from([SOCKS_VERSION, NO_ACCEPTABLE_METHOD]));
+    lingerOn(socket);
     throw unsupported("no authentication is needed, and no other method is offered");
   }
   socket.write(Buffer.from([SOCKS_VERSION, NO_AUTHENTICATION]));
@@ -78,7 +80,10 @@ export const refuseSocks = (socket: Socket, { verdict, reason }: EgressError): v
 
 const unsupported = (message: string): EgressError => new EgressError("denied", "socks_unsupported", message);
 
-const endSocks = (socket: Socket, reply: number): void => void socket.end(replyOf(reply), () => socket.destroySoon());
+const endSocks = (socket: Socket, reply: number): void => {
+  socket.end(replyOf(reply));
+  lingerOn(socket);
+};
 
 const replyOf = (reply: number): Buffer => Buffer.from([SOCKS_VERSION, reply, 0, ADDRESS_IPV4, 0, 0, 0, 0, 0, 0]);
 

@@ -22,8 +22,9 @@ export const splice = (client: Socket, upstream: Socket, idleMs: number): Promis
   // Both directions pass through it, so its own timer sees all that moves.
   upstream.setTimeout(idleMs, () => upstream.destroy());
   client.setTimeout(0);
+  // Either may have broken while the other was being made ready.
   if (client.closed) closed(upstream, true);
-  else if (client.destroyed) upstream.destroy();
+  if (upstream.closed) closed(client, true);
   client.pipe(upstream);
   upstream.pipe(client);
   return promise;

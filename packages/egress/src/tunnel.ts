@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
 import { beginsTls, readClientHello } from "./client-hello.ts";
+import { lingerOn } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";
 import { inspectFirstBytes } from "./first-bytes.ts";
 import type { Host } from "./host.ts";
@@ -76,7 +77,10 @@ export const openTunnel = async (out: WayOut, request: TunnelRequest): Promise<v
     request.accept();
     refuse = () => socket.destroy();
     const words = await readFirstWords(request, out.limits);
-    refuse = () => socket.end(TLS_ACCESS_DENIED, () => socket.destroySoon());
+    refuse = () => {
+      socket.end(TLS_ACCESS_DENIED);
+      lingerOn(socket);
+    };
     if (words.protocol === "tls") checkServerName(host, words.serverName);
     const passed = await pass(out, request, words, upstream);
     if (passed) record(passed.denial ? "denied" : "allowed", passed.denial?.reason ?? null);

@@ -31,7 +31,7 @@ export async function admit(deps: InterceptorDeps, route: Route, exchange: Clien
   if (exchange.authorities.length === 0 || !exchange.authorities.every((text) => namesTarget(text, route))) {
     throw new EgressError("denied", "host_mismatch", `This connection is for ${authorityOf(route)} and for no other host.`, 421);
   }
-  const policy = await policyOf(deps.policies, target.sandboxId);
+  const policy = await readPolicy(deps.policies, target.sandboxId);
   row.workspaceId = policy?.workspaceId ?? null;
   row.sessionId = policy?.sessionId ?? null;
   const denial = deps.denialOf(policy, target.host, target.port);
@@ -44,19 +44,23 @@ export function malformed(why: string): EgressError {
   return new EgressError("denied", `malformed_${why}`, "The gateway does not pass on a request that is written like this.", 400);
 }
 
-async function policyOf(policies: PolicySource, sandboxId: string): Promise<SandboxPolicy | null> {
+/** Throws an `EgressError` when the source cannot say. */
+export async function readPolicy(policies: PolicySource, sandboxId: string): Promise<SandboxPolicy | null> {
   try {
     return await policies.policyOf(sandboxId);
   } catch {
     // What the source says is for its own log; whoever cannot be asked has not allowed anything.
-    throw new EgressError("failed", "policy_unavailable", "The network policy of this session cannot be read now; try again.", 503);
+    throw new EgressError(
+      "failed",
+      "policy_unavailable",
+      "The network policy of this session cannot be read now; try again.",
+      503,
+    );
   }
 }
 
 async function secretsFor(policies: PolicySource, policy: SandboxPolicy, target: Target): Promise<BoundSecret[]> {
-  const rules = policy.credentials.filter(
-    ({ hosts }) => hosts === null || hosts.some((rule) => hostMatches(rule, target.host)),
-  );
+  const rules = policy.credentials.filter(({ hosts }) => hosts === null || hosts.some((rule) => hostMatches(rule, target.host)));
   try {
     const secrets = await Promise.all(rules.map(({ id }) => policies.secretOf(target.sandboxId, id)));
     return rules.flatMap(({ id, placeholder, inHeader, inBody }, index) => {

@@ -163,7 +163,9 @@ test("a HEAD keeps the length that a GET would have, a 204 and a 304 have no bod
   });
   expect((await curl(world, "-I", URL)).stdout).toMatch(/content-length: 1234/i);
   for (const status of [204, 304]) {
-    expect((await curl(world, "-i", `https://${HOST}/${status}`)).stdout).toMatch(new RegExp(`^HTTP/2 ${status}[^]*etag: "x"`, "i"));
+    expect((await curl(world, "-i", `https://${HOST}/${status}`)).stdout).toMatch(
+      new RegExp(`^HTTP/2 ${status}[^]*etag: "x"`, "i"),
+    );
   }
 });
 

@@ -22,5 +22,9 @@ export function decoderFor(response: ResponseHead): Transform | null {
   if (coding === undefined) return null;
   const create = codings.length === 1 && response.status !== 206 ? DECODERS[coding] : undefined;
   if (create) return create();
-  throw new EgressError("failed", "content_encoding", "The server compressed its response in a way that the gateway cannot look into.");
+  throw new EgressError(
+    "failed",
+    "content_encoding",
+    "The server compressed its response in a way that the gateway cannot look into.",
+  );
 }

@@ -7,7 +7,7 @@ import type { AuditRow } from "../port.ts";
 import { replaceBytes } from "../substitution/byte-replacer.ts";
 import { createReplaceStream } from "../substitution/replace-stream.ts";
 import type { Substitution } from "../substitution/substitution.ts";
-import { admit, authorityOf, type Route } from "./admission.ts";
+import { admit, authorityOf, readPolicy, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import { decoderFor } from "./content-coding.ts";
@@ -33,7 +33,7 @@ interface OutgoingBody {
   release(): void;
 }
 
-/** Answers the client in any case, and records one audit row. Never rejects. */
+/** Answers the client in any case, and records one audit row. Never rejects: nobody waits for it. */
 export async function forward(exchange: ClientExchange, forwarding: Forwarding): Promise<void> {
   const started = performance.now();
   const row = newAuditRow(forwarding.route.target);
@@ -49,7 +49,12 @@ export async function forward(exchange: ClientExchange, forwarding: Forwarding):
   }
 }
 
-async function relay(exchange: ClientExchange, { route, upstream, budget }: Forwarding, substitution: Substitution, row: AuditRow) {
+async function relay(
+  exchange: ClientExchange,
+  { route, upstream, budget }: Forwarding,
+  substitution: Substitution,
+  row: AuditRow,
+) {
   const headers = outgoingHeaders(exchange.headers, substitution);
   const body = await prepareBody(exchange, substitution, budget);
   try {
@@ -88,7 +93,13 @@ async function converse(
   const response = await out.response.catch((error: unknown) => {
     throw sendingError instanceof EgressError ? sendingError : error;
   });
-  await respond(exchange, response, substitution, row);
+  try {
+    await respond(exchange, response, substitution, row);
+  } catch (error) {
+    response.body.destroy();
+    out.body.destroy();
+    throw error;
+  }
   // A client that is still sending talks to nobody.
   if (!out.body.writableFinished) out.body.destroy();
   await sent;
@@ -138,10 +149,17 @@ function streamed(source: Readable, framing: Framing, through: Transform[]): Out
   };
 }
 
-export async function respond(exchange: ClientExchange, response: UpstreamResponse, substitution: Substitution, row: AuditRow): Promise<void> {
-  const stages: Transform[] = [countBytes((bytes) => {
-    row.bytesIn += bytes;
-  })];
+export async function respond(
+  exchange: ClientExchange,
+  response: UpstreamResponse,
+  substitution: Substitution,
+  row: AuditRow,
+): Promise<void> {
+  const stages: Transform[] = [
+    countBytes((bytes) => {
+      row.bytesIn += bytes;
+    }),
+  ];
   let headers = substitution.responseHeaders(endToEnd(response.headers));
   const cover = hasBody(exchange, response) ? substitution.responseBody() : null;
   if (cover) {
@@ -204,13 +222,18 @@ export async function fail(exchange: ClientExchange, error: unknown, { deps, rou
   row.verdict = told.verdict;
   row.reason = told.reason;
   if (exchange.gone.aborted) return;
-  if (exchange.responded()) exchange.abort();
-  else respondError(exchange, told);
+  try {
+    if (exchange.responded()) exchange.abort();
+    else respondError(exchange, told);
+  } catch {
+    // The stream of the client has ended under us; nobody is left to tell.
+    exchange.abort();
+  }
 }
 
 /** The client went, or the gateway has cut it off because its policy has changed. */
 async function noteDeparture({ policies, denialOf }: InterceptorDeps, target: Target, row: AuditRow): Promise<void> {
-  const policy = await policies.policyOf(target.sandboxId).catch(() => null);
+  const policy = await readPolicy(policies, target.sandboxId).catch(() => null);
   const denial = denialOf(policy, target.host, target.port);
   row.verdict = denial ? "denied" : "allowed";
   row.reason = denial?.reason ?? "client_left";

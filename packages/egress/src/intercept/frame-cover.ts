@@ -1,5 +1,5 @@
 import { Transform } from "node:stream";
-import { type ByteReplacer, createByteReplacer, type Replacement } from "../substitution/byte-replacer.ts";
+import { createByteReplacer, type Replacement } from "../substitution/byte-replacer.ts";
 
 const LENGTH_IN_2_BYTES = 126;
 const LENGTH_IN_8_BYTES = 127;
@@ -13,7 +13,7 @@ export function createFrameCover(replacements: readonly Replacement[]): Transfor
   let header: Buffer = Buffer.alloc(0);
   /** Of the payload that is being read; 0: a header comes next. */
   let left = 0n;
-  let replacer: ByteReplacer = createByteReplacer(replacements);
+  const replacer = createByteReplacer(replacements);
 
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -34,9 +34,7 @@ export function createFrameCover(replacements: readonly Replacement[]): Transfor
         out.push(replacer.push(rest.subarray(0, size)));
         left -= BigInt(size);
         rest = rest.subarray(size);
-        if (left > 0n) continue;
-        out.push(replacer.end());
-        replacer = createByteReplacer(replacements);
+        if (left === 0n) out.push(replacer.end());
       }
       const bytes = Buffer.concat(out);
       if (bytes.length > 0) this.push(bytes);

@@ -22,7 +22,10 @@ export function createHttp1Exchange(
     path: target?.path ?? "",
     headers,
     authorities: [...valuesOf(headers, "host"), ...(target?.authority === undefined ? [] : [target.authority])],
-    malformed: target === null || (target.path === "*" && request.method !== "OPTIONS") ? "request_target" : problemOf(headers),
+    malformed:
+      target === null || (target.path === "*" && request.method !== "OPTIONS")
+        ? "request_target"
+        : problemOf(headers, options.absolute),
     framing: framingOf(headers),
     expectsContinue: options.expectsContinue,
     body: request,
@@ -50,8 +53,10 @@ function readTarget(url: string, absolute: boolean): { path: string; authority?:
   return { path: rest.startsWith("/") ? rest : `/${rest}`, authority };
 }
 
-function problemOf(headers: HeaderList): string | null {
-  if (valuesOf(headers, "host").length !== 1) return "host_header";
+function problemOf(headers: HeaderList, absolute: boolean): string | null {
+  const hosts = valuesOf(headers, "host").length;
+  // HTTP/1.0 has no Host, and needs none where the target says it.
+  if (hosts > 1 || (hosts === 0 && !absolute)) return "host_header";
   const codings = tokensOf(headers, "transfer-encoding");
   if (codings.length === 0) return null;
   if (codings.join() !== "chunked") return "transfer_encoding";

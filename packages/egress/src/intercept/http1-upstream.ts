@@ -1,6 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
-import { type Framing, type Upstream, type UpstreamExchange, type UpstreamRequest, type UpstreamResponse } from "./exchange.ts";
+import type { Framing, Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { type HeaderList, joinCookies, toHeaderList, without } from "./headers.ts";
 import { HEADER_BYTES_MAX } from "./limits.ts";
 

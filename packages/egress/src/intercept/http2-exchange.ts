@@ -1,6 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { ClientExchange, Framing } from "./exchange.ts";
 import { type HeaderList, toHeaderList, toHttp2Headers, valuesOf, without } from "./headers.ts";
+import { STREAM_LISTENERS_MAX } from "./limits.ts";
 
 /** A request of HTTP/2. nghttp2 has checked it: pseudo-headers once and first, a body as long as it was announced. */
 export function createHttp2Exchange(
@@ -13,6 +14,7 @@ export function createHttp2Exchange(
   const path = String(pseudo[":path"] ?? "");
   const authority = pseudo[":authority"];
   let trailers: HeaderList = [];
+  stream.setMaxListeners(STREAM_LISTENERS_MAX);
   // Node's types do not know its third argument.
   stream.on("trailers", (_headers: object, _flags: number, raw?: string[]) => {
     trailers = toHeaderList(raw ?? []);
@@ -27,7 +29,8 @@ export function createHttp2Exchange(
     path,
     headers: without(headers, "host"),
     authorities: [...(typeof authority === "string" ? [authority] : []), ...valuesOf(headers, "host")],
-    malformed: method === "CONNECT" || !(path.startsWith("/") || (path === "*" && method === "OPTIONS")) ? "request_target" : null,
+    malformed:
+      method === "CONNECT" || !(path.startsWith("/") || (path === "*" && method === "OPTIONS")) ? "request_target" : null,
     framing: framingOf(stream, headers),
     expectsContinue: valuesOf(headers, "expect").some((value) => value.toLowerCase() === "100-continue"),
     body: stream,

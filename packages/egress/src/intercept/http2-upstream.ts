@@ -2,7 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { TLSSocket } from "node:tls";
 import type { Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { type HeaderList, toHeaderList, toHttp2Headers, without } from "./headers.ts";
-import { HEADER_BYTES_MAX } from "./limits.ts";
+import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
 
 /** What one stream, and all of them together, may have on the way: enough for a fast line, bounded for memory. */
 export const STREAM_WINDOW_BYTES = 1024 * 1024;
@@ -44,6 +44,7 @@ function sendOn(session: ClientHttp2Session, out: UpstreamRequest): UpstreamExch
     waitForTrailers: hasTrailers,
     signal: out.signal,
   });
+  stream.setMaxListeners(STREAM_LISTENERS_MAX);
   stream.on("continue", () => out.onContinue());
   if (hasTrailers) stream.on("wantTrailers", () => stream.sendTrailers(toHttp2Headers(out.trailers())));
   return { body: stream, response: responseOf(stream) };
@@ -52,7 +53,7 @@ function sendOn(session: ClientHttp2Session, out: UpstreamRequest): UpstreamExch
 function headersOf(out: UpstreamRequest): Record<string, string | string[]> {
   const headers = toHttp2Headers(without(out.headers, "host", "content-length", "expect"));
   if (out.framing.type === "length") headers["content-length"] = String(out.framing.length);
-  if (out.expectsContinue) headers["expect"] = "100-continue";
+  if (out.expectsContinue) headers.expect = "100-continue";
   return {
     [constants.HTTP2_HEADER_METHOD]: out.method,
     [constants.HTTP2_HEADER_SCHEME]: "https",

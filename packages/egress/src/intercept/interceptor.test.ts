@@ -37,7 +37,14 @@ for (const version of ["--http1.1", "--http2"]) {
       response.statusCode = 404;
       response.end(JSON.stringify(request.headers));
     });
-    const { stdout } = await curl(world, version, "-i", `${URL}?key=${PLACEHOLDER}`, "-H", `Authorization: Bearer ${PLACEHOLDER}`);
+    const { stdout } = await curl(
+      world,
+      version,
+      "-i",
+      `${URL}?key=${PLACEHOLDER}`,
+      "-H",
+      `Authorization: Bearer ${PLACEHOLDER}`,
+    );
     expect(seen[0]?.request.headers.authorization).toBe(`Bearer ${SECRET}`);
     // The URL is neither header nor body.
     expect(seen[0]?.request.url).toBe(`/a?key=${PLACEHOLDER}`);
@@ -150,7 +157,14 @@ for (const [name, text] of smuggled) {
 
 test("headers of one hop stay here, and those that Connection names", async () => {
   const seen = await rememberHttp1(world);
-  const hop = ["Connection: X-Hop, close", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Authorization: Basic eA==", "Upgrade: h2c", "X-End: 2"];
+  const hop = [
+    "Connection: X-Hop, close",
+    "X-Hop: 1",
+    "Keep-Alive: 5",
+    "Proxy-Authorization: Basic eA==",
+    "Upgrade: h2c",
+    "X-End: 2",
+  ];
   await exchangeRaw(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n${hop.join("\r\n")}\r\n\r\n`);
   expect(Object.keys(seen[0]?.request.headers ?? {}).sort()).toEqual(["accept-encoding", "connection", "host", "x-end"]);
 });

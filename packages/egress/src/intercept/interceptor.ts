@@ -142,7 +142,7 @@ function createHttp1Server(deps: InterceptorDeps, trust: SecureContext, opened: 
     shouldUpgradeCallback: asksForWebSocket,
     noDelay: true,
   });
-  server.timeout = 0;
+  server.timeout = IDLE_MS;
   server.keepAliveTimeout = IDLE_MS;
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     const connection = opened.get(request.socket);
@@ -160,7 +160,8 @@ function createHttp1Server(deps: InterceptorDeps, trust: SecureContext, opened: 
   const refuse = (socket: Duplex): void => {
     const connection = opened.get(socket);
     const { verdict, reason } = malformed("request");
-    if (connection) recordAudit(deps.audit, { ...newAuditRow(connection.forwarding.route.target), verdict, reason }, performance.now());
+    if (connection)
+      recordAudit(deps.audit, { ...newAuditRow(connection.forwarding.route.target), verdict, reason }, performance.now());
     if (socket.writable) socket.end(BAD_REQUEST, () => socket.destroy());
     else socket.destroy();
   };
@@ -183,6 +184,9 @@ function serveHttp2({ socket, forwarding }: Opened): void {
     },
   });
   session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  // The session reads past the socket, which would look idle.
+  socket.setTimeout(0);
+  session.setTimeout(IDLE_MS, () => session.destroy());
   session.on("stream", (stream, pseudo, _flags, rawHeaders: readonly string[] | undefined) => {
     // Its end is told to the exchange by `close`.
     stream.on("error", () => stream.destroy());

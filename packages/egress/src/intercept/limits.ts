@@ -17,3 +17,6 @@ export const CONCURRENT_STREAMS_MAX = 64;
 
 /** Places that one connection's plain requests keep connections to. */
 export const PLAIN_UPSTREAMS_MAX = 8;
+
+/** On a stream that is read and written at once by several pipelines: each adds some. More than this would be a leak. */
+export const STREAM_LISTENERS_MAX = 32;

@@ -112,10 +112,16 @@ function front(world: World): (socket: Socket) => void {
       if (end === -1) return;
       socket.off("data", read);
       socket.pause();
-      socket.unshift(head.subarray(end + 4));
+      if (head.length > end + 4) socket.unshift(head.subarray(end + 4));
       const [, host = "", port = ""] = /^CONNECT (\S+):(\d+) /.exec(head.toString("latin1")) ?? [];
       socket.write("HTTP/1.1 200 OK\r\n\r\n");
-      void world.interceptor.intercept(socket, { sandboxId: "sbx_1", host, port: Number(port), dial: () => dial(world) });
+      // As the gateway does: the first bytes are read, and put back.
+      socket.resume();
+      socket.once("data", (first) => {
+        socket.pause();
+        socket.unshift(first);
+        void world.interceptor.intercept(socket, { sandboxId: "sbx_1", host, port: Number(port), dial: () => dial(world) });
+      });
     };
     socket.on("data", read);
     socket.on("error", () => socket.destroy());
@@ -162,7 +168,10 @@ export async function serveHttp1(world: World, onRequest: RequestListener): Prom
 }
 
 /** The upstream of this world from now on: HTTP/2 only. */
-export async function serveHttp2(world: World, onStream: (stream: ServerHttp2Stream, headers: NodeJS.Dict<string | string[]>) => void) {
+export async function serveHttp2(
+  world: World,
+  onStream: (stream: ServerHttp2Stream, headers: NodeJS.Dict<string | string[]>) => void,
+) {
   const server = createSecureServer(await certificatesOf(world));
   server.on("stream", (stream, headers) => onStream(stream, headers));
   world.upstreamPort = await listen(world, server);
@@ -203,12 +212,21 @@ export async function curl(world: World, ...args: string[]): Promise<{ stdout: s
 }
 
 /** A tunnel through the front, and TLS in it. */
-export async function openTunnel(world: World, protocols: string[], options: { host?: string; servername?: string } = {}): Promise<TLSSocket> {
+export async function openTunnel(
+  world: World,
+  protocols: string[],
+  options: { host?: string; servername?: string } = {},
+): Promise<TLSSocket> {
   const host = options.host ?? HOST;
   const socket = connectTcp(world.proxyPort, "127.0.0.1");
   socket.write(`CONNECT ${host}:443 HTTP/1.1\r\nHost: ${host}:443\r\n\r\n`);
   await once(socket, "data");
-  const tls = connectTls({ socket, servername: options.servername ?? host, ALPNProtocols: protocols, ca: world.ca.certificatePem });
+  const tls = connectTls({
+    socket,
+    servername: options.servername ?? host,
+    ALPNProtocols: protocols,
+    ca: world.ca.certificatePem,
+  });
   world.closers.push(async () => void tls.destroy());
   await once(tls, "secureConnect");
   return tls;

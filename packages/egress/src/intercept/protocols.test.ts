@@ -56,14 +56,17 @@ test("HTTP/2 on both sides: headers, body, trailers both ways, many at once on o
       trailer = String(trailers["x-trailer"]);
     });
     const body = await text(stream);
-    seen.push(`${headers[":authority"]} ${headers["x-key"]} ${body} ${trailer} ${headers["te"]}`);
+    seen.push(`${headers[":authority"]} ${headers["x-key"]} ${body} ${trailer} ${headers.te}`);
     stream.respond({ ":status": 201, "set-cookie": ["a=1", "b=2"], "x-echo": SECRET }, { waitForTrailers: true });
     stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", "x-echo": SECRET }));
     stream.end(body);
   });
   const session = await openHttp2();
   const ask = async (index: number) => {
-    const stream = session.request({ ":method": "POST", ":path": `/${index}`, "x-key": PLACEHOLDER, te: "trailers" }, { waitForTrailers: true });
+    const stream = session.request(
+      { ":method": "POST", ":path": `/${index}`, "x-key": PLACEHOLDER, te: "trailers" },
+      { waitForTrailers: true },
+    );
     stream.once("wantTrailers", () => stream.sendTrailers({ "x-trailer": PLACEHOLDER }));
     const heads = Promise.all([once(stream, "response"), once(stream, "trailers")]);
     stream.end(`${index} ${PLACEHOLDER}`);
@@ -143,12 +146,18 @@ for (const version of ["1.1", "2"]) {
     if (version === "2") {
       await serveHttp2(world, (stream) => {
         stream.respond({ ":status": 200, ...type });
-        void events((chunk) => stream.write(chunk), () => stream.end());
+        void events(
+          (chunk) => stream.write(chunk),
+          () => stream.end(),
+        );
       });
     } else {
       await serveHttp1(world, (_request, response) => {
         response.writeHead(200, type);
-        void events((chunk) => response.write(chunk), () => response.end());
+        void events(
+          (chunk) => response.write(chunk),
+          () => response.end(),
+        );
       });
     }
     const session = await openHttp2();
@@ -166,7 +175,8 @@ for (const version of ["1.1", "2"]) {
   });
 }
 
-const acceptOf = (key: string): string => createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+const acceptOf = (key: string): string =>
+  createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
 
 /** A frame as servers send it. */
 const frame = (payload: string): Buffer => {
@@ -182,7 +192,9 @@ test("a WebSocket: its handshake gets the secret, its frames pass, an echo in th
   server.on("upgrade", (request, socket) => {
     asked.push(request.headers);
     const accept = acceptOf(String(request.headers["sec-websocket-key"]));
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
     socket.write(frame(`your token is ${SECRET}`));
     // Ends as a secret begins: nobody waits for more.
     socket.write(frame(`c${"x".repeat(300)}c`));
@@ -193,8 +205,18 @@ test("a WebSocket: its handshake gets the secret, its frames pass, an echo in th
   });
   const key = randomBytes(16).toString("base64");
   const tls = await openTunnel(world, ["http/1.1"]);
-  const head = ["GET /chat HTTP/1.1", `Host: ${HOST}`, "Connection: keep-alive, Upgrade", "Upgrade: websocket", `Sec-WebSocket-Key: ${key}`];
-  const more = ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Extensions: permessage-deflate", `Authorization: Bearer ${PLACEHOLDER}`];
+  const head = [
+    "GET /chat HTTP/1.1",
+    `Host: ${HOST}`,
+    "Connection: keep-alive, Upgrade",
+    "Upgrade: websocket",
+    `Sec-WebSocket-Key: ${key}`,
+  ];
+  const more = [
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Extensions: permessage-deflate",
+    `Authorization: Bearer ${PLACEHOLDER}`,
+  ];
   tls.write([...head, ...more, "", "early"].join("\r\n"));
   let got = Buffer.alloc(0);
   tls.on("data", (chunk: Buffer) => {

@@ -12,7 +12,7 @@ import { createFrameCover } from "./frame-cover.ts";
 import { endToEnd, type HeaderList, toHeaderList, without } from "./headers.ts";
 import { createHttp1Exchange } from "./http1-exchange.ts";
 import { toResponse } from "./http1-upstream.ts";
-import { HEADER_BYTES_MAX } from "./limits.ts";
+import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
 import { dialTls } from "./upstream-dial.ts";
 
 const UPGRADE: HeaderList = [
@@ -97,6 +97,8 @@ function answerOf(client: ClientRequest): Promise<Answer> {
 
 async function passFrames(asked: WebSocketRequest, answer: Answer, upstream: Duplex, substitution: Substitution, row: AuditRow) {
   const { socket } = asked;
+  socket.setMaxListeners(STREAM_LISTENERS_MAX);
+  upstream.setMaxListeners(STREAM_LISTENERS_MAX);
   if (asked.head.length > 0) socket.unshift(asked.head);
   if (answer.head.length > 0) upstream.unshift(answer.head);
   const headers = [...UPGRADE, ...substitution.responseHeaders(endToEnd(toHeaderList(answer.response.rawHeaders)))];

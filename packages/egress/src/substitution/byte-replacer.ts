@@ -14,7 +14,9 @@ export interface Replacement {
 export interface ByteReplacer {
   /** What can be passed on after this chunk; may be empty. */
   push(chunk: Buffer): Buffer;
-  /** What was held back: the stream ends here. */
+  /** How much is held back. */
+  heldBytes(): number;
+  /** What was held back: the stream ends here, or goes on as if it began. */
   end(): Buffer;
 }
 
@@ -41,6 +43,7 @@ export function createByteReplacer(replacements: readonly Replacement[]): ByteRe
       held = rest.length === 0 ? EMPTY : Buffer.from(rest);
       return out;
     },
+    heldBytes: () => held.length,
     end() {
       const { out } = replaceAll(held, patterns, false);
       held = EMPTY;

@@ -9,7 +9,7 @@ const HELD_MS = 1_000;
 
 /** A stream that replaces as it goes: passes on at once what cannot be part of a match. */
 export function createReplaceStream(replacements: readonly Replacement[]): Transform {
-  let replacer = createByteReplacer(replacements);
+  const replacer = createByteReplacer(replacements);
   let timer: NodeJS.Timeout | null = null;
   let pushes = 0;
 
@@ -17,20 +17,19 @@ export function createReplaceStream(replacements: readonly Replacement[]): Trans
     if (bytes.length > 0) stream.push(bytes);
   };
   const release = (stream: Transform, asOf: number): void => {
-    if (asOf !== pushes || stream.destroyed) return;
-    pass(stream, replacer.end());
-    replacer = createByteReplacer(replacements);
+    if (asOf === pushes && !stream.destroyed) pass(stream, replacer.end());
   };
   const holdFor = (stream: Transform): void => {
-    const asOf = ++pushes;
-    if (timer) clearTimeout(timer);
+    const asOf = pushes;
     // Timers run before sockets are read: after a stall of this process, what has arrived meanwhile comes first.
     timer = setTimeout(() => setImmediate(() => release(stream, asOf)), HELD_MS).unref();
   };
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
+      pushes++;
+      if (timer) clearTimeout(timer);
       pass(this, replacer.push(chunk));
-      holdFor(this);
+      if (replacer.heldBytes() > 0) holdFor(this);
       done();
     },
     flush(done) {

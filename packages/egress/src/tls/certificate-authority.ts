@@ -39,6 +39,14 @@ const LEAF_RENEW_BEFORE_MS = DAY_MS;
 const CLOCK_SKEW_MS = 60 * 60 * 1000;
 const LEAVES_MAX = 1_000;
 
+export interface CertificateAuthorityOptions {
+  /** Made when it is not there. */
+  dir: string;
+  now?: () => number;
+  /** How many leaves are kept. */
+  leavesMax?: number;
+}
+
 interface Authority {
   certificate: x509.X509Certificate;
   key: webcrypto.CryptoKey;
@@ -53,8 +61,8 @@ interface KeptLeaf {
  * Reads the authority of `dir`, or makes it at first use: several servers that start at once over one directory agree on
  * one. Rejects when the file is there and not an authority: to go on with another would break what sandboxes trust.
  */
-export async function createCertificateAuthority(options: { dir: string; now?: () => number }): Promise<CertificateAuthority> {
-  const now = options.now ?? Date.now;
+export async function createCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
+  const { now = Date.now, leavesMax = LEAVES_MAX } = options;
   const authority = await loadOrMake(options.dir, now());
   const kept = new Map<string, KeptLeaf>();
 
@@ -67,7 +75,7 @@ export async function createCertificateAuthority(options: { dir: string; now?: (
     // A failure is not kept: the next connection tries again.
     entry.leaf.catch(() => kept.get(host) === entry && kept.delete(host));
     const [oldest] = kept.keys();
-    if (kept.size > LEAVES_MAX && oldest !== undefined) kept.delete(oldest);
+    if (kept.size > leavesMax && oldest !== undefined) kept.delete(oldest);
     return entry.leaf;
   };
   return { certificatePem: authority.certificate.toString("pem"), leafFor };

@@ -30,9 +30,23 @@ export const userLocationSchema = z.object({
   country: z
     .string()
     .regex(/^[A-Z]{2}$/, "must be a two-letter ISO 3166-1 code in upper case")
+    .refine(isCountry, "not a country the search provider supports")
     .nullish(),
-  timezone: z.string().nullish(),
+  timezone: z.string().refine(isTimezone, 'must be an IANA time zone like "Europe/Berlin"').nullish(),
 });
+
+function isCountry(code: string): boolean {
+  return /^[A-Z]{2}$/.test(code) && new Intl.DisplayNames(["en"], { type: "region", fallback: "none" }).of(code) !== undefined;
+}
+
+function isTimezone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
 
 // --- what a client sends -------------------------------------------------------------------------------------------
 

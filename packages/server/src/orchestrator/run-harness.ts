@@ -1,5 +1,5 @@
 import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
-import type { SessionError, SessionEvent } from "@sandbox0/protocol";
+import type { SessionAgent, SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import type { NewEvent } from "../domain/head.ts";
 import { errorEvent } from "../domain/lifecycle-events.ts";
@@ -9,6 +9,7 @@ import type { TurnMemory } from "../log/event-log.ts";
 import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../store/events.ts";
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
+import { describeInvalidSettings } from "../web/web-settings.ts";
 import { createEffects, type EffectsDeps, stopIfStopped, turnWriter } from "./effects.ts";
 import { connectMcp } from "./mcp-turn.ts";
 import { systemPrompt } from "./system-prompt.ts";
@@ -48,6 +49,12 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
         `The conversation is larger than ${TRANSCRIPT_BYTES_MAX} bytes: no model can read it.`,
         "model_request_failed_error",
       );
+    const invalid = await describeInvalidSettings(
+      deps.db,
+      turn.sessionId,
+      (turn.session.agent.tools ?? []) as SessionAgent["tools"],
+    );
+    if (invalid !== null) return failed(invalid);
     await openMcp(deps, turn, transcript);
     outcome = await harness.runTurn(harnessTurn(deps, turn, provider, historyOf(transcript), state), createEffects(deps, turn));
   } catch (error) {

@@ -410,6 +410,29 @@ test("a search service that fails is an error result that says what to do", asyn
   expect(answer?.text).not.toContain("private");
 });
 
+test("a list that the environment shuts out since: the turn ends with an error, and the next one may work", async () => {
+  const sessionId = await stage.newSession({ tools: [toolset({ name: "web_fetch", allowed_domains: ["pages.example"] })] });
+  await withNetworking(limited("other.example"), async () => {
+    await stage.send(sessionId, say(at("/")));
+    await until(async () => (await stage.types(sessionId)).includes("session.status_idle"));
+  });
+  const { rows } = await stage.db.query<{ error: object }>(
+    "select body->'error' as error from events where session_id = $1 and type = 'session.error'",
+    [sessionId],
+  );
+  expect(rows).toEqual([
+    {
+      error: {
+        type: "unknown_error",
+        message: expect.stringContaining('"pages.example"'),
+        retry_status: { type: "exhausted" },
+      },
+    },
+  ]);
+  await stage.send(sessionId, say("Again."));
+  expect(await play(await node.nextTurn(), [get(at("/"))])).toMatchObject([{ isError: false }]);
+});
+
 test("a call of a disabled web tool is denied without an evaluation", async () => {
   const tools = [toolset({ name: "web_fetch", enabled: false })];
   const sessionId = await stage.newSession({ tools });

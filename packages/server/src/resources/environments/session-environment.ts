@@ -1,4 +1,11 @@
-import { AGENT_TOOLSET, type Environment, type SessionAgent, type SessionThreadAgent, invalidRequest } from "@sandbox0/protocol";
+import {
+  AGENT_TOOLSET,
+  type Environment,
+  type EnvironmentConfig,
+  type SessionAgent,
+  type SessionThreadAgent,
+  invalidRequest,
+} from "@sandbox0/protocol";
 import { readEnvironment } from "../../store/environments.ts";
 import type { Queryable } from "../../store/query.ts";
 import { environmentOf, unknownEnvironment } from "./environments.ts";
@@ -36,12 +43,18 @@ export function checkEgress(environment: Environment, agent: SessionAgent): void
       );
     }
   }
-  for (const domain of agent.tools.flatMap(webDomains)) {
-    if (isCoveredDomain(domain, allowed)) continue;
-    throw invalidRequest(
-      `agent.tools: allowed_domains entry "${domain}" is not within allowed_hosts of environment \`${environment.id}\``,
-    );
-  }
+  const domain = uncoveredDomain(config, agent.tools);
+  if (domain === null) return;
+  throw invalidRequest(
+    `agent.tools: allowed_domains entry "${domain}" is not within allowed_hosts of environment \`${environment.id}\``,
+  );
+}
+
+/** A domain that an enabled web tool is limited to and `limited` networking shuts out; `null`: there is none (semantics §3). */
+export function uncoveredDomain(config: EnvironmentConfig, tools: SessionAgent["tools"]): string | null {
+  if (config.type !== "cloud" || config.networking.type !== "limited") return null;
+  const { allowed_hosts: allowed } = config.networking;
+  return tools.flatMap(webDomains).find((domain) => !isCoveredDomain(domain, allowed)) ?? null;
 }
 
 /** The agent itself and those it may start. */

@@ -75,6 +75,8 @@ export const createEgressGateway = (options: EgressGatewayOptions): EgressGatewa
     });
     await rm(socketPath, { force: true });
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(socketPath, resolve));
+    // Such as too many open files: the next connection may work again.
+    server.on("error", (error) => options.onBug(error, sandboxId));
     const listener: EgressListener = {
       close: async () => {
         listeners.delete(listener);

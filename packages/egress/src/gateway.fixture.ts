@@ -14,6 +14,9 @@ import type { AuditRow, Networking, SandboxPolicy } from "./port.ts";
 import { createCertificateAuthority, type CertificateAuthority } from "./tls/certificate-authority.ts";
 
 export const SANDBOX = "sbx_test";
+export const PLACEHOLDER = "sandbox0_placeholder_0123456789abcdef";
+/** Of every credential. */
+export const SECRET = "canary-9d1f-of-another-length";
 
 export interface World {
   socketPath: string;
@@ -45,9 +48,9 @@ export const limited = (...allowedHosts: string[]): SandboxPolicy => policyOf({ 
 
 export const LOOPBACK: readonly Address[] = [{ address: "127.0.0.1", family: 4 }];
 
-/** A gateway with one sandbox; the loopback range is opened unless a test says otherwise. */
+/** A gateway with one sandbox; the loopback range is opened unless a test says otherwise. `opens`: with the real interceptor. */
 export const createWorld = async (
-  options: { allowPrivate?: readonly string[]; limits?: Partial<EgressLimits> } = {},
+  options: { opens?: boolean; allowPrivate?: readonly string[]; limits?: Partial<EgressLimits> } = {},
 ): Promise<World> => {
   const dir = await mkdtemp(join(tmpdir(), "egress-"));
   const ca = await createCertificateAuthority({ dir: join(dir, "ca") });
@@ -64,7 +67,7 @@ export const createWorld = async (
   const gatewayOptions: EgressGatewayOptions = {
     policies: {
       policyOf: async () => (policy.current instanceof Error ? Promise.reject(policy.current) : policy.current),
-      secretOf: async () => null,
+      secretOf: async () => SECRET,
     },
     audit: { record: (row) => void rows.push(row) },
     guard: {
@@ -76,7 +79,9 @@ export const createWorld = async (
     },
     ca,
     model: (request, response, sandboxId) => void response.end(`model ${sandboxId} ${request.url}`),
-    createInterceptor: () => createRecordingInterceptor(intercepted, forwarded),
+    ...(options.opens
+      ? { extraCas: [ca.certificatePem] }
+      : { createInterceptor: () => createRecordingInterceptor(intercepted, forwarded) }),
     onBug: (error) => void bugs.push(error),
     ...(options.limits ? { limits: options.limits } : {}),
   };

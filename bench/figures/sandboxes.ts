@@ -1,5 +1,7 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { createBubblewrapDriver, createSandboxPool, type SandboxPool } from "@sandbox0/sandbox";
+import { createBubblewrapDriver, createSandboxPool, type OpenEgress, type SandboxPool } from "@sandbox0/sandbox";
 import { until } from "@sandbox0/testkit";
 import { type Figure, times } from "../figure.ts";
 import type { RunContext } from "../run-context.ts";
@@ -14,7 +16,8 @@ export async function sandboxes({ directory }: RunContext): Promise<Figure[]> {
   const problems: Error[] = [];
   const onProblem = (problem: Error): void => void problems.push(problem);
   const driver = createBubblewrapDriver({ dir, onProblem });
-  const makePool = (warmCount: number) => createSandboxPool(driver, { dir: join(dir, "volumes"), warmCount, onProblem });
+  const makePool = (warmCount: number) =>
+    createSandboxPool(driver, { dir: join(dir, "volumes"), warmCount, openEgress, onProblem });
 
   const coldPool = await makePool(0);
   const cold = await samples("cold", COLD_STARTS, coldPool, async (sessionId) => firstOutput(coldPool, sessionId));
@@ -39,6 +42,19 @@ export async function sandboxes({ directory }: RunContext): Promise<Figure[]> {
     times("sandbox, warm to first output", warm, {}),
   ];
 }
+
+/** Sandboxes have their socket and its forwarder, as in a server; nobody goes out here. */
+const openEgress: OpenEgress = async (_sandboxId, socketPath) => {
+  const server = createServer((socket) => socket.destroy());
+  server.listen(socketPath);
+  await once(server, "listening");
+  return {
+    close: async () => {
+      server.close();
+      await once(server, "close");
+    },
+  };
+};
 
 async function samples(
   name: string,

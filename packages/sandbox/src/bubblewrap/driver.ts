@@ -3,7 +3,7 @@ import { chmodSync, existsSync, realpathSync, statSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
-import { VOLUME_MOUNTS } from "../layout.ts";
+import { EGRESS_PORT, VOLUME_MOUNTS } from "../layout.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
@@ -21,7 +21,7 @@ import { defaultOwners, openVolumes } from "../volumes.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
 import { writeCaBundle } from "./ca-bundle.ts";
 import { DiskWatch } from "./disk-watch.ts";
-import { openEgressSocket } from "./egress-socket.ts";
+import { openEgressSocket, openNowhere } from "./egress-socket.ts";
 import { SHARED_ETC_DIRS, writeEtc } from "./etc-files.ts";
 import {
   checkHost,
@@ -218,15 +218,15 @@ class BubblewrapDriver implements SandboxDriver {
     return { uid, gid };
   }
 
-  /** Runs a command in a sandbox: what the kernel, a container or a security module forbids shows only then. */
+  /** Goes out of a sandbox: what the kernel, a container or a security module forbids shows only then. */
   async #checkStart(): Promise<Finding> {
     const name = "a sandbox starts";
     const volumes = await openVolumes(this.#options.dir, await defaultOwners());
     const volume = await volumes.create();
     try {
-      const spec = { volume, limits: CHECK_LIMITS, env: {}, openEgress: null };
+      const spec = { volume, limits: CHECK_LIMITS, env: {}, openEgress: openNowhere };
       const sandbox = await this.create(spec);
-      const child = await sandbox.exec(["/bin/true"]);
+      const child = await sandbox.exec(["/bin/bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${EGRESS_PORT}`]);
       child.stdout.resume();
       const complaint = collectStart(child.stderr);
       const { code } = await child.exited;

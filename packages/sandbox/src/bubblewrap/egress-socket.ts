@@ -1,5 +1,7 @@
-import { chmod, chown, open } from "node:fs/promises";
+import { once } from "node:events";
 import { constants } from "node:fs";
+import { chmod, chown, open } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { SandboxError, type OpenEgress } from "../port.ts";
 import type { SandboxUser } from "./host.ts";
@@ -44,3 +46,16 @@ export async function openEgressSocket(
     throw new SandboxError("unavailable", `the egress gateway gives the sandbox no socket: ${reason}`, { cause: error });
   }
 }
+
+/** A way out that ends at once: for a look whether a sandbox gets that far. */
+export const openNowhere: OpenEgress = async (_sandboxId, socketPath) => {
+  const server = createServer((socket) => socket.destroy());
+  server.listen(socketPath);
+  await once(server, "listening");
+  return {
+    close: async () => {
+      server.close();
+      await once(server, "close");
+    },
+  };
+};

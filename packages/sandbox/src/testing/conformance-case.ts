@@ -1,10 +1,16 @@
-import type { Sandbox, SandboxCapabilities, SandboxLimits, Volume } from "../port.ts";
+import type { OpenEgress, Sandbox, SandboxCapabilities, SandboxLimits, Volume } from "../port.ts";
 
 /** What a case may use; sandboxes and volumes are removed after it. */
 export interface ConformanceContext {
   capabilities: SandboxCapabilities;
   createVolume(): Promise<Volume>;
-  createSandbox(options?: { volume?: Volume; limits?: Partial<SandboxLimits>; env?: Record<string, string> }): Promise<Sandbox>;
+  /** Without `openEgress` it has no way out. */
+  createSandbox(options?: {
+    volume?: Volume;
+    limits?: Partial<SandboxLimits>;
+    env?: Record<string, string>;
+    openEgress?: OpenEgress;
+  }): Promise<Sandbox>;
 }
 
 export interface ConformanceCase {

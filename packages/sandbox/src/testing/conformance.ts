@@ -5,6 +5,7 @@ import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxLimits, Volume
 import { defaultOwners, openVolumes } from "../volumes.ts";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { auditCases } from "./audit-cases.ts";
+import { egressCases } from "./egress-cases.ts";
 import { execCases } from "./exec-cases.ts";
 import { fileCases } from "./file-cases.ts";
 import { lifecycleCases } from "./lifecycle-cases.ts";
@@ -33,7 +34,7 @@ export async function openSandboxConformance(createDriver: (dir: string) => Sand
   if (failed !== undefined) throw new Error(`${driver.name}: ${failed.name}: ${failed.detail}; ${failed.fix ?? ""}`);
   const capabilities = await driver.capabilities();
   return {
-    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases].map((each) => ({
+    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases, ...egressCases].map((each) => ({
       name: each.name,
       skipped: reasonToSkip(each, capabilities),
       run: () => runCase(each, driver, capabilities, dir),
@@ -65,8 +66,8 @@ async function runCase(
     await each.run({
       capabilities,
       createVolume,
-      createSandbox: async ({ volume, limits, env = {} } = {}) => {
-        const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, openEgress: null };
+      createSandbox: async ({ volume, limits, env = {}, openEgress = null } = {}) => {
+        const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, openEgress };
         const sandbox = await driver.create(spec);
         made.sandboxes.push(sandbox);
         return sandbox;

@@ -9,7 +9,7 @@ import type { InterceptorDeps, Target } from "./port.ts";
 export interface Route {
   target: Target;
   scheme: "https" | "http";
-  /** Whether secrets may go there at all. */
+  /** Whether secrets may go there. What comes back is looked through in any case. */
   putsSecretsIn: boolean;
 }
 
@@ -37,7 +37,7 @@ export async function admit(deps: InterceptorDeps, route: Route, exchange: Clien
   const denial = deps.denialOf(policy, target.host, target.port);
   if (denial) throw denial;
   if (!policy) throw new EgressError("denied", "no_session", "No session has this sandbox.");
-  return createSubstitution(route.putsSecretsIn ? await secretsFor(deps.policies, policy, target) : []);
+  return createSubstitution(await secretsFor(deps.policies, policy, route));
 }
 
 export function malformed(why: string): EgressError {
@@ -59,13 +59,16 @@ export async function readPolicy(policies: PolicySource, sandboxId: string): Pro
   }
 }
 
-async function secretsFor(policies: PolicySource, policy: SandboxPolicy, target: Target): Promise<BoundSecret[]> {
+async function secretsFor(policies: PolicySource, policy: SandboxPolicy, route: Route): Promise<BoundSecret[]> {
+  const { target, putsSecretsIn } = route;
   const rules = policy.credentials.filter(({ hosts }) => hosts === null || hosts.some((rule) => hostMatches(rule, target.host)));
   try {
     const secrets = await Promise.all(rules.map(({ id }) => policies.secretOf(target.sandboxId, id)));
     return rules.flatMap(({ id, placeholder, inHeader, inBody }, index) => {
       const secret = secrets[index] ?? null;
-      return secret === null ? [] : [{ id, placeholder, secret, inHeader, inBody }];
+      return secret === null
+        ? []
+        : [{ id, placeholder, secret, inHeader: putsSecretsIn && inHeader, inBody: putsSecretsIn && inBody }];
     });
   } catch {
     // Its text might hold what it was asked for.

@@ -178,8 +178,7 @@ export async function serveHttp2(
   return server;
 }
 
-/** What a test wants of a request; answers with `answer`, or 200. */
-export interface Seen {
+interface Seen {
   request: IncomingMessage;
   body: string;
 }
@@ -187,12 +186,13 @@ export interface Seen {
 /** An upstream that remembers what it was asked and answers with `answer`. */
 export async function rememberHttp1(world: World, answer?: (response: ServerResponse, seen: Seen) => void): Promise<Seen[]> {
   const all: Seen[] = [];
-  await serveHttp1(world, async (request, response) => {
-    const body = await textOf(request);
-    const seen = { request, body };
-    all.push(seen);
-    if (answer) answer(response, seen);
-    else response.end("ok");
+  const answerWith = answer ?? ((response: ServerResponse) => response.end("ok"));
+  await serveHttp1(world, (request, response) => {
+    void textOf(request).then((body) => {
+      const seen = { request, body };
+      all.push(seen);
+      answerWith(response, seen);
+    });
   });
   return all;
 }

@@ -2,7 +2,8 @@ import { createServer, type AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createAddressGuard, type Address, type AddressGuard, type ForbiddenEndpoint } from "./address-guard.ts";
+import type { Address } from "./address-facts.ts";
+import { createAddressGuard, type AddressGuard, type ForbiddenEndpoint } from "./address-guard.ts";
 
 const PUBLIC = "93.184.215.14";
 const PUBLIC_V6 = "2606:2800:21f:cb07::1";

@@ -1,15 +1,10 @@
 import { isIP, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
-import { createAddressFacts, parseRanges } from "./address-class.ts";
+import { createAddressFacts, parseRanges, type Address } from "./address-facts.ts";
 import { dialAddresses } from "./dial.ts";
 import { EgressError } from "./egress-error.ts";
 import { parseHost } from "./host.ts";
 import { createResolver, type Resolve } from "./resolver.ts";
-
-export interface Address {
-  address: string;
-  family: 4 | 6;
-}
 
 export interface CheckedAddress extends Address {
   /** Not public: the operator has opened it. */

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import type { Address } from "./address-guard.ts";
+import type { Address } from "./address-facts.ts";
 import { EgressError } from "./egress-error.ts";
 
 /** The next address is tried when the last has not answered for so long (RFC 8305 §5). */

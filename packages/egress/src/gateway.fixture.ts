@@ -4,7 +4,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { createAddressGuard, type Address, type ForbiddenEndpoint } from "./address-guard.ts";
+import type { Address } from "./address-facts.ts";
+import { createAddressGuard, type ForbiddenEndpoint } from "./address-guard.ts";
 import { createEgressGateway, type EgressGatewayOptions, type EgressListener } from "./egress-gateway.ts";
 import { sendError } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";

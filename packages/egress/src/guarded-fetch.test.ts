@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createAddressGuard, type Address } from "./address-guard.ts";
+import type { Address } from "./address-facts.ts";
+import { createAddressGuard } from "./address-guard.ts";
 import { createGuardedFetch, type GuardedFetch, type GuardedFetchOptions } from "./guarded-fetch.ts";
 import { createCertificateAuthority } from "./tls/certificate-authority.ts";
 

@@ -1,5 +1,6 @@
 export { createAddressGuard } from "./address-guard.ts";
-export type { Address, AddressGuard, AddressGuardOptions, CheckedAddress, ForbiddenEndpoint } from "./address-guard.ts";
+export type { Address } from "./address-facts.ts";
+export type { AddressGuard, AddressGuardOptions, CheckedAddress, ForbiddenEndpoint } from "./address-guard.ts";
 export { EgressError } from "./egress-error.ts";
 export { createEgressGateway } from "./egress-gateway.ts";
 export type { EgressGateway, EgressGatewayOptions, EgressListener } from "./egress-gateway.ts";

@@ -1,7 +1,7 @@
 import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import type { Address } from "./address-guard.ts";
+import type { Address } from "./address-facts.ts";
 
 export type Resolve = (name: string) => Promise<readonly Address[]>;
 

@@ -1,5 +1,10 @@
 import { BlockList, isIP } from "node:net";
 
+export interface Address {
+  address: string;
+  family: 4 | 6;
+}
+
 type Range = readonly [network: string, prefix: number];
 
 /** Never dialled, whatever the operator opens: nobody's, everybody's, and where clouds hand out credentials. */

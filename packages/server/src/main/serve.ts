@@ -241,7 +241,8 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
     TRASH_SWEEP_MS,
   );
   closers.add(() => clearInterval(trash));
-  const mcp = createMcpConnector({ credentials: vaults, fetch: parts.outbound.fetch, version: VERSION });
+  const onTrouble = (error: unknown) => logger.warn({ err: error }, "trouble with an MCP connection");
+  const mcp = createMcpConnector({ credentials: vaults, fetch: parts.outbound.fetch, version: VERSION, onTrouble });
   closers.add(() => mcp.stop());
   const web = createConfiguredWebTools(config, { db, fetch: parts.outbound.fetch });
   closers.add(() => web.close());

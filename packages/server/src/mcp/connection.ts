@@ -25,6 +25,8 @@ export interface ConnectionOptions {
   /** This product's version, for the server's information. */
   version: string;
   times: McpTimes;
+  /** For the server's log: a connection that did not end cleanly. Nothing waits for it any more. */
+  onTrouble(error: unknown): void;
 }
 
 /** One MCP session with one server. It is used until something breaks it; then a new one is made. */
@@ -39,6 +41,7 @@ export interface Connection {
   refresh(signal: AbortSignal): Promise<void>;
   /** @throws McpFailure when there is no answer; `SessionUnknown` when it certainly did not run */
   call(name: string, input: Record<string, unknown>, signal: AbortSignal): Promise<McpToolResult>;
+  /** Never rejects. */
   close(): Promise<void>;
 }
 
@@ -149,22 +152,23 @@ class OpenConnection implements Connection {
   readonly #transport: HttpTransport | SSEClientTransport;
   readonly #credential: ConnectionCredential;
   readonly #times: McpTimes;
+  readonly #onTrouble: (error: unknown) => void;
   #started = false;
   #listIsOld = false;
 
-  constructor(
-    { url, credential, fetch, version, times }: ConnectionOptions,
-    transport: "http" | "sse",
-    mode: VersionNegotiationMode,
-  ) {
+  constructor(options: ConnectionOptions, transport: "http" | "sse", mode: VersionNegotiationMode) {
+    const { url, credential, fetch, version, times } = options;
     this.#credential = credential;
     this.#times = times;
+    this.#onTrouble = options.onTrouble;
     this.#client = new Client(
       { name: "sandbox0", version },
       {
         versionNegotiation: { mode, probe: { timeoutMs: times.connectMs } },
         listMaxPages: MCP_PAGES_MAX,
         inputRequired: { autoFulfill: false },
+        // What a tool gave is for the model to judge, not for a schema of the server's making to be compiled here.
+        jsonSchemaValidator: { getValidator: () => (input) => ({ valid: true, data: input as never, errorMessage: undefined }) },
         listChanged: {
           tools: {
             autoRefresh: false,
@@ -254,7 +258,16 @@ class OpenConnection implements Connection {
     this.stated ??= stated;
     this.isOver = true;
     // What waits for an answer is told that the connection is closed.
-    void this.#client.close();
+    void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    try {
+      await this.#transport.close();
+      await this.#client.close();
+    } catch (error) {
+      this.#onTrouble(error);
+    }
   }
 
   async close(): Promise<void> {
@@ -264,8 +277,7 @@ class OpenConnection implements Connection {
       const farewell = this.#transport.terminateSession().catch(() => undefined);
       await unlessAborted(AbortSignal.timeout(MCP_FAREWELL_MS), farewell).catch(() => undefined);
     }
-    await this.#transport.close();
-    await this.#client.close();
+    await this.#end();
   }
 }
 

@@ -1,5 +1,5 @@
 import { createScriptedMcpServer, type ScriptedMcpServer, type ScriptedMcpServerOptions } from "@sandbox0/testkit";
-import { afterEach } from "vitest";
+import { afterEach, expect } from "vitest";
 import { createMcpConnector, type McpConnector, type McpLink, type McpOutage } from "./connector.ts";
 import type { McpCredential, McpCredentialSource, McpRefresh } from "./credentials.ts";
 import type { McpTimes } from "./limits.ts";
@@ -35,7 +35,10 @@ export interface Bench {
 
 export function bench(times: Partial<McpTimes> = {}): Bench {
   const vault = new TestVault();
-  const connector = createMcpConnector({ credentials: vault, fetch, version: "0" }, { credentialFreshMs: 0, ...times });
+  const troubles: unknown[] = [];
+  const deps = { credentials: vault, fetch, version: "0", onTrouble: (error: unknown) => troubles.push(error) };
+  const connector = createMcpConnector(deps, { credentialFreshMs: 0, ...times });
+  cleanups.push(async () => expect(troubles).toEqual([]));
   cleanups.push(() => connector.stop());
   const open = async ({ url }: { url: string }, signal = new AbortController().signal) => {
     const [opened] = await connector.open(SESSION, [{ name: "srv", url }], signal);

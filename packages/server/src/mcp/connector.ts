@@ -52,7 +52,10 @@ export interface ConnectorDeps {
   credentials: McpCredentialSource;
   /** Refuses private addresses (design §7). */
   fetch: McpFetch;
+  /** Of this product, as servers are told. */
   version: string;
+  /** For the server's log: a connection that did not end cleanly. */
+  onTrouble(error: unknown): void;
 }
 
 /** @param times for tests */
@@ -203,8 +206,9 @@ class Link implements McpLink {
     await before?.close();
     // Here a database that cannot be reached shows as what it is; the library would take it for the server's fault.
     await this.#credential.id();
-    const { fetch, version, times } = this.#deps;
-    const connection = await connect({ url: this.#url, credential: this.#credential, fetch, version, times }, signal);
+    const { fetch, version, times, onTrouble } = this.#deps;
+    const options = { url: this.#url, credential: this.#credential, fetch, version, times, onTrouble };
+    const connection = await connect(options, signal);
     this.#connection = connection;
     if (this.#closed) await connection.close();
     return connection;

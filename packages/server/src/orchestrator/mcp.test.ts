@@ -32,13 +32,16 @@ async function server(options: ScriptedMcpServerOptions = {}): Promise<ScriptedM
 }
 function node(times?: Parameters<typeof createMcpConnector>[1]): StageNode & { mcp: McpConnector } {
   const credentials = { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) as const };
-  const mcp = createMcpConnector({ credentials, fetch, version: "0" }, times);
+  const mcp = createMcpConnector({ credentials, fetch, version: "0", onTrouble: rethrow }, times);
   const made = stage.node({ mcp });
   cleanups.push(
     () => mcp.stop(),
     () => made.orchestrator.stop(0),
   );
   return { ...made, mcp };
+}
+function rethrow(error: unknown): never {
+  throw error;
 }
 const toolset = (policy: string, configs: object[] = []) => ({
   type: "mcp_toolset",

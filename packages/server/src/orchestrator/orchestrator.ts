@@ -202,7 +202,8 @@ class Runner implements Orchestrator {
         if (this.handingOver) throw new LeaseLost(sessionId);
         next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
       }
-      this.deps.mcp.release(sessionId);
+      if (turn.terminated) void this.deps.mcp.close(sessionId);
+      else this.deps.mcp.release(sessionId);
       this.deps.onRest(sessionId);
     } catch (error) {
       this.deps.onTrouble(error, sessionId);

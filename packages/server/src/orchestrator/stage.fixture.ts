@@ -153,6 +153,7 @@ function refusingMcp(): McpConnector {
     credentials: { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) },
     fetch: () => Promise.reject(new McpFailure("connection", "there is no network on this stage")),
     version: "0",
+    onTrouble: rethrow,
   });
 }
 

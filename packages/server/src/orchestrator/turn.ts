@@ -35,6 +35,8 @@ export interface HeldTurn {
   /** The last input that the last decision has seen. */
   inboxPosition: number;
   volumeId: string | null;
+  /** The session ends with it. */
+  terminated: boolean;
   stopped: StopCause | null;
   controller: AbortController;
 }
@@ -65,6 +67,7 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     steps: head.steps,
     inboxPosition: head.inboxPosition,
     volumeId: head.volumeId,
+    terminated: false,
     stopped: null,
     controller: new AbortController(),
   };
@@ -134,6 +137,7 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
   turn.calls = new Map(open.map((call) => [call.id, call]));
   turn.runnable = runnable;
   if (plan.events.some(({ type }) => type === "session.status_running")) turn.mcp = null;
+  turn.terminated = plan.patch.status === "terminated";
   turn.openSpan = spanId;
   turn.steps = spanId ? steps + 1 : steps;
   turn.inboxPosition = session.head.inboxPosition;

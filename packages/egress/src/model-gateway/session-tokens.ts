@@ -5,8 +5,10 @@ const PREFIX = "sk-sandbox0-";
 const CONTEXT = "sandbox0 model gateway session token, version 1";
 const SECRET_BYTES_MIN = 32;
 const TOKEN_CHARS_MAX = 512;
-/** Ids of ours; also what keeps the signed text unambiguous. */
-const ID = /^[A-Za-z0-9_-]{1,200}$/;
+/** What a token can carry, before its dot. */
+const SESSION_ID = /^[A-Za-z0-9_-]{1,200}$/;
+/** Of any driver. Without line ends, which keep the signed text unambiguous. */
+const SANDBOX_ID = /^[\x21-\x7e]{1,200}$/;
 
 /** What a harness in a sandbox shows the model gateway instead of a key (design §7). */
 export interface SessionTokens {
@@ -27,14 +29,14 @@ export function createSessionTokens(secret: Buffer): SessionTokens {
     createHmac("sha256", secret).update(`${CONTEXT}\n${sandboxId}\n${sessionId}`).digest();
   return {
     issue(sandboxId, sessionId) {
-      if (!ID.test(sandboxId) || !ID.test(sessionId))
+      if (!SANDBOX_ID.test(sandboxId) || !SESSION_ID.test(sessionId))
         throw new TypeError("a session token needs the ids of a sandbox and a session");
       return `${PREFIX}${sessionId}.${sign(sandboxId, sessionId).toString("base64url")}`;
     },
     sessionOf(sandboxId, token) {
       if (token.length > TOKEN_CHARS_MAX || !token.startsWith(PREFIX)) return null;
       const [sessionId = "", signature = "", ...rest] = token.slice(PREFIX.length).split(".");
-      if (rest.length > 0 || !ID.test(sessionId) || !ID.test(sandboxId)) return null;
+      if (rest.length > 0 || !SESSION_ID.test(sessionId) || !SANDBOX_ID.test(sandboxId)) return null;
       const expected = sign(sandboxId, sessionId);
       const shown = Buffer.from(signature, "base64url");
       return shown.length === expected.length && timingSafeEqual(shown, expected) ? sessionId : null;

@@ -33,6 +33,8 @@ export async function dialTls(target: Target, trust: SecureContext, protocols: r
     const timer = setTimeout(() => fail(tlsFailure(target, "no handshake in time")), TLS_HANDSHAKE_MS);
     tls.once("secureConnect", () => {
       clearTimeout(timer);
+      // A head and the body after it are two writes; the second must not wait for the first one's acknowledgement.
+      tls.setNoDelay(true);
       resolve(tls);
     });
     // Stays: an error before anyone else listens must not end the process.

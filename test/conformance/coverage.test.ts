@@ -5,8 +5,11 @@ import { REQUIREMENTS } from "./requirements.ts";
 import { ENGINE } from "./requirements/engine.ts";
 import { HTTP } from "./requirements/http.ts";
 import type { Requirements } from "./requirements/requirement.ts";
+import { MCP } from "./requirements/mcp.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
+import { VAULTS } from "./requirements/vaults.ts";
+import { WEB } from "./requirements/web.ts";
 
 const directory = import.meta.dirname;
 const tests = readdirSync(directory)
@@ -42,6 +45,6 @@ test("every requirement says where it is written", () => {
     expect(source).toMatch(/^(semantics|contract|design|issue) /);
     expect(text.length).toBeGreaterThan(10);
   }
-  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE].map((part) => Object.keys(part).length);
+  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS].map((part) => Object.keys(part).length);
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
 });

@@ -3,11 +3,13 @@ import { HTTP } from "./requirements/http.ts";
 import { MCP } from "./requirements/mcp.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
+import { VAULTS } from "./requirements/vaults.ts";
+import { WEB } from "./requirements/web.ts";
 
 /**
  * What a wire-compatible server must do, one entry a behaviour: id → where it is written, and what it says. Tests cite
  * the ids with `verifies`; `coverage.test.ts` fails when one has no test, and the reporter counts how many hold.
  */
-export const REQUIREMENTS = { ...HTTP, ...RESOURCES, ...SESSIONS, ...ENGINE, ...MCP } as const;
+export const REQUIREMENTS = { ...HTTP, ...RESOURCES, ...SESSIONS, ...ENGINE, ...MCP, ...WEB, ...VAULTS } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

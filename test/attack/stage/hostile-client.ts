@@ -95,6 +95,7 @@ function startTls(socket: Socket, servername: string | null): Promise<Socket> {
 /** One HTTP message where it is one, else what comes until it is quiet. */
 function hear(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
+    if (socket.destroyed || socket.readableEnded) return reject(new Ended("closed"));
     let heard = "";
     let quiet: NodeJS.Timeout | undefined;
     const end = (error?: Error): void => {

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type Anthropic from "@anthropic-ai/sdk";
 import type { BetaCloudConfigParams } from "@anthropic-ai/sdk/resources/beta/environments";
-import { byMarker, call, say, type Script, type ScriptedProvider, type Step } from "@sandbox0/testkit";
+import { byMarker, call, say, type Script, type ScriptedProvider, type Step, until } from "@sandbox0/testkit";
 import { type LiveStream, openStream, type StreamEvent } from "../../conformance/fixture/live-stream.ts";
 import { message, textOf } from "../../conformance/fixture/test-session.ts";
 import type { Attack, Outcome } from "./hostile-client.ts";
@@ -12,7 +12,9 @@ const CLIENT_PATH = "/workspace/hostile-client.ts";
 /** Every sandbox has it, whatever the machine has. */
 const NODE_PATH = "/opt/sandbox0/bin/node";
 const COMMAND_TIMEOUT_MS = 60_000;
-const ATTACKS_TIMEOUT_MS = 115_000;
+const ATTACKS_TIMEOUT_MS = 100_000;
+/** With what a loaded machine adds to a command. */
+const TURN_TIMEOUT_MS = 115_000;
 
 export type Networking = NonNullable<BetaCloudConfigParams["networking"]>;
 
@@ -95,7 +97,11 @@ class Session implements HostileSession {
     const before = this.stream.received.length;
     try {
       await this.client.beta.sessions.events.send(this.id, { events: [message(`${marker} ${text}`)] });
-      await this.stream.until((all) => all.slice(before).some(({ type }) => type === "session.status_idle"));
+      const { received } = this.stream;
+      await until(() => received.slice(before).some(({ type }) => type === "session.status_idle"), {
+        timeoutMs: TURN_TIMEOUT_MS,
+        describe: () => received.slice(before),
+      });
     } finally {
       remove();
     }

@@ -35,6 +35,19 @@ const BUILT = [
   "sessions.threads.list",
   "sessions.threads.retrieve",
   "sessions.update",
+  "vaults.archive",
+  "vaults.create",
+  "vaults.credentials.archive",
+  "vaults.credentials.create",
+  "vaults.credentials.delete",
+  "vaults.credentials.list",
+  "vaults.credentials.mcpOAuthValidate",
+  "vaults.credentials.retrieve",
+  "vaults.credentials.update",
+  "vaults.delete",
+  "vaults.list",
+  "vaults.retrieve",
+  "vaults.update",
 ];
 
 verifies("http.unbuilt", "every other operation of contract §2: 501, and the SDK does not retry", async () => {
@@ -62,7 +75,6 @@ verifies("http.unbuilt", "with the body that the SDK would send, through the SDK
   const retrying = server.client.withOptions({ maxRetries: 2 });
   const before = server.wire.count;
   const calls = [
-    () => retrying.beta.vaults.create({ display_name: "v" }),
     () => retrying.beta.memoryStores.create({ name: "m" }),
     () => retrying.beta.files.upload({ file: new File(["x"], "x.txt") }),
     () => retrying.beta.environments.work.poll(server.environmentId),

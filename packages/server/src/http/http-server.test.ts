@@ -54,7 +54,7 @@ describe("every operation of the official API is routed", () => {
         return fetch(input, init);
       },
     });
-    await expect(client.beta.vaults.create({ display_name: "v" })).rejects.toBeInstanceOf(Anthropic.APIError);
+    await expect(client.beta.memoryStores.create({ name: "m" })).rejects.toBeInstanceOf(Anthropic.APIError);
     expect(calls).toBe(1);
   });
 

@@ -91,6 +91,8 @@ async function overheard(ask: Ask): Promise<string> {
   const heard = new Set<string>();
   const proxy = createServer((_, response) => response.writeHead(502).end());
   proxy.on("connect", (request, socket) => {
+    // Cargo hangs up as it likes.
+    socket.on("error", () => socket.destroy());
     if (/^[a-z0-9.-]+:443$/i.test(request.url ?? "")) heard.add(`https://${request.url?.split(":")[0]}`);
     socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
   });

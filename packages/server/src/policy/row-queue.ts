@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 
 /** Rows that wait for the database; more are dropped, and counted. */
-const QUEUE_MAX = 20_000;
+export const ROW_QUEUE_MAX = 20_000;
 const BATCH_ROWS_MAX = 500;
 /** Before a batch that the database did not take is tried again. */
 const RETRY_MS = 1_000;
@@ -47,7 +47,7 @@ export function createRowQueue<Row>(
 
   return {
     add(row) {
-      if (queue.length >= QUEUE_MAX || closing.signal.aborted) dropped += 1;
+      if (queue.length >= ROW_QUEUE_MAX || closing.signal.aborted) dropped += 1;
       else queue.push(row);
       writing ??= queue.length > 0 ? writeAll() : null;
     },

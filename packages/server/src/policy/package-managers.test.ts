@@ -1,0 +1,100 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createPackageHosts } from "./package-hosts.ts";
+import { askPackageManagers } from "./package-managers.ts";
+
+let dir: string;
+let env: Record<string, string>;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "sandbox0-packages-"));
+  // Only what the tests put there is installed.
+  env = { PATH: dir, HOME: dir };
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+async function install(name: string, script: string): Promise<void> {
+  await writeFile(join(dir, name), `#!/bin/sh\n${script}\n`);
+  await chmod(join(dir, name), 0o755);
+}
+
+const urls = async (): Promise<Record<string, string[]>> => {
+  const found: Record<string, string[]> = {};
+  for (const { manager, url } of await askPackageManagers(env)) found[manager] = [...(found[manager] ?? []), url];
+  return found;
+};
+
+test("a machine without package managers has no registries", async () => {
+  expect(await urls()).toEqual({});
+});
+
+test("takes what each one says of its own configuration, mirrors and scopes included", async () => {
+  await install(
+    "npm",
+    `echo '{"registry":"https://npm.mirror.test/r/","@ours:registry":"http://ours.test:8080","other":"https://no.test"}'`,
+  );
+  await install(
+    "pip",
+    `[ "$1" = config ] && printf "global.index-url='https://pip.mirror.test/simple'\\nglobal.extra-index-url='https://extra.test/simple https://more.test/s'\\nglobal.cert='/x'\\n"`,
+  );
+  await install("apt-get", "echo http://apt.mirror.test/debian; echo http://apt.mirror.test/debian; echo file:/cdrom");
+  await install("go", `printf 'https://go.mirror.test|https://go.second.test,direct\\nsum.mirror.test\\n'`);
+  await install("gem", `printf '*** CURRENT SOURCES ***\\n\\nhttps://gem.mirror.test/\\n'`);
+  await mkdir(join(dir, ".cargo"));
+  await writeFile(join(dir, ".cargo/config.toml"), '[source.m]\nregistry = "sparse+https://cargo.mirror.test/index/"\n');
+  expect(await urls()).toEqual({
+    npm: ["https://npm.mirror.test/r/", "http://ours.test:8080"],
+    pip: ["https://pip.mirror.test/simple", "https://extra.test/simple", "https://more.test/s"],
+    apt: ["http://apt.mirror.test/debian"],
+    go: ["https://go.mirror.test", "https://go.second.test", "https://sum.mirror.test"],
+    gem: ["https://gem.mirror.test/"],
+    cargo: ["https://cargo.mirror.test/index/"],
+  });
+});
+
+test("asks pip's help for its default, and listens where cargo wants to go", async () => {
+  await install(
+    "pip",
+    `[ "$1" = install ] && printf '  -i, --index-url <url>  Base URL (default\\n      https://pip.default.test/simple). This\\n'`,
+  );
+  await install("go", `printf 'off\\noff\\n'`);
+  const ask = `printf 'CONNECT cargo.default.test:443 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3; read -r answer <&3`;
+  await install(
+    "cargo",
+    `exec /bin/bash -c "exec 3<>/dev/tcp/127.0.0.1/\${CARGO_HTTP_PROXY##*:} && ${ask.replaceAll("'", "'")}"`,
+  );
+  expect(await urls()).toEqual({ pip: ["https://pip.default.test/simple"], cargo: ["https://cargo.default.test"] });
+});
+
+test("adds the operator's hosts and where an index has its files; one that is away is left out and said", async () => {
+  await install("pip", `[ "$1" = config ] && printf "global.index-url='https://pip.test/simple'\\n"`);
+  await mkdir(join(dir, ".cargo"));
+  await writeFile(join(dir, ".cargo/config.toml"), 'registry = "sparse+https://cargo.test/index/"\n');
+  const asked: string[] = [];
+  const problems: string[] = [];
+  const links = ["files.test/1", "files.test/2", "elsewhere.test/3"].map((path) => `<a href="https://${path}#h">x</a>`);
+  let isAway = true;
+  const fetch = async (url: string | URL): Promise<Response> => {
+    asked.push(String(url));
+    if (String(url).includes("pip.test")) return new Response(links.join("\n"));
+    if (isAway) throw new Error("away");
+    return new Response('{"dl":"https://dl.test/crates","api":"https://cargo.test"}');
+  };
+  const options = {
+    operatorHosts: ["*.Own.test"],
+    env,
+    fetch,
+    onProblem: (problem: Error) => void problems.push(problem.message),
+  };
+  expect(await createPackageHosts(options)()).toEqual(["*.own.test", "pip.test", "cargo.test", "files.test"]);
+  expect(problems).toEqual(["cargo: its registry cargo.test does not say where its files are: away"]);
+  isAway = false;
+  const hosts = createPackageHosts(options);
+  const [first, second] = await Promise.all([hosts(), hosts()]);
+  expect(first).toEqual(["*.own.test", "pip.test", "cargo.test", "files.test", "dl.test"]);
+  expect(second).toBe(first);
+  expect(await hosts()).toBe(first);
+  expect(asked).toHaveLength(4);
+});

@@ -1,20 +1,24 @@
-/** How many bytes may be held at once by all who share it. */
+/** How many bytes may be held at once, by each holder and by all together. */
 export interface ByteBudget {
-  /** `false`: not now. */
-  take(bytes: number): boolean;
-  giveBack(bytes: number): void;
+  /** What to call when they are held no more; `null`: not now. */
+  take(holder: string, bytes: number): (() => void) | null;
 }
 
-export function createByteBudget(bytesMax: number): ByteBudget {
+export function createByteBudget(bytesMax: number, bytesPerHolderMax: number): ByteBudget {
   let taken = 0;
+  const byHolder = new Map<string, number>();
+  const add = (holder: string, bytes: number): void => {
+    taken += bytes;
+    const theirs = (byHolder.get(holder) ?? 0) + bytes;
+    if (theirs === 0) byHolder.delete(holder);
+    else byHolder.set(holder, theirs);
+  };
   return {
-    take(bytes) {
-      if (taken + bytes > bytesMax) return false;
-      taken += bytes;
-      return true;
-    },
-    giveBack(bytes) {
-      taken -= bytes;
+    take(holder, bytes) {
+      const theirs = byHolder.get(holder) ?? 0;
+      if (taken + bytes > bytesMax || theirs + bytes > bytesPerHolderMax) return null;
+      add(holder, bytes);
+      return () => add(holder, -bytes);
     },
   };
 }

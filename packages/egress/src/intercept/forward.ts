@@ -33,6 +33,8 @@ interface OutgoingBody {
   release(): void;
 }
 
+type Hold = (bytes: number) => (() => void) | null;
+
 /** Answers the client in any case, and records one audit row. Never rejects: nobody waits for it. */
 export async function forward(exchange: ClientExchange, forwarding: Forwarding): Promise<void> {
   const started = performance.now();
@@ -56,7 +58,7 @@ async function relay(
   row: AuditRow,
 ) {
   const headers = outgoingHeaders(exchange.headers, substitution);
-  const body = await prepareBody(exchange, substitution, budget);
+  const body = await prepareBody(exchange, substitution, (bytes) => budget.take(route.target.sandboxId, bytes));
   try {
     // Whole already: the client was told to go on by us.
     const waits = exchange.expectsContinue && body.framing === exchange.framing;
@@ -105,7 +107,7 @@ async function converse(
   await sent;
 }
 
-async function prepareBody(exchange: ClientExchange, substitution: Substitution, budget: ByteBudget): Promise<OutgoingBody> {
+async function prepareBody(exchange: ClientExchange, substitution: Substitution, hold: Hold): Promise<OutgoingBody> {
   const replacements = substitution.requestBody;
   const { framing } = exchange;
   const isEncoded = tokensOf(exchange.headers, "content-encoding").some((coding) => coding !== "identity");
@@ -113,18 +115,16 @@ async function prepareBody(exchange: ClientExchange, substitution: Substitution,
   // A placeholder inside a compressed body cannot be seen.
   if (!replacements || isEncoded) return streamed(exchange.body, framing, []);
   const isSmall = framing.type === "length" && framing.length <= BUFFERED_BODY_BYTES_MAX;
-  if (isSmall && budget.take(framing.length)) {
-    const release = () => budget.giveBack(framing.length);
-    try {
-      if (exchange.expectsContinue) exchange.sendContinue();
-      const whole = replaceBytes(await buffer(exchange.body), replacements);
-      return { ...streamed(PassThrough.from([whole]), { type: "length", length: whole.length }, []), release };
-    } catch (error) {
-      release();
-      throw error;
-    }
+  const release = isSmall ? hold(framing.length) : null;
+  if (!release) return streamed(exchange.body, { type: "open" }, [createReplaceStream(replacements)]);
+  try {
+    if (exchange.expectsContinue) exchange.sendContinue();
+    const whole = replaceBytes(await buffer(exchange.body), replacements);
+    return { ...streamed(PassThrough.from([whole]), { type: "length", length: whole.length }, []), release };
+  } catch (error) {
+    release();
+    throw error;
   }
-  return streamed(exchange.body, { type: "open" }, [createReplaceStream(replacements)]);
 }
 
 function streamed(source: Readable, framing: Framing, through: Transform[]): OutgoingBody {

@@ -16,6 +16,7 @@ import { createHttp2Exchange } from "./http2-exchange.ts";
 import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./http2-upstream.ts";
 import {
   BUFFERED_BODIES_BYTES_MAX,
+  BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX,
   CLIENT_HANDSHAKE_MS,
   CONCURRENT_STREAMS_MAX,
   HEADER_BYTES_MAX,
@@ -39,7 +40,7 @@ interface Opened {
 
 export function createInterceptor(deps: InterceptorDeps): Interceptor {
   const trust = createUpstreamTrust(deps.extraCas ?? []);
-  const budget = createByteBudget(BUFFERED_BODIES_BYTES_MAX);
+  const budget = createByteBudget(BUFFERED_BODIES_BYTES_MAX, BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX);
   const opened = new Map<Duplex, Opened>();
   const plain = new WeakMap<Duplex, Map<string, Upstream>>();
   const http1 = createHttp1Server(deps, trust, opened);

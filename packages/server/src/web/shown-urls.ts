@@ -1,14 +1,11 @@
 import type { ResultContent, UrlSources } from "@sandbox0/protocol";
-import { listEvents, type StoredEvent } from "../store/events.ts";
-import type { Queryable } from "../store/query.ts";
-import { readCallNames } from "../store/tool-calls.ts";
 import { WEB_TOOLS } from "../domain/permissions.ts";
+import type { Queryable } from "../store/query.ts";
+import { readShownEvents, type ShownEvent } from "../store/shown-events.ts";
 import { textShowsUrl } from "./url-text.ts";
 
 /** Of the log, read at once: newest first, because what is fetched was mostly shown a moment ago. */
 const PAGE = { rows: 200, bytes: 4 * 1024 * 1024 };
-
-type ToolFilter = UrlSources["server_tool_results"];
 
 /**
  * Whether the session has shown this URL to the model: in the text of a user's message, in what a web tool found, or in
@@ -17,54 +14,36 @@ type ToolFilter = UrlSources["server_tool_results"];
  * @param sources narrows the three; `null` is all of them
  */
 export async function isShownUrl(db: Queryable, sessionId: string, url: URL, sources: UrlSources | null): Promise<boolean> {
-  const types = [
-    ...(sources?.user_input?.type === "none" ? [] : ["user.message"]),
-    ...(sources?.server_tool_results?.type === "none" ? [] : ["agent.tool_result"]),
-    ...(sources?.client_tool_results?.type === "none" ? [] : ["user.custom_tool_result"]),
+  const types: ShownEvent["type"][] = [
+    ...(sources?.user_input?.type === "none" ? [] : (["user.message"] as const)),
+    ...(sources?.server_tool_results?.type === "none" ? [] : (["agent.tool_result"] as const)),
+    ...(sources?.client_tool_results?.type === "none" ? [] : (["user.custom_tool_result"] as const)),
   ];
-  for (let from: number | null = null, more = types.length > 0; more; ) {
-    const page = await listEvents(db, sessionId, { order: "desc", from, most: PAGE }, { types });
-    const events = page.events.map(readEvent);
-    const callIds = events.flatMap((event) => event.callId ?? []);
-    const names = await readCallNames(db, sessionId, callIds);
-    if (events.some((event) => counts(event, names, sources) && shows(event, url))) return true;
-    from = page.events.at(-1)?.seq ?? null;
-    more = page.more && from !== null;
+  for (let before: number | null = null; ; ) {
+    const events: ShownEvent[] = await readShownEvents(db, sessionId, { types, tools: WEB_TOOLS, before, most: PAGE });
+    if (events.some((event) => counts(event, sources) && shows(event, url))) return true;
+    const last = events.at(-1);
+    if (last === undefined) return false;
+    before = last.seq;
   }
-  return false;
 }
 
-interface ShownEvent {
-  type: string;
-  callId: string | null;
-  isError: boolean;
-  content: readonly ResultContent[];
-}
-
-function readEvent({ type, body }: StoredEvent): ShownEvent {
-  const event = JSON.parse(body) as Record<string, unknown>;
-  const callId = (event.tool_use_id ?? event.custom_tool_use_id ?? null) as string | null;
-  return { type, callId, isError: event.is_error === true, content: (event.content ?? []) as ResultContent[] };
-}
-
-function counts(event: ShownEvent, names: ReadonlyMap<string, string>, sources: UrlSources | null): boolean {
-  if (event.type === "user.message") return true;
-  const name = names.get(event.callId ?? "") ?? "";
-  if (event.type === "user.custom_tool_result") return passes(name, sources?.client_tool_results ?? null);
+function counts({ type, tool, body }: ShownEvent, sources: UrlSources | null): boolean {
+  if (type === "user.message") return true;
+  if (type === "user.custom_tool_result") return passes(tool, sources?.client_tool_results ?? null);
   // An error names the URL that was asked for: it would be shown by having been refused.
-  if (event.isError || !WEB_TOOLS.some((tool) => tool === name)) return false;
-  return passes(name, sources?.server_tool_results ?? null);
+  return body.is_error !== true && passes(tool, sources?.server_tool_results ?? null);
 }
 
-function passes(name: string, filter: ToolFilter): boolean {
+function passes(tool: string | null, filter: UrlSources["server_tool_results"]): boolean {
   if (filter === null || filter.type === "all") return true;
   if (filter.type === "none") return false;
-  return filter.tools.some((tool) => tool.name === name) === (filter.type === "only");
+  return filter.tools.some(({ name }) => name === tool) === (filter.type === "only");
 }
 
-function shows(event: ShownEvent, url: URL): boolean {
-  const bare = event.type === "user.message";
-  return event.content.some((block) => {
+function shows({ type, body }: ShownEvent, url: URL): boolean {
+  const bare = type === "user.message";
+  return ((body.content ?? []) as ResultContent[]).some((block) => {
     if (block.type === "text") return textShowsUrl(block.text, url, { bare });
     return block.type === "search_result" && textShowsUrl(block.source, url, { bare: false });
   });

@@ -1,21 +1,7 @@
-import { Duplex } from "node:stream";
-import { connect } from "node:tls";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readClientHello } from "./client-hello.ts";
-
-/** What Node's TLS client sends first. */
-const realHello = (servername: string): Promise<Buffer> =>
-  new Promise((resolve) => {
-    const wire = new Duplex({
-      read: () => undefined,
-      write: (chunk: Buffer) => {
-        resolve(chunk);
-        wire.destroy();
-      },
-    });
-    connect({ socket: wire as never, servername }).on("error", () => undefined);
-  });
+import { realHello } from "./gateway.fixture.ts";
 
 const vector = (lengthBytes: number, ...parts: (Buffer | number[])[]): Buffer => {
   const body = Buffer.concat(parts.map((part) => Buffer.from(part)));

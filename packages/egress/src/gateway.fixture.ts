@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Duplex } from "node:stream";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Address } from "./address-facts.ts";
 import { createAddressGuard, type ForbiddenEndpoint } from "./address-guard.ts";
@@ -169,10 +170,16 @@ export const exchange = async (path: string, bytes: string | Buffer): Promise<st
   return (await readAll(socket)).toString();
 };
 
+export const connectRequest = (authority: string): string => `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`;
+
+/** Asks for a tunnel; the reason that it is refused for. */
+export const refusedBy = async (path: string, authority: string): Promise<string | undefined> =>
+  /^HTTP\/1.1 4[\s\S]*x-sandbox0-denied: (\w+)/.exec(await exchange(path, connectRequest(authority)))?.[1];
+
 /** A tunnel by CONNECT, which must be accepted. */
 export const openTunnelTo = async (path: string, authority: string): Promise<Socket> => {
   const socket = await connectTo(path);
-  socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+  socket.write(connectRequest(authority));
   const head = await readHead(socket);
   if (!head.startsWith("HTTP/1.1 200")) throw new Error(head);
   return socket;
@@ -184,6 +191,19 @@ export const tlsOver = async (socket: Socket, ca: CertificateAuthority, serverna
   await Promise.race([once(tls, "secureConnect"), once(tls, "close").then(() => Promise.reject(new Error("closed")))]);
   return tls;
 };
+
+/** What Node's TLS client sends first. */
+export const realHello = (servername: string): Promise<Buffer> =>
+  new Promise((resolve) => {
+    const wire = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer) => {
+        resolve(chunk);
+        wire.destroy();
+      },
+    });
+    tlsConnect({ socket: wire as never, servername }).on("error", () => undefined);
+  });
 
 export interface Upstream {
   port: number;

@@ -37,15 +37,15 @@ export async function askPackageManagers(env: Readonly<Record<string, string>>):
   };
   const of = async (manager: PackageSource["manager"], text: Promise<string>): Promise<PackageSource[]> =>
     urlsIn(await text).map((url) => ({ manager, url }));
-  // One after the other: they are large programs, and nobody is in such a hurry.
-  return [
-    ...(await of("npm", npmUrls(ask))),
-    ...(await of("pip", pipUrls(ask))),
-    ...(await of("apt", ask("apt-get", ["indextargets", "--format", "$(SITE)"]))),
-    ...(await of("go", goUrls(ask))),
-    ...(await of("gem", ask("gem", ["sources"]))),
-    ...(await of("cargo", cargoUrls(ask, env))),
-  ];
+  const answers = await Promise.all([
+    of("npm", npmUrls(ask)),
+    of("pip", pipUrls(ask)),
+    of("apt", ask("apt-get", ["indextargets", "--format", "$(SITE)"])),
+    of("go", goUrls(ask)),
+    of("gem", ask("gem", ["sources"])),
+    of("cargo", cargoUrls(ask, env)),
+  ]);
+  return answers.flat();
 }
 
 export function urlsIn(text: string): string[] {

@@ -1,6 +1,8 @@
-import type { McpFetch } from "./connection.ts";
 import { MCP_REPLY_BYTES_MAX } from "./limits.ts";
 import { tooLarge } from "./mcp-failure.ts";
+
+/** Outbound requests of the server: guarded against private addresses (`@sandbox0/egress`). */
+export type McpFetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
 
 const [LF, CR] = [0x0a, 0x0d];
 

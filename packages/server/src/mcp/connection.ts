@@ -8,15 +8,12 @@ import {
   type JSONRPCMessage,
   type VersionNegotiationMode,
 } from "@modelcontextprotocol/client";
-import { boundReplies } from "./bounded-fetch.ts";
+import { boundReplies, type McpFetch } from "./bounded-fetch.ts";
 import type { ConnectionCredential } from "./credentials.ts";
 import { MCP_FAREWELL_MS, MCP_PAGES_MAX, type McpTimes } from "./limits.ts";
 import { McpFailure, statusOf, STREAM_ENDED, toMcpFailure, tooLarge } from "./mcp-failure.ts";
 import { type McpToolResult, toToolResult } from "./result-content.ts";
 import { listTools, type McpTool } from "./tool-list.ts";
-
-/** Outbound requests of the server: guarded against private addresses (`@sandbox0/egress`). */
-export type McpFetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
 
 export interface ConnectionOptions {
   url: string;

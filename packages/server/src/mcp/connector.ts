@@ -1,4 +1,5 @@
-import { type Connection, connect, type McpFetch, SessionUnknown } from "./connection.ts";
+import type { McpFetch } from "./bounded-fetch.ts";
+import { type Connection, connect, SessionUnknown } from "./connection.ts";
 import { ConnectionCredential, type McpCredentialSource } from "./credentials.ts";
 import { MCP_IDLE_CONNECTIONS_MAX, MCP_TIMES, type McpTimes } from "./limits.ts";
 import { McpFailure } from "./mcp-failure.ts";

@@ -6,6 +6,8 @@ import { createAddressGuard, createGuardedFetch } from "@sandbox0/egress";
 import type { EventParams } from "@sandbox0/protocol";
 import { until } from "@sandbox0/testkit";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { newEvent } from "../domain/lifecycle-events.ts";
+import { writeSession } from "../store/append.ts";
 import { createExtractor } from "../web/extractor.ts";
 import { PAGE_BYTES_MAX } from "../web/get-page.ts";
 import { createSearxngSearch } from "../web/search/searxng.ts";
@@ -332,6 +334,17 @@ test("url_sources narrows what counts", async () => {
   expect((await ask(at("/"), path, only("only", "web_fetch")))[1]).toMatchObject({ isError: false });
   expect((await ask(at("/"), path, only("only", "web_search")))[1]).toEqual(refused("url_not_in_prior_context"));
   expect((await ask(at("/"), path, only("except", "web_fetch")))[1]).toEqual(refused("url_not_in_prior_context"));
+});
+
+test("what was shown long ago still counts", async () => {
+  const sessionId = await stage.newSession({ tools: [toolset()] });
+  const shown = (text: string) => newEvent("user.message", { content: [{ type: "text", text }] });
+  const events = [shown(at("/")), ...Array.from({ length: 450 }, (_, index) => shown(`message ${index}`))];
+  await writeSession(stage.db, { sessionId, threadId: "sthr_1", generation: null, events });
+  await stage.send(sessionId, say("Go on."));
+  const [first, second] = await play(await node.nextTurn(), [get(at("/")), get(at("/never"))]);
+  expect(first).toMatchObject({ isError: false });
+  expect(second).toEqual(refused("url_not_in_prior_context"));
 });
 
 test("max_content_tokens cuts a page", async () => {

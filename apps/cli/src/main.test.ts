@@ -10,7 +10,7 @@ describe("usage", () => {
   test("--help lists every command and exits 0", async () => {
     const { code, stdout } = await startCommandLine(["--help"]).ended;
     expect(code).toBe(0);
-    const commands = stdout.split("\n").flatMap((line) => /^ {2}(\w+(?: \w+)?) {2,}\S/.exec(line)?.[1] ?? []);
+    const commands = stdout.split("\n").flatMap((line) => /^ {2}(\w+(?: [\w-]+)?) {2,}\S/.exec(line)?.[1] ?? []);
     expect(commands).toEqual([
       "serve",
       "demo",
@@ -22,6 +22,7 @@ describe("usage", () => {
       "sessions show",
       "sessions tail",
       "sessions send",
+      "vaults rotate-key",
     ]);
     for (const command of commands) {
       const help = await startCommandLine([...command.split(" "), "--help"]).ended;

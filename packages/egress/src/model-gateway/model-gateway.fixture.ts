@@ -7,7 +7,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, type ScriptedProvider, type ScriptedProviderOptions } from "@sandbox0/testkit";
 import { Agent, fetch, type RequestInit, type Response } from "undici";
 import { createAddressGuard } from "../address-guard.ts";
-import type { ModelRoute, ModelSpan, Networking } from "../port.ts";
+import type { ModelRoute, ModelSpan, Networking, PolicySource } from "../port.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
 import { createModelGateway, type ModelGateway } from "./model-gateway.ts";
 import { createSessionTokens } from "./session-tokens.ts";
@@ -71,21 +71,10 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
         if (stage.failWith) throw stage.failWith;
         return tokens.sessionOf(sandboxId, token);
       },
-      async routeOf(_session, model) {
-        const api = APIS[model];
-        if (api === undefined) return { denied: `The session may not use the model ${model}.` };
-        const baseUrl = options.baseUrl ?? provider.url + (api === "anthropic-messages" ? "" : "/v1");
-        return { api, baseUrl, apiKey: PROVIDER_KEY, guarded: options.guarded ?? false };
-      },
+      routeOf: async (_session, model) => routeTo(provider.url, model, options),
       record: (span) => void spans.push(span),
     },
-    policies: {
-      async policyOf() {
-        const networking = options.networking ?? { type: "limited", allowedHosts: [] };
-        return { workspaceId: "wrkspc_1", sessionId: SESSION, networking, credentials: [] };
-      },
-      secretOf: async () => null,
-    },
+    policies: policiesOf(options.networking ?? { type: "limited", allowedHosts: [] }),
     guard: createAddressGuard({ allowPrivate: options.allowPrivate ?? [], forbidden: () => [] }),
     onProblem: (error) => void problems.push(error),
     ...(options.limits && { limits: options.limits }),
@@ -137,4 +126,18 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
     },
   };
   return stage;
+}
+
+function routeTo(providerUrl: string, model: string, options: GatewayStageOptions): ModelRoute | { denied: string } {
+  const api = APIS[model];
+  if (api === undefined) return { denied: `The session may not use the model ${model}.` };
+  const baseUrl = options.baseUrl ?? providerUrl + (api === "anthropic-messages" ? "" : "/v1");
+  return { api, baseUrl, apiKey: PROVIDER_KEY, guarded: options.guarded ?? false };
+}
+
+function policiesOf(networking: Networking): PolicySource {
+  return {
+    policyOf: async () => ({ workspaceId: "wrkspc_1", sessionId: SESSION, networking, credentials: [] }),
+    secretOf: async () => null,
+  };
 }

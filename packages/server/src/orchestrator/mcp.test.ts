@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { INTERRUPTED_TEXT } from "../domain/lifecycle-events.ts";
 import { CRASHED_TEXT } from "../domain/turn.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
+import type { Judge } from "./judge.ts";
 import { readEventsAfter } from "../store/events.ts";
 import { createStage, interrupt, type PlayedTurn, type Stage, type StageNode, say, step } from "./stage.fixture.ts";
 
@@ -30,10 +31,10 @@ async function server(options: ScriptedMcpServerOptions = {}): Promise<ScriptedM
   cleanups.push(() => made.close());
   return made;
 }
-function node(times?: Parameters<typeof createMcpConnector>[1]): StageNode & { mcp: McpConnector } {
+function node(times?: Parameters<typeof createMcpConnector>[1], judge?: Judge): StageNode & { mcp: McpConnector } {
   const credentials = { credentialForMcp: async () => null, refreshMcp: async () => ({ status: "gone" }) as const };
   const mcp = createMcpConnector({ credentials, fetch, version: "0", onTrouble: rethrow }, times);
-  const made = stage.node({ mcp });
+  const made = stage.node({ mcp, ...(judge ? { judge } : {}) });
   cleanups.push(
     () => mcp.stop(),
     () => made.orchestrator.stop(0),
@@ -149,6 +150,31 @@ describe("permissions", () => {
     ]);
     expect(await only(sessionId, "agent.mcp_tool_result")).toHaveLength(2);
     expect(await only(sessionId, "agent.tool_use")).toMatchObject([{ name: "mcp__other__echo", evaluated_permission: "deny" }]);
+  });
+
+  test("auto: the judge is asked about these calls too", async () => {
+    const srv = await server();
+    const judged: unknown[] = [];
+    const here = node(undefined, {
+      async judge(_session, calls) {
+        judged.push(...calls.map(({ name }) => name));
+        return [{ type: "allow" }, { type: "deny", reason_code: "high_risk" }];
+      },
+    });
+    const sessionId = await session(srv, toolset("auto"));
+    await stage.send(sessionId, say("hi"));
+    const turn = await here.nextTurn();
+    const { fates, results } = await ask(turn, ECHO, ECHO);
+    expect(judged).toEqual([ECHO, ECHO]);
+    expect(fates.map(({ action }) => action)).toEqual(["run", "answered"]);
+    await results;
+    await finish(turn);
+    await atRest(sessionId);
+    expect(srv.calls).toHaveLength(1);
+    expect((await only(sessionId, "agent.mcp_tool_use")).map(({ evaluation }) => evaluation)).toEqual([
+      { type: "auto", evaluated_permission: { type: "allow" } },
+      { type: "auto", evaluated_permission: { type: "deny", reason_code: "high_risk" } },
+    ]);
   });
 
   test("an answer that comes when the server is gone: the call has an error, the session goes on", async () => {

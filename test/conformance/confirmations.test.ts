@@ -223,7 +223,11 @@ verifies("action.auto", "auto without a judge asks, and says that it could not j
 });
 
 verifies("action.disabled-tool", "a disabled or unknown tool is denied, and the turn goes on", async () => {
-  const tools = [{ ...TOOLSET, configs: [{ name: "bash" as const, enabled: false }] }];
+  const configs = [
+    { name: "bash" as const, enabled: false },
+    { name: "web_search" as const, enabled: false },
+  ];
+  const tools = [{ ...TOOLSET, configs }];
   const session = await server.start({ tools }, [echo("a"), call("teleport", {}), callRaw("web_search", "{}")], say("I see."));
   const events = await session.rest();
   const uses = only(events, "agent.tool_use");

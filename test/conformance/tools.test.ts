@@ -120,8 +120,8 @@ verifies("tools.offered", "the model is offered the enabled tools, and no other"
     return [...(server.requests(marker)[0]?.toolNames ?? [])].sort();
   };
   const lookup = { type: "custom", name: "lookup", description: "d", input_schema: { type: "object" } };
-  const sandboxTools = ["bash", "edit", "glob", "grep", "read", "write"];
-  expect((await offered([TOOLSET])).filter((name) => !name.startsWith("web_"))).toEqual(sandboxTools);
+  const all = ["bash", "edit", "glob", "grep", "read", "web_fetch", "web_search", "write"];
+  expect(await offered([TOOLSET])).toEqual(all);
   const off = { ...TOOLSET, default_config: { enabled: false } };
   expect(await offered([{ ...off, configs: [{ name: "read", enabled: true }] }, lookup])).toEqual(["lookup", "read"]);
   expect(await offered([off])).toEqual([]);

@@ -27,7 +27,7 @@ import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { createAgents } from "../resources/agents/agents.ts";
-import { createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createModels } from "../resources/models/models.ts";
@@ -111,7 +111,6 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   closers.add(() => notifier.close());
   const bells = createBells(notifier);
   const log = createEventLog(db, bells);
-  const catalogue = catalogueOf(config.models);
   const apiKeys = createApiKeys({ db });
   const { createdKey } = await apiKeys.bootstrap(config.apiKey);
   let url = "";
@@ -124,53 +123,37 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   closers.add(() => vaults.close());
   const registry = new Registry();
-  const shared = {
-    config,
-    options,
-    registry,
-    logger,
-    db,
-    log,
-    bells,
-    sandpi,
-    harnesses,
-    vaults,
-    outbound,
-    connectionString,
-    onError,
-  };
-  if (config.roles.has("worker")) await startWorker(shared, closers);
-  if (config.roles.has("api")) {
-    const follower = createFollower(db.reads, bells, onError);
-    const sessions = createSessions({
-      db,
-      log,
-      bells,
-      follower,
-      models: catalogue,
-      vaults: vaults.secrets,
-      harness: { default: config.harness, available: new Set(harnesses.keys()) },
-    });
-    const http = createHttpServer(
-      {
-        apiKeys,
-        agents: createAgents({ db, models: catalogue }),
-        environments: createEnvironments({ db }),
-        egress: createEgressRequests(db.reads),
-        registry,
-        models: createModels(catalogue),
-        sessions,
-        vaults: vaults.api,
-        logger,
-        checkReady: () => checkDatabase(db),
-      },
-      { llmsText: await readFile(LLMS_TEXT, "utf8") },
-    );
-    closers.add(() => http.close());
-    closers.add(() => follower.close());
-    url = await http.listen({ host: config.host, port: config.port });
-  }
+  const made = { config, options, registry, logger, db, log, bells, sandpi, harnesses, vaults, outbound };
+  const parts: ServerParts = { ...made, connectionString, onError };
+  if (config.roles.has("worker")) await startWorker(parts, closers);
+  if (config.roles.has("api")) url = await startApi(parts, apiKeys, closers);
   return { url, createdApiKey: createdKey, close: () => closers.run() };
+}
+
+/** @returns where it listens */
+async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers): Promise<string> {
+  const { config, db, log, bells, vaults, logger, registry } = parts;
+  const models = catalogueOf(config.models);
+  const follower = createFollower(db.reads, bells, parts.onError);
+  const harness = { default: config.harness, available: new Set(parts.harnesses.keys()) };
+  const http = createHttpServer(
+    {
+      apiKeys,
+      agents: createAgents({ db, models }),
+      environments: createEnvironments({ db }),
+      egress: createEgressRequests(db.reads),
+      models: createModels(models),
+      sessions: createSessions({ db, log, bells, follower, models, vaults: vaults.secrets, harness }),
+      vaults: vaults.api,
+      logger,
+      registry,
+      checkReady: () => checkDatabase(db),
+    },
+    { llmsText: await readFile(LLMS_TEXT, "utf8") },
+  );
+  closers.add(() => http.close());
+  closers.add(() => follower.close());
+  return http.listen({ host: config.host, port: config.port });
 }
 
 /** Where this server listens, or will. */
@@ -206,7 +189,7 @@ function createResidentHarness({ guard }: Outbound, closers: Closers): Sandpi {
   return sandpi;
 }
 
-interface WorkerParts {
+interface ServerParts {
   config: Config;
   options: ServeOptions;
   logger: Logger;
@@ -222,7 +205,7 @@ interface WorkerParts {
   onError: (error: unknown) => void;
 }
 
-async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> {
+async function startWorker(parts: ServerParts, closers: Closers): Promise<void> {
   const { config, logger, db } = parts;
   // The gateway is there before the first sandbox, and asks the pool whose it is.
   let sandboxes: SandboxPool | null = null;
@@ -251,7 +234,7 @@ async function startWorker(parts: WorkerParts, closers: Closers): Promise<void> 
   closers.add(() => orchestrator.stop());
 }
 
-function joinNodes({ connectionString, config, onError, logger }: WorkerParts): Promise<NodeRegistry> {
+function joinNodes({ connectionString, config, onError, logger }: ServerParts): Promise<NodeRegistry> {
   return registerNode({
     connectionString,
     name: `${hostname()}:${process.pid}`,
@@ -269,7 +252,7 @@ interface Stations {
   policies: SessionPolicies;
 }
 
-function createTurnRunner(parts: WorkerParts, { node, pool, mcp, web, policies }: Stations): Orchestrator {
+function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, policies }: Stations): Orchestrator {
   const { config, options, logger, db, log, bells, harnesses } = parts;
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(db, pool, turn, callId, text);
   return createOrchestrator({
@@ -310,7 +293,7 @@ function resolveModel(config: Config, modelId: string): ProviderConfig | { unava
   }
 }
 
-function createConfiguredJudge({ config, db, logger, sandpi }: WorkerParts): Judge | null {
+function createConfiguredJudge({ config, db, logger, sandpi }: ServerParts): Judge | null {
   if (config.judgeModel === undefined) return null;
   return createJudge({
     db,

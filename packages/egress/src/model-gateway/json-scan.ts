@@ -43,7 +43,7 @@ export function scanJson(json: Buffer): { members: Members } | { problem: string
         if (names.has(name)) return { problem: `"${name.slice(0, 64)}" stands twice in one object` };
         names.add(name);
         if (levels.length === 1) {
-          member = { start: json.indexOf(COLON, end) + 1, end: -1 };
+          member = { start: -1, end: -1 };
           members.set(name, member);
         }
       }
@@ -62,6 +62,8 @@ export function scanJson(json: Buffer): { members: Members } | { problem: string
       atName = levels.at(-1) !== null;
       values += 1;
     } else if (byte === COLON) {
+      // Noted when it is met: looked for from each name, it would be far away in a text that has none.
+      if (levels.length === 1 && member?.start === -1) member.start = at + 1;
       atName = false;
     }
     if (values > VALUES_MAX) return { problem: `it has more than ${VALUES_MAX} values` };

@@ -61,10 +61,9 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
   const dir = await mkdtemp(join(tmpdir(), "model-gateway-"));
   const socketPath = join(dir, "egress.sock");
   const tokens = createSessionTokens(Buffer.alloc(32, 7));
+  const token = tokens.issue(SANDBOX, SESSION);
   const dispatcher = new Agent({ connect: { socketPath } });
-  const spans: ModelSpan[] = [];
-  const problems: unknown[] = [];
-
+  const [spans, problems]: [ModelSpan[], unknown[]] = [[], []];
   const gateway = createModelGateway({
     models: {
       async sessionOf(sandboxId, token) {
@@ -90,7 +89,6 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
   await once(server, "listening");
 
   const send: GatewayStage["fetch"] = (path, init) => fetch(`http://127.0.0.1${path}`, { dispatcher, ...init });
-  const token = tokens.issue(SANDBOX, SESSION);
   const stage: GatewayStage = {
     provider,
     tokens,

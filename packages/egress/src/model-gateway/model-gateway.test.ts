@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { connect } from "node:net";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import Anthropic from "@anthropic-ai/sdk";
@@ -431,4 +432,24 @@ test("curl, which asks before it sends a large body", async () => {
   const child = execFile("curl", [...args, "--data-binary", "@-", `http://127.0.0.1${MESSAGES}`]);
   child.stdin?.end(body);
   expect(await text(child.stdout as Readable)).toContain("hello, curl");
+});
+
+test("requests that a client sends without waiting for answers do not pile up", async () => {
+  const { provider, socketPath, token } = await start();
+  provider.enqueue(hold(createGate()));
+  const body = JSON.stringify(anthropicBody());
+  const socket = connect(socketPath);
+  const head = (length: number) =>
+    `POST ${MESSAGES} HTTP/1.1\r\nHost: a\r\nX-Api-Key: ${token}\r\nContent-Length: ${length}\r\n\r\n`;
+  socket.write(head(body.length) + body);
+  await until(() => provider.received === 1);
+  socket.write(`${head(2)}{}`.repeat(100_000));
+  // What the gateway does not take stays with the client.
+  let [seen, since] = [0, performance.now()];
+  await until(() => {
+    if (stage.received() !== seen) [seen, since] = [stage.received(), performance.now()];
+    return seen > 1 && performance.now() - since > 1_000;
+  });
+  expect(seen).toBeLessThan(5_000);
+  socket.destroy();
 });

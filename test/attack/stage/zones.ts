@@ -37,7 +37,7 @@ export const INWARD_ZONE: Zone = {
   "link.test": { addresses: ["169.254.7.7", "fe80::7"] },
   "ula.test": { addresses: ["fd12:3456::1"] },
   "mapped.test": { addresses: ["::ffff:10.0.0.5"] },
-  "nat64.test": { addresses: ["64:ff9b::7f00:1"] },
+  "nat64.test": { addresses: ["64:ff9b::a00:5"] },
   "sixtofour.test": { addresses: ["2002:7f00:1::"] },
   "shared.test": { addresses: ["100.64.1.1"] },
   "metadata.google.internal": { addresses: ["169.254.169.254"] },

@@ -32,7 +32,7 @@ export const environmentListQuerySchema = z.object({ include_archived: flagParam
 export type EnvironmentListQuery = z.infer<typeof environmentListQuerySchema>;
 
 /** Of vaults, and of the credentials of one. */
-export const vaultListQuerySchema = environmentListQuerySchema;
+export const vaultListQuerySchema = z.object({ include_archived: flagParam, limit, page: textParam });
 export type VaultListQuery = z.infer<typeof vaultListQuerySchema>;
 
 export const modelListQuerySchema = z.object({

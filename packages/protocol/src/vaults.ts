@@ -83,7 +83,6 @@ const clientAuthParams = z.discriminatedUnion("type", [
   z.object({ type: z.literal("client_secret_basic"), client_secret: oauthSecret }),
   z.object({ type: z.literal("client_secret_post"), client_secret: oauthSecret }),
 ]);
-export type ClientAuthParams = z.infer<typeof clientAuthParams>;
 const refreshParams = z.object({
   client_id: z.string().min(1).max(CLIENT_ID_CHARS_MAX),
   refresh_token: oauthSecret,
@@ -92,7 +91,6 @@ const refreshParams = z.object({
   resource: z.string().min(1).max(URL_CHARS_MAX).nullish(),
   scope: z.string().max(SCOPE_CHARS_MAX).nullish(),
 });
-export type RefreshParams = z.infer<typeof refreshParams>;
 
 const mcpOAuthParams = z.object({
   type: z.literal("mcp_oauth"),

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { type Anthropic, APIError } from "@anthropic-ai/sdk";
 import type {
   BetaManagedAgentsEnvironmentVariableCreateParams as VariableParams,
@@ -17,7 +18,7 @@ beforeAll(async () => {
   vaultId = (await client.beta.vaults.create({ display_name: "shared" })).id;
 });
 afterAll(async () => {
-  expect(server.bugs).toEqual([]);
+  expect(server.bugs.splice(0)).toEqual([]);
   await server.close();
 });
 
@@ -429,4 +430,32 @@ describe("bad input names the field", () => {
     expect(text).toMatch(message);
     expect(text).not.toContain("canary");
   });
+});
+
+test("a vault that cannot be decrypted: a 500 that says nothing, and no secret in the server's log", async () => {
+  const id = await newVault();
+  await server.db.query(
+    "update vault_data_keys set wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) where vault_id = $1",
+    [id],
+  );
+  const failed = await refused(credentials().create(id, { auth: bearer("https://a.example.com") }));
+  expect(failed).toEqual({ status: 500, type: "api_error", message: "Internal server error" });
+  const bugs = server.bugs.splice(0);
+  expect(bugs).toMatchObject([{ code: "secret_unreadable" }]);
+  expect(inspect(bugs, { depth: 10 })).not.toContain("canary");
+});
+
+test("only an admin key rotates the master key, and a bad new key is not quoted", async () => {
+  const principal = { keyId: "x", workspaceId: server.workspaceId, admin: true };
+  const { key } = await server.apiKeys.create(principal, { name: "tenant", workspace: "tenant" });
+  const rotate = (options: object) => server.request("POST", "/sandbox0/v1/vaults/rotate_key", options);
+  expect((await rotate({ anonymous: true, headers: { "x-api-key": key } })).status).toBe(403);
+  const bad = await rotate({ body: { new_key: "canary-not-32-bytes" } });
+  expect([bad.status, bad.body.error?.message]).toEqual([400, "new_key: must be 32 bytes in hex or base64"]);
+  const done = await rotate({});
+  expect([done.status, done.body]).toMatchObject([
+    200,
+    { type: "master_key_rotation", master_key_id: expect.stringMatching(/^mk_/) },
+  ]);
+  await credentials().create(vaultId, { auth: bearer("https://after-rotation.example.com") });
 });

@@ -9,7 +9,8 @@ import { readSecrets } from "../../store/vault-secrets.ts";
 import { type Rotation, rewrapAll } from "./rotate-keys.ts";
 import { createSecretBox, type SecretBox } from "./secret-box.ts";
 import { validateCredential } from "./validate-credential.ts";
-import { createVaultSecrets, type VaultSecrets } from "./vault-secrets.ts";
+import { createVaultSecrets } from "./create-vault-secrets.ts";
+import type { VaultSecrets } from "./vault-secrets.ts";
 import { type Vaults, createVaults } from "./vaults.ts";
 
 /** How often a server looks for a master key that another one made. */

@@ -50,3 +50,8 @@ test("what is no JSON is read without harm", () => {
     { numRuns: 2_000 },
   );
 });
+
+test("a text that was made to be slow is not: very many names, and no value far and wide", () => {
+  const names = Array.from({ length: 900_000 }, (_, index) => `"a${index}"`);
+  expect(scan(`{${names.join(",")}}`)).toHaveProperty("members");
+}, 60_000);

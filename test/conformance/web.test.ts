@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { call, say } from "@sandbox0/testkit";
+import { call, createScriptedMcpServer, say } from "@sandbox0/testkit";
 import { afterAll, afterEach, expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
@@ -295,6 +295,29 @@ verifies(["auto.mixed", "auto.disabled"], "each call of a response by itself", a
   ).toEqual([uses[0]?.id, uses[1]?.id, uses[3]?.id].toSorted());
   await session.send(allow(uses[2]?.id ?? ""));
   expect(saidBy(await session.rest())).toEqual(["Done."]);
+});
+
+verifies("auto.mcp", "a call of an MCP server's tool is judged too", async () => {
+  const mcp = await createScriptedMcpServer({ tools: [{ name: "echo" }] });
+  undo.push(() => void mcp.close());
+  const { prompts } = judgeBy((input) => (input.includes("fine") ? "ALLOW" : "DENY"));
+  const made = {
+    mcp_servers: [{ type: "url" as const, name: "docs", url: mcp.url }],
+    tools: [{ type: "mcp_toolset" as const, mcp_server_name: "docs", default_config: AUTO.default_config }],
+  };
+  const session = await server.start(
+    made,
+    [call("mcp__docs__echo", { text: "fine" }), call("mcp__docs__echo", { text: "risky" })],
+    say("Done."),
+  );
+  const events = await session.rest();
+  const uses = only(events, "agent.mcp_tool_use");
+  expect(uses.map((use) => use.evaluated_permission)).toEqual(["allow", "deny"]);
+  expect(uses[1]?.evaluation).toEqual({ type: "auto", evaluated_permission: { type: "deny", reason_code: "high_risk" } });
+  const results = only(events, "agent.mcp_tool_result");
+  expect(uses.map((use) => results.find((result) => result.mcp_tool_use_id === use.id)?.is_error)).toEqual([false, true]);
+  expect(prompts).toHaveLength(2);
+  expect(saidBy(events)).toEqual(["Done."]);
 });
 
 /** A PDF of one page with these words. */

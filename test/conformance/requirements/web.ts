@@ -28,5 +28,6 @@ export const WEB = {
   "auto.deny": ["semantics §8", "A call judged high-risk never runs: error tool result, and the agent goes on with the turn."],
   "auto.ask": ["semantics §8", "Without a judgement the call is asked for: reason_code indeterminate; a confirmation runs it."],
   "auto.mixed": ["semantics §5.4", "Each call of a response is judged by itself, and runs, waits or is denied by itself."],
+  "auto.mcp": ["semantics §8", "Tools of MCP servers are judged like the built-in ones."],
   "auto.disabled": ["semantics §8", "A call of a disabled tool is denied without an evaluation, and nobody is asked."],
 } as const satisfies Requirements;

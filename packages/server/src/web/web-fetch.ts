@@ -6,7 +6,7 @@ import { getPage } from "./get-page.ts";
 import { pageText } from "./page-text.ts";
 import { isShownUrl } from "./shown-urls.ts";
 import type { Turnstile } from "./turnstile.ts";
-import { normalizeUrl, URL_CHARS_MAX } from "./url-text.ts";
+import { URL_CHARS_MAX, withoutFragment } from "./url-text.ts";
 import { type DomainLists, describeUrlProblem } from "./web-policy.ts";
 import { textResult, type WebResult, WebToolError } from "./web-result.ts";
 
@@ -66,7 +66,7 @@ function readUrl(input: unknown): URL {
   if (!/^https?:$/.test(url.protocol)) throw new WebToolError("invalid_input", "only http and https URLs can be fetched");
   if (url.username !== "" || url.password !== "")
     throw new WebToolError("invalid_input", "a URL with a user name or password cannot be fetched");
-  return new URL(normalizeUrl(url));
+  return withoutFragment(url);
 }
 
 function cutToTokens(text: string, tokensMax: number | null): string {

@@ -260,7 +260,8 @@ verifies("mcp.misbehaviour", "each ends in words of our own", async () => {
 });
 
 verifies("mcp.results", "images for the model's eyes, resources, structured data", async () => {
-  const png = Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), Buffer.alloc(8)]).toString("base64");
+  // Two by two pixels, as far as its header goes.
+  const png = Buffer.from("89504e470d0a1a0a0000000d494844520000000200000002", "hex").toString("base64");
   const srv = await mcpServer({
     tools: [
       {

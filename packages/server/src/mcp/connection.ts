@@ -177,8 +177,8 @@ class OpenConnection implements Connection {
         },
       },
     );
-    const bounded = boundReplies(fetch, () => this.#giveUp(tooLarge()));
-    const common = { authProvider: credential, fetch: bounded, redirectPolicy: "same-origin" } as const;
+    const watched = credential.watch(boundReplies(fetch, () => this.#giveUp(tooLarge())));
+    const common = { authProvider: credential, fetch: watched, redirectPolicy: "same-origin" } as const;
     this.#transport =
       transport === "http"
         ? new HttpTransport(new URL(url), { ...common, onInsufficientScope: "throw" })

@@ -52,6 +52,26 @@ test("what somebody else has refreshed is not refreshed again", async () => {
   expect(vault.refreshes).toEqual([]);
 });
 
+test("calls side by side that are refused together: one new token for all, and nobody is refused for the old one", async () => {
+  for (const refreshable of [true, false]) {
+    const server = await scripted({ tools: [echo], tokens: ["token-one"] });
+    const { vault, link } = bench({ credentialFreshMs: 60_000 });
+    vault.credential = cred("token-one", refreshable);
+    vault.refresh = async (stale) => {
+      vault.credential = cred(`${stale}-new`, true);
+      return { status: "succeeded", token: `${stale}-new` };
+    };
+    const open = await link(server);
+    server.setTokens(["token-one-new"]);
+    // Rotated by hand, where nothing can be refreshed.
+    if (!refreshable) vault.credential = cred("token-one-new");
+    const results = await Promise.all(Array.from({ length: 8 }, () => open.call("echo", {}, calm())));
+    expect(results.every(({ isError }) => !isError)).toBe(true);
+    expect(vault.refreshes.every((stale) => stale === "token-one")).toBe(true);
+    expect(server.calls).toHaveLength(8);
+  }
+});
+
 test("every way in which a refresh fails is an authentication failure, and the call did not run", async () => {
   const ways: [McpRefresh, RegExp][] = [
     [{ status: "failed", httpStatus: 400 }, /token endpoint refused/],

@@ -1,4 +1,5 @@
 import type { AuthProvider } from "@modelcontextprotocol/client";
+import type { McpFetch } from "./bounded-fetch.ts";
 import { SecretUnreadable } from "../resources/vaults/envelope.ts";
 import { McpFailure } from "./mcp-failure.ts";
 
@@ -37,6 +38,8 @@ export class ConnectionCredential implements AuthProvider {
   readonly #refresh: McpCredentialSource["refreshMcp"];
   readonly #freshMs: number;
   readonly #tokens: string[] = [];
+  /** What each refused request was sent with: by the time it is asked, another one may have led to a new token. */
+  readonly #sentWith = new WeakMap<Response, string | null>();
   #current: McpCredential | null = null;
   #lookedUpAtMs = Number.NEGATIVE_INFINITY;
 
@@ -57,15 +60,23 @@ export class ConnectionCredential implements AuthProvider {
     return this.#current?.token;
   }
 
+  /** Around every request of the connection. */
+  watch(fetch: McpFetch): McpFetch {
+    return async (url, init) => {
+      const response = await fetch(url, init);
+      if (response.status === 401) this.#sentWith.set(response, new Headers(init?.headers).get("authorization"));
+      return response;
+    };
+  }
+
   /** @throws McpFailure when there is nothing to try again with */
-  async onUnauthorized(): Promise<void> {
-    const stale = this.#current;
+  async onUnauthorized({ response }: { response: Response }): Promise<void> {
     await this.#lookUp();
     const found = this.#current;
     if (found === null)
       throw new McpFailure("authentication", "it wants authorization, and no vault of the session has a credential for its URL");
     // Somebody has rotated it, or has already refreshed it.
-    if (found.credentialId !== stale?.credentialId || found.token !== stale.token) return;
+    if (this.#sentWith.get(response) !== `Bearer ${found.token}`) return;
     if (!found.refreshable) throw new McpFailure("authentication", "the server refused the credential (HTTP 401)");
     this.#use({ ...found, token: await this.#refreshed(found) });
   }

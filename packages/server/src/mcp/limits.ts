@@ -33,8 +33,13 @@ export const MCP_DESCRIPTION_CHARS_MAX = 8_192;
 export const MCP_SCHEMA_CHARS_MAX = 32_768;
 /** Of a tool's name, as the server has it (contract §3.2: what can be configured). */
 export const MCP_TOOL_NAME_CHARS_MAX = 128;
-/** An image that providers take. */
-export const MCP_IMAGE_BYTES_MAX = 5 * 1024 * 1024;
+/** Content blocks of one result; the texts of a result with more are put together. */
+export const MCP_BLOCKS_MAX = 128;
+/** Images and PDFs of one result: a request may have 100 in all. */
+export const MCP_MEDIA_MAX = 16;
+/** An image that providers take: 5 MiB as base64, and so many pixels a side. */
+export const MCP_IMAGE_BYTES_MAX = 3_932_160;
+export const MCP_IMAGE_SIDE_MAX = 8_000;
 
 /** What a test may shorten. */
 export interface McpTimes {

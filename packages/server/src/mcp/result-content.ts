@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/client";
 import type { ResultContent } from "@sandbox0/protocol";
-import { MCP_IMAGE_BYTES_MAX } from "./limits.ts";
+import { type ImageHeader, readImageHeader } from "./image-header.ts";
+import { MCP_BLOCKS_MAX, MCP_IMAGE_BYTES_MAX, MCP_IMAGE_SIDE_MAX, MCP_MEDIA_MAX } from "./limits.ts";
 
 /** As the harness port has it. */
 export interface McpToolResult {
@@ -17,7 +18,26 @@ export function toToolResult(result: CallToolResult, redact: Redact): McpToolRes
   const content = result.content.flatMap((block) => toBlocks(block, isError, redact));
   if (result.structuredContent !== undefined && !isSaid(result.structuredContent, result.content))
     content.push(text(redact(JSON.stringify(result.structuredContent))));
-  return { content: content.length > 0 ? content : [text("(no output)")], isError };
+  return { content: content.length > 0 ? bounded(content) : [text("(no output)")], isError };
+}
+
+/** What is too much of it for one request is said. */
+function bounded(content: ResultContent[]): ResultContent[] {
+  let media = 0;
+  const fewer = content.map((block) => {
+    if (block.type === "text" || (block.type === "document" && block.source.type === "text")) return block;
+    media += 1;
+    return media <= MCP_MEDIA_MAX ? block : text(`[${block.type}: only the first ${MCP_MEDIA_MAX} of a result are shown]`);
+  });
+  if (fewer.length <= MCP_BLOCKS_MAX) return fewer;
+  const texts = fewer.flatMap((block) => textOf(block) ?? []);
+  return [text(texts.join("\n\n")), ...fewer.filter((block) => textOf(block) === null)];
+}
+
+/** The text of a block; `null`: it is a picture or a PDF. */
+export function textOf(block: ResultContent): string | null {
+  if (block.type === "text") return block.text;
+  return block.type === "document" && block.source.type === "text" ? block.source.data : null;
 }
 
 /** Servers are asked to give the structured result as text too; the model need not read it twice. */
@@ -36,7 +56,8 @@ function isSaid(value: unknown, blocks: readonly ContentBlock[]): boolean {
 function toBlocks(block: ContentBlock, isError: boolean, redact: Redact): ResultContent[] {
   switch (block.type) {
     case "text":
-      return block.text === "" ? [] : [text(redact(block.text))];
+      // Providers refuse a text of nothing but blanks.
+      return block.text.trim() === "" ? [] : [text(redact(block.text))];
     case "image":
       return [imageOrNote(Buffer.from(block.data, "base64"), `image of type ${block.mimeType}`)];
     case "audio":
@@ -55,7 +76,7 @@ function resource(given: Resource, isError: boolean, redact: Redact): ResultCont
   if ("text" in given) return document(redact(given.text), title, isError);
   const bytes = Buffer.from(given.blob, "base64");
   const type = (given.mimeType ?? "application/octet-stream").toLowerCase();
-  if (imageTypeOf(bytes)) return imageOrNote(bytes, `resource ${title}`);
+  if (readImageHeader(bytes)) return imageOrNote(bytes, `resource ${title}`);
   if (bytes.subarray(0, 5).toString("latin1") === "%PDF-" && !isError) {
     const source = { type: "base64", media_type: "application/pdf", data: bytes.toString("base64") } as const;
     return { type: "document", title, source };
@@ -66,27 +87,24 @@ function resource(given: Resource, isError: boolean, redact: Redact): ResultCont
 
 /** Providers take no empty document, and nothing but text in an error. */
 function document(data: string, title: string, isError: boolean): ResultContent {
-  if (data === "") return text(`[resource ${title}: empty]`);
+  if (data.trim() === "") return text(`[resource ${title}: empty]`);
   if (isError) return text(`[resource ${title}]\n${data}`);
   return { type: "document", title, source: { type: "text", media_type: "text/plain", data } };
 }
 
 function imageOrNote(bytes: Buffer, what: string): ResultContent {
-  const type = imageTypeOf(bytes);
-  if (type && bytes.length <= MCP_IMAGE_BYTES_MAX)
-    return { type: "image", source: { type: "base64", media_type: type, data: bytes.toString("base64") } };
-  const why = type ? `larger than ${MCP_IMAGE_BYTES_MAX} bytes` : "not a PNG, JPEG, GIF or WebP";
-  return text(`[${oneLine(what)}, ${bytes.length} bytes: ${why}, not shown]`);
+  const header = readImageHeader(bytes);
+  const problem = header ? imageProblem(bytes, header) : "not a PNG, JPEG, GIF or WebP";
+  if (header && problem === null)
+    return { type: "image", source: { type: "base64", media_type: header.mediaType, data: bytes.toString("base64") } };
+  return text(`[${oneLine(what)}, ${bytes.length} bytes: ${problem}, not shown]`);
 }
 
-/** What the bytes say: providers refuse a type that does not fit them. */
-function imageTypeOf(bytes: Buffer): string | null {
-  const starts = (hex: string, at = 0) => bytes.subarray(at, at + hex.length / 2).toString("hex") === hex;
-  if (starts("89504e470d0a1a0a")) return "image/png";
-  if (starts("ffd8ff")) return "image/jpeg";
-  if (starts("474946383761") || starts("474946383961")) return "image/gif";
-  if (starts("52494646") && starts("57454250", 8)) return "image/webp";
-  return null;
+function imageProblem(bytes: Buffer, { width, height }: ImageHeader): string | null {
+  if (bytes.length > MCP_IMAGE_BYTES_MAX) return `larger than ${MCP_IMAGE_BYTES_MAX} bytes`;
+  if (width === 0 || height === 0) return "damaged";
+  const fits = width <= MCP_IMAGE_SIDE_MAX && height <= MCP_IMAGE_SIDE_MAX;
+  return fits ? null : `${width} × ${height} pixels, and models take up to ${MCP_IMAGE_SIDE_MAX} a side`;
 }
 
 function oneLine(value: string): string {

@@ -6,6 +6,7 @@ import { mcpPolicy } from "../domain/permissions.ts";
 import type { McpConnector, McpLink } from "../mcp/connector.ts";
 import { MCP_TOOLS_MAX } from "../mcp/limits.ts";
 import { McpFailure } from "../mcp/mcp-failure.ts";
+import { textOf } from "../mcp/result-content.ts";
 import { type HeldTurn, mcpServersOf, type TurnMcp } from "./turn.ts";
 
 export interface McpDeps {
@@ -114,9 +115,4 @@ async function fit(deps: McpDeps, turn: HeldTurn, callId: string, content: Resul
   const fitting = await deps.fitText(turn, callId, whole);
   if (fitting === whole) return content;
   return [{ type: "text", text: fitting }, ...content.filter((_, index) => texts[index] === null)];
-}
-
-function textOf(block: ResultContent): string | null {
-  if (block.type === "text") return block.text;
-  return block.type === "document" && block.source.type === "text" ? block.source.data : null;
 }

@@ -21,6 +21,13 @@ test.each([
   ["https://bücher.example/", "https://xn--bcher-kva.example/"],
   ["(http://[::1]:8080/a)", "http://[::1]:8080/a"],
   ["https://example.com/a?b=1&c=2, and", "https://example.com/a?b=1&c=2"],
+  ["'https://example.com/a?b=1', and", "https://example.com/a?b=1"],
+  ["(see https://example.com/a_(b)).", "https://example.com/a_(b)"],
+  ["https://example.com)", "https://example.com/"],
+  ["(https://example.com/).", "https://example.com/"],
+  ["https://example.com/a/!?", "https://example.com/a"],
+  ["https://example.com/a.)", "https://example.com/a"],
+  ["https://archive.org/web/https://example.com/a", "https://example.com/a"],
 ])("%s shows %s", (text, url) => {
   expect(shows(text, url)).toBe(true);
 });
@@ -35,6 +42,12 @@ test.each([
   ["https://user@example.com/", "https://example.com/"],
   ["example.com/a", "https://example.com/a"],
   ["nothing", "https://example.com/"],
+  ["https://example.com/a_b", "https://example.com/a"],
+  ["https://example.com/a.b)", "https://example.com/a"],
+  ["https://example.com/a/b", "https://example.com/a"],
+  ["https://example.com/a?b=1", "https://example.com/a"],
+  ["https://example.com/a?b=12", "https://example.com/a?b=1"],
+  ["https://example.com:8080/a", "https://example.com/a"],
 ])("%s does not show %s", (text, url) => {
   expect(shows(text, url)).toBe(false);
 });
@@ -55,6 +68,11 @@ test("texts that were made to be slow are not", () => {
     "a.".repeat(500_000),
     `https://example.com/${"(".repeat(1_000_000)}`,
     "a-".repeat(500_000),
+    // Each of so many could be cut in as many places.
+    "https://example.com/(((((((((".repeat(3_500),
+    "https://example.com/xy((((((((".repeat(3_500),
+    "https://example.com)y".repeat(50_000),
+    "example.com/((((((((((".repeat(50_000),
   ])
     expect(shows(text, url, true)).toBe(false);
 }, 60_000);

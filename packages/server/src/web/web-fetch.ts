@@ -48,7 +48,7 @@ export async function webFetch(deps: WebFetchDeps, call: WebCall<WebFetchConfig>
       "url_not_in_prior_context",
       "only URLs that this session has shown can be fetched: in a user's message, a search result, or a page that was fetched before",
     );
-  return deps.turnstile.pass(signal, async () => {
+  return deps.turnstile.pass(call.sessionId, signal, async () => {
     const page = await getPage(url, deps.fetch, describeProblem, signal);
     const { kind, title, text } = await pageText(page, deps.extractor, signal);
     const heading = [`URL: ${page.url.href}`, ...(title === null ? [] : [`Title: ${title.replace(/\s+/g, " ")}`])];

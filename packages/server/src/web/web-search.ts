@@ -50,7 +50,7 @@ export async function webSearch(deps: WebSearchDeps, call: WebCall<WebSearchConf
     excludedSites: (config.blocked_domains ?? []).map(hostPart),
     signal,
   };
-  const hits = await deps.turnstile.pass(signal, () => find(search, asked));
+  const hits = await deps.turnstile.pass(call.sessionId, signal, () => find(search, asked));
   const blocks = hits
     .filter((hit) => isAllowed(hit, rules))
     .slice(0, GIVEN_MAX)

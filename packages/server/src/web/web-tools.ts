@@ -9,6 +9,8 @@ import { type WebSearchConfig, type WebSearchDeps, webSearch } from "./web-searc
 /** Pages that one server reads at the same time: each may take `PAGE_BYTES_MAX` of memory. */
 export const FETCHES_AT_ONCE_MAX = 16;
 export const SEARCHES_AT_ONCE_MAX = 32;
+/** Of either, for one session. */
+export const PER_SESSION_MAX = 4;
 const WAITING_MAX = 1_000;
 
 /** A tool as the model is told of it. */
@@ -69,8 +71,10 @@ export interface WebToolsDeps {
 
 export function createWebTools(deps: WebToolsDeps): WebTools {
   const { db, fetch, extractor, search, blockedHosts } = deps;
-  const fetching = { db, fetch, extractor, blockedHosts, turnstile: createTurnstile(FETCHES_AT_ONCE_MAX, WAITING_MAX) };
-  const searching = { search, blockedHosts, turnstile: createTurnstile(SEARCHES_AT_ONCE_MAX, WAITING_MAX) };
+  const turnstile = (atOnceMax: number) =>
+    createTurnstile({ atOnceMax, perSessionMax: PER_SESSION_MAX, waitingMax: WAITING_MAX });
+  const fetching = { db, fetch, extractor, blockedHosts, turnstile: turnstile(FETCHES_AT_ONCE_MAX) };
+  const searching = { search, blockedHosts, turnstile: turnstile(SEARCHES_AT_ONCE_MAX) };
   return {
     async run(call) {
       try {

@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from "node:timers/promises";
 import type { ResultContent, UrlSources } from "@sandbox0/protocol";
 import { WEB_TOOLS } from "../domain/permissions.ts";
 import type { Queryable } from "../store/query.ts";
@@ -21,7 +22,11 @@ export async function isShownUrl(db: Queryable, sessionId: string, url: URL, sou
   ];
   for (let before: number | null = null; ; ) {
     const events: ShownEvent[] = await readShownEvents(db, sessionId, { types, tools: WEB_TOOLS, before, most: PAGE });
-    if (events.some((event) => counts(event, sources) && shows(event, url))) return true;
+    for (const event of events) {
+      if (counts(event, sources) && shows(event, url)) return true;
+      // Texts may be large, and many: others have their turn in between.
+      await immediate();
+    }
     const last = events.at(-1);
     if (last === undefined) return false;
     before = last.seq;

@@ -38,8 +38,8 @@ test.each(['{"a":{"a":1},"b":["a","a"]}', '{"a":"a","b":"a"}', '{"a":[{"x":1},{"
 test("depth and number of values are bounded", () => {
   expect(scan("[".repeat(257))).toHaveProperty("problem");
   expect(scan('{"a":'.repeat(257))).toHaveProperty("problem");
-  expect(scan(`[${"0,".repeat(1_000_001)}0]`)).toHaveProperty("problem");
-  expect(scan(`[${"{},".repeat(600_000)}{}]`)).toHaveProperty("problem");
+  expect(scan(`[${"0,".repeat(200_001)}0]`)).toHaveProperty("problem");
+  expect(scan(`[${"{},".repeat(120_000)}{}]`)).toHaveProperty("problem");
 });
 
 test("what is no JSON is read without harm", () => {
@@ -52,6 +52,6 @@ test("what is no JSON is read without harm", () => {
 });
 
 test("a text that was made to be slow is not: very many names, and no value far and wide", () => {
-  const names = Array.from({ length: 900_000 }, (_, index) => `"a${index}"`);
+  const names = Array.from({ length: 190_000 }, (_, index) => `"${index}${"-".repeat(120)}"`);
   expect(scan(`{${names.join(",")}}`)).toHaveProperty("members");
 }, 60_000);

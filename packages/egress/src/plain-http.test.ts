@@ -221,3 +221,24 @@ describe("a request to the gateway itself", () => {
     expect(await exchange(world.socketPath, get("*", "127.0.0.1").replace("GET", "OPTIONS"))).toMatch(/^HTTP\/1.1 400 /);
   });
 });
+
+describe("a connection that stands still", () => {
+  it("is closed when its first request does not come, byte by byte or not at all", async () => {
+    await world.close();
+    world = await createWorld({ limits: { handshakeMs: 300 } });
+    const socket = await connectTo(world.socketPath);
+    const drip = setInterval(() => socket.write("G"), 50);
+    await readAll(socket).finally(() => clearInterval(drip));
+  });
+
+  it("is closed when nobody answers", async () => {
+    await world.close();
+    world = await createWorld({ opens: true, limits: { idleMs: 300 } });
+    const silent = await listenTcp((each) => each.resume());
+    world.listensAt.set(80, silent.port);
+    const socket = await connectTo(world.socketPath);
+    socket.write(get("http://allowed.example/", "allowed.example"));
+    expect((await readAll(socket)).toString()).toBe("");
+    await silent.close();
+  });
+});

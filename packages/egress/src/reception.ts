@@ -7,6 +7,7 @@ import { parseAuthority } from "./host.ts";
 import { asksForWebSocket } from "./intercept/web-socket.ts";
 import type { EgressLimits } from "./limits.ts";
 import { forwardRequest, forwardUpgrade, smugglingIn, type Door } from "./plain-http.ts";
+import { type Breach, type ResponseWatch, watchResponses } from "./request-watch.ts";
 import { acceptSocks, readSocksRequest, refuseSocks, SOCKS_VERSION } from "./socks.ts";
 import { openTunnel, type WayOut } from "./tunnel.ts";
 
@@ -64,15 +65,21 @@ export const createReception = (
 /** Serves HTTP on sockets that come from elsewhere: Node's server parses and never listens. */
 const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown, sandboxId: string) => void) => {
   const doors = new WeakMap<Socket, Door>();
+  /** Of connections without a whole request so far: Node's own limit is of servers that listen. */
+  const unasked = new WeakMap<Socket, NodeJS.Timeout>();
   const parser = createParser(out.limits);
   const serve = (socket: Socket, door: Door): void => {
     doors.set(socket, door);
     parser.emit("connection", socket);
+    const late = setTimeout(() => socket.destroy(), out.limits.handshakeMs);
+    unasked.set(socket, late);
+    socket.once("close", () => clearTimeout(late));
     socket.resume();
   };
   /** Nothing that a client does may end as an unhandled rejection, nor leave its connection open. */
   const at = (socket: Socket, work: (door: Door) => Promise<void> | void): void => {
     const door = doors.get(socket);
+    clearTimeout(unasked.get(socket));
     const fault = (error: unknown): void => {
       onBug(error, door?.sandboxId ?? "");
       socket.destroy();
@@ -81,13 +88,16 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
     if (door) Promise.try(() => work(door)).catch(fault);
     else fault(new Error("a request on a connection that nobody received"));
   };
-  const answer = (request: IncomingMessage, response: ServerResponse): void =>
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    if (doors.get(request.socket)?.watch.begin(response) === false) return;
     at(request.socket, (door) => {
       if (door.tunnel || !request.url?.startsWith("/")) return forwardRequest(out, door, request, response);
       const smuggling = smugglingIn(request);
       if (smuggling) return endDoor(out, door, response, smuggling);
-      if (MODEL_PATH.test(request.url)) return model(request, response, door.sandboxId);
-      sendError(response, new EgressError("denied", "not_a_proxy_request", NOT_A_PROXY_REQUEST, 404));
+      if (!MODEL_PATH.test(request.url)) return sendError(response, notAProxyRequest());
+      // Models think for long: the model gateway knows how long.
+      request.socket.setTimeout(0);
+      return model(request, response, door.sandboxId);
     });
   parser.on("request", answer);
   parser.on("checkContinue", answer);
@@ -98,7 +108,9 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
       return connect(out, door, request, socket, (tunnel) => serve(socket, { sandboxId: door.sandboxId, tunnel, ended: false }));
     }),
   );
-  parser.on("upgrade", (request, socket: Socket, head) => at(socket, (door) => forwardUpgrade(out, door, request, socket, head)));
+  parser.on("upgrade", (request, socket: Socket, head) =>
+    leave(socket, (door) => forwardUpgrade(out, door, request, socket, head)),
+  );
   parser.on("clientError", (_, socket: Socket) => {
     const error = new EgressError("denied", "malformed_request", "this is not a request that this proxy can read", 400);
     if (socket.writable) {
@@ -110,6 +122,22 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
     endWithError(socket, error);
   });
   return serve;
+};
+
+const boundsOf = ({ pipelinedRequestsMax, handshakeMs, idleMs }: EgressLimits) => ({
+  requestsMax: pipelinedRequestsMax,
+  firstHeadMs: handshakeMs,
+  nextHeadMs: idleMs,
+});
+
+const endForBreach = (out: WayOut, door: Door, socket: Socket, breach: Breach): void => {
+  door.ended = true;
+  if (breach === "no_request")
+    return endWithError(socket, new EgressError("failed", "handshake_timeout", "the client sent no whole request in time", 408));
+  // It cannot be told why: the answers that were asked for come first.
+  socket.destroy();
+  if (breach !== "too_many_requests") return;
+  recordMalformed(out, door.sandboxId, new EgressError("denied", breach, "too many requests wait on one connection", 429));
 };
 
 const endDoor = (out: WayOut, door: Door, response: ServerResponse, message: string): void => {
@@ -145,8 +173,10 @@ const connect = async (
   });
 };
 
-const createParser = (limits: EgressLimits): Server =>
-  createServer({
+const notAProxyRequest = (): EgressError => new EgressError("denied", "not_a_proxy_request", NOT_A_PROXY_REQUEST, 404);
+
+const createParser = (limits: EgressLimits): Server => {
+  const parser = createServer({
     insecureHTTPParser: false,
     // We say ourselves what is wrong with it, and leave a row.
     requireHostHeader: false,
@@ -155,6 +185,9 @@ const createParser = (limits: EgressLimits): Server =>
     shouldUpgradeCallback: asksForWebSocket,
     highWaterMark: READ_BUFFER_BYTES,
   });
+  parser.timeout = limits.idleMs;
+  return parser;
+};
 
 /** What cannot be read has no host and, as nothing was decided for it, no session. */
 const recordMalformed = (out: WayOut, sandboxId: string, { verdict, reason }: EgressError): void =>

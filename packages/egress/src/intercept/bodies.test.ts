@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { dirname, join } from "node:path";
-import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
   createWorld,
@@ -124,6 +124,14 @@ test("what the server compressed all the same is opened and covered", async () =
   }
   expect(seen[0]?.request.headers["accept-encoding"]).toBe("identity");
 });
+
+test("what takes much memory to open is not opened", async () => {
+  const params = { [constants.ZSTD_c_windowLog]: 27 };
+  const bomb = zstdCompressSync(Buffer.alloc(130 * 1024 * 1024), { params });
+  await rememberHttp1(world, (response) => response.writeHead(200, { "Content-Encoding": "zstd" }).end(bomb));
+  await expect(curl(world, "--output", "/dev/null", URL)).rejects.toThrow("stream 1 was not closed cleanly");
+  expect(await lastRow()).toMatchObject({ verdict: "failed", reason: "content_encoding" });
+}, 60_000);
 
 test("what cannot be opened is not shown", async () => {
   await rememberHttp1(world, (response) => response.writeHead(200, { "Content-Encoding": "secret-sauce" }).end(SECRET));

@@ -10,7 +10,7 @@ import type { Substitution } from "../substitution/substitution.ts";
 import { admit, authorityOf, readPolicy, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import type { ByteBudget } from "./byte-budget.ts";
-import { decoderFor } from "./content-coding.ts";
+import { decoderFor, notOpened } from "./content-coding.ts";
 import type { ClientExchange, Framing, Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { endToEnd, type HeaderList, tokensOf, without } from "./headers.ts";
 import { BUFFERED_BODY_BYTES_MAX } from "./limits.ts";
@@ -162,9 +162,13 @@ export async function respond(
   ];
   let headers = substitution.responseHeaders(endToEnd(response.headers));
   const cover = hasBody(exchange, response) ? substitution.responseBody() : null;
+  let isReadable = true;
   if (cover) {
     const decoder = decoderFor(response);
     if (decoder) {
+      decoder.once("error", () => {
+        isReadable = false;
+      });
       stages.push(decoder);
       headers = without(headers, "content-encoding", "content-length");
     }
@@ -180,7 +184,8 @@ export async function respond(
   try {
     await pipeline([response.body, ...stages, into]);
   } catch (error) {
-    throw brokeOff ? new EgressError("failed", "upstream_broke_off", "The response broke off.") : error;
+    if (brokeOff) throw new EgressError("failed", "upstream_broke_off", "The response broke off.");
+    throw isReadable ? error : notOpened();
   }
 }
 

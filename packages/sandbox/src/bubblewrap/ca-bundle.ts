@@ -1,5 +1,5 @@
 import { existsSync, lstatSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { CA_BUNDLE_PATH } from "../layout.ts";
@@ -23,7 +23,9 @@ export interface CaBundle {
 export async function writeCaBundle(path: string, gatewayCa: string, hostEtc: string): Promise<CaBundle> {
   const system = SYSTEM_BUNDLES.find((name) => existsSync(join(hostEtc, name)));
   const authorities = system === undefined ? rootCertificates.join("\n") : await readFile(join(hostEtc, system), "utf8");
-  await writeFile(path, `${authorities.trimEnd()}\n${gatewayCa.trimEnd()}\n`, { mode: 0o644 });
+  await writeFile(path, `${authorities.trimEnd()}\n${gatewayCa.trimEnd()}\n`);
+  // Whatever the server's umask: sandboxes read it as users of their own.
+  await chmod(path, 0o644);
   // A link leads to one of the others.
   const isFile = (name: string): boolean => lstatSync(join(hostEtc, name), { throwIfNoEntry: false })?.isFile() ?? false;
   return { path, places: [CA_BUNDLE_PATH, ...SYSTEM_BUNDLES.filter(isFile).map((name) => join("/etc", name))] };

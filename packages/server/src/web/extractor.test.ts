@@ -101,9 +101,9 @@ function pdf(pages: readonly string[]): Uint8Array {
   );
 }
 
-/** A content stream of half a gigabyte that travels as half a megabyte. */
+/** A content stream of 320 MiB that travels as a fraction of one. */
 function bombPdf(): Uint8Array {
-  const megabytes = Buffer.alloc(512 * 1024 * 1024, "BT (x) Tj ET\n");
+  const megabytes = Buffer.alloc(320 * 1024 * 1024, "BT (x) Tj ET\n");
   return pdfOf([deflateSync(megabytes, { level: 9 })], "/Filter /FlateDecode");
 }
 

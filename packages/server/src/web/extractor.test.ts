@@ -87,7 +87,7 @@ test("a document that takes too long, or too much memory, costs its thread alone
 test("an abort ends it at once; a closed one reads nothing", async () => {
   const other = createExtractor();
   const stop = new AbortController();
-  const reading = other.extract({ kind: "pdf", bytes: bombPdf(), charsMax: 10 }, stop.signal);
+  const reading = other.extract({ kind: "pdf", bytes: pdf(["x"]), charsMax: 10 }, stop.signal);
   stop.abort();
   expect(await reading).toMatchObject({ ok: false });
   await other.close();
@@ -104,7 +104,7 @@ function pdf(pages: readonly string[]): Uint8Array {
 /** A content stream of 320 MiB that travels as a fraction of one. */
 function bombPdf(): Uint8Array {
   const megabytes = Buffer.alloc(320 * 1024 * 1024, "BT (x) Tj ET\n");
-  return pdfOf([deflateSync(megabytes, { level: 9 })], "/Filter /FlateDecode");
+  return pdfOf([deflateSync(megabytes, { level: 1 })], "/Filter /FlateDecode");
 }
 
 function pdfOf(streams: readonly Buffer[], filter: string): Uint8Array {

@@ -1,6 +1,8 @@
 /** The bounds of one sandbox's way out. */
 export interface EgressLimits {
   connectionsPerSandboxMax: number;
+  /** Requests of one connection that may wait for their answers: one more ends it. apt, which sends most at once, sends 10. */
+  pipelinedRequestsMax: number;
   /** From the first byte of a connection or tunnel to a whole request, SOCKS handshake or ClientHello. */
   handshakeMs: number;
   /** Without a byte in either direction. */
@@ -13,6 +15,7 @@ export interface EgressLimits {
 
 export const EGRESS_LIMITS: EgressLimits = {
   connectionsPerSandboxMax: 256,
+  pipelinedRequestsMax: 16,
   handshakeMs: 30_000,
   idleMs: 10 * 60_000,
   requestHeaderBytesMax: 64 * 1024,

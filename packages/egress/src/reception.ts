@@ -64,22 +64,17 @@ export const createReception = (
 
 /** Serves HTTP on sockets that come from elsewhere: Node's server parses and never listens. */
 const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown, sandboxId: string) => void) => {
-  const doors = new WeakMap<Socket, Door>();
-  /** Of connections without a whole request so far: Node's own limit is of servers that listen. */
-  const unasked = new WeakMap<Socket, NodeJS.Timeout>();
+  const doors = new WeakMap<Socket, { door: Door; watch: ResponseWatch }>();
   const parser = createParser(out.limits);
   const serve = (socket: Socket, door: Door): void => {
-    doors.set(socket, door);
+    const watch = watchResponses(socket, boundsOf(out.limits), (breach) => endForBreach(out, door, socket, breach));
+    doors.set(socket, { door, watch });
     parser.emit("connection", socket);
-    const late = setTimeout(() => socket.destroy(), out.limits.handshakeMs);
-    unasked.set(socket, late);
-    socket.once("close", () => clearTimeout(late));
     socket.resume();
   };
   /** Nothing that a client does may end as an unhandled rejection, nor leave its connection open. */
   const at = (socket: Socket, work: (door: Door) => Promise<void> | void): void => {
-    const door = doors.get(socket);
-    clearTimeout(unasked.get(socket));
+    const door = doors.get(socket)?.door;
     const fault = (error: unknown): void => {
       onBug(error, door?.sandboxId ?? "");
       socket.destroy();
@@ -99,10 +94,18 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
       request.socket.setTimeout(0);
       return model(request, response, door.sandboxId);
     });
+  };
+  /** What follows the request is no request. */
+  const leave = (socket: Socket, work: (door: Door) => Promise<void> | void): void => {
+    doors.get(socket)?.watch.stop();
+    at(socket, work);
+  };
   parser.on("request", answer);
   parser.on("checkContinue", answer);
+  // Node would answer by itself, and uncounted.
+  parser.on("checkExpectation", answer);
   parser.on("connect", (request, socket: Socket, head) =>
-    at(socket, (door) => {
+    leave(socket, (door) => {
       socket.setTimeout(0);
       if (head.length > 0) socket.unshift(head);
       return connect(out, door, request, socket, (tunnel) => serve(socket, { sandboxId: door.sandboxId, tunnel, ended: false }));

@@ -1,10 +1,11 @@
 /** Opens the TLS of connections to hosts that a credential is bound to, and forwards what is inside. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { performServerHandshake, type ServerHttp2Session } from "node:http2";
+import { constants, performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
 import { EgressError } from "../egress-error.ts";
 import { parseHost } from "../host.ts";
+import { type Breach, type RequestWatch, type ResponseWatch, watchRequests, watchResponses } from "../request-watch.ts";
 import { authorityOf, malformed, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import { createByteBudget } from "./byte-budget.ts";
@@ -19,8 +20,12 @@ import {
   BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX,
   CLIENT_HANDSHAKE_MS,
   CONCURRENT_STREAMS_MAX,
+  FIRST_REQUEST_MS,
   HEADER_BYTES_MAX,
+  HTTP2_FLOOD_BOUNDS,
+  HTTP2_REQUESTS_MAX,
   IDLE_MS,
+  PIPELINED_REQUESTS_MAX,
   PLAIN_UPSTREAMS_MAX,
 } from "./limits.ts";
 import { createNegotiatedUpstream } from "./negotiated-upstream.ts";
@@ -38,12 +43,19 @@ interface Opened {
   socket: TLSSocket;
 }
 
+interface OpenedHttp1 extends Opened {
+  watch: ResponseWatch;
+}
+
+const HTTP1_BOUNDS = { requestsMax: PIPELINED_REQUESTS_MAX, firstHeadMs: FIRST_REQUEST_MS, nextHeadMs: IDLE_MS };
+const HTTP2_BOUNDS = { ...HTTP1_BOUNDS, requestsMax: HTTP2_REQUESTS_MAX };
+
 export function createInterceptor(deps: InterceptorDeps): Interceptor {
   const trust = createUpstreamTrust(deps.extraCas ?? []);
   const budget = createByteBudget(BUFFERED_BODIES_BYTES_MAX, BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX);
-  const opened = new Map<Duplex, Opened>();
+  const opened = new Set<TLSSocket>();
   const plain = new WeakMap<Duplex, Map<string, Upstream>>();
-  const http1 = createHttp1Server(deps, trust, opened);
+  const serveHttp1 = createHttp1Door(deps, trust);
 
   const serve = (socket: TLSSocket, target: Target): void => {
     const route: Route = { target, scheme: "https", putsSecretsIn: true };
@@ -52,13 +64,13 @@ export function createInterceptor(deps: InterceptorDeps): Interceptor {
       ? createNegotiatedUpstream(target, trust, authorityOf(route))
       : createHttp1Upstream(() => dialTls(target, trust, ["http/1.1"]));
     const connection: Opened = { forwarding: { deps, route, upstream, budget }, socket };
-    opened.set(socket, connection);
+    opened.add(socket);
     socket.once("close", () => {
       opened.delete(socket);
       upstream.close();
     });
     if (isHttp2) serveHttp2(connection);
-    else http1.emit("connection", socket);
+    else serveHttp1(connection);
   };
   return {
     async intercept(client, target) {
@@ -75,7 +87,7 @@ export function createInterceptor(deps: InterceptorDeps): Interceptor {
       await forward(exchange, { deps, route, upstream, budget }).finally(release);
     },
     async close() {
-      for (const { socket } of opened.values()) socket.destroy();
+      for (const socket of opened) socket.destroy();
     },
   };
 }
@@ -134,27 +146,32 @@ function handshake(
   });
 }
 
-function createHttp1Server(deps: InterceptorDeps, trust: SecureContext, opened: ReadonlyMap<Duplex, Opened>): Server {
-  const server = createServer({
-    insecureHTTPParser: false,
-    maxHeaderSize: HEADER_BYTES_MAX,
-    // We say ourselves what is wrong with Host, and leave a row.
-    requireHostHeader: false,
-    shouldUpgradeCallback: asksForWebSocket,
-    noDelay: true,
-  });
-  server.timeout = IDLE_MS;
-  server.keepAliveTimeout = IDLE_MS;
+/** Ends a connection that is not used as it should be, and says so in an audit row, unless it was merely left alone. */
+function endForBreach(breach: Breach, { socket, forwarding }: Opened): void {
+  socket.destroy();
+  if (breach === "idle") return;
+  const verdict = breach === "too_many_requests" ? "denied" : "failed";
+  recordAudit(forwarding.deps.audit, { ...newAuditRow(forwarding.route.target), verdict, reason: breach }, performance.now());
+}
+
+/** Serves HTTP/1.1 on connections that are opened: Node's server parses and never listens. */
+function createHttp1Door(deps: InterceptorDeps, trust: SecureContext): (connection: Opened) => void {
+  const opened = new WeakMap<Duplex, OpenedHttp1>();
+  const server = createParser();
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     const connection = opened.get(request.socket);
     // Only sockets that are in the map are given to this server.
     if (!connection) return void response.destroy();
+    if (!connection.watch.begin(response)) return;
     void forward(createHttp1Exchange(request, response, { expectsContinue, absolute: false }), connection.forwarding);
   };
   server.on("request", (request, response) => onRequest(request, response, false));
   server.on("checkContinue", (request, response) => onRequest(request, response, true));
+  // Node would answer by itself, and uncounted.
+  server.on("checkExpectation", (request, response) => onRequest(request, response, false));
   server.on("upgrade", (request, socket, head) => {
     const connection = opened.get(socket);
+    connection?.watch.stop();
     if (connection) void forwardWebSocket({ request, socket, head }, connection.forwarding, trust);
     else socket.destroy();
   });
@@ -172,17 +189,42 @@ function createHttp1Server(deps: InterceptorDeps, trust: SecureContext, opened: 
     if (error.code?.startsWith("HPE_")) refuse(socket);
     else socket.destroy();
   });
+  return (connection) => {
+    const { socket } = connection;
+    const watch = watchResponses(socket, HTTP1_BOUNDS, (breach) => endForBreach(breach, connection));
+    opened.set(socket, { ...connection, watch });
+    server.emit("connection", socket);
+  };
+}
+
+function createParser(): Server {
+  const server = createServer({
+    insecureHTTPParser: false,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    // We say ourselves what is wrong with Host, and leave a row.
+    requireHostHeader: false,
+    shouldUpgradeCallback: asksForWebSocket,
+    noDelay: true,
+  });
+  server.timeout = IDLE_MS;
+  server.keepAliveTimeout = IDLE_MS;
   return server;
 }
 
-function serveHttp2({ socket, forwarding }: Opened): void {
+function serveHttp2(connection: Opened): void {
+  const { socket, forwarding } = connection;
   const session: ServerHttp2Session = performServerHandshake(socket, {
+    ...HTTP2_FLOOD_BOUNDS,
     settings: {
       enablePush: false,
       initialWindowSize: STREAM_WINDOW_BYTES,
       maxConcurrentStreams: CONCURRENT_STREAMS_MAX,
       maxHeaderListSize: HEADER_BYTES_MAX,
     },
+  });
+  const watch: RequestWatch = watchRequests(HTTP2_BOUNDS, (breach) => {
+    session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    endForBreach(breach, connection);
   });
   session.setLocalWindowSize(SESSION_WINDOW_BYTES);
   // The session reads past the socket, which would look idle.
@@ -191,10 +233,15 @@ function serveHttp2({ socket, forwarding }: Opened): void {
   session.on("stream", (stream, pseudo, _flags, rawHeaders: readonly string[] | undefined) => {
     // Its end is told to the exchange by `close`.
     stream.on("error", () => stream.destroy());
-    void forward(createHttp2Exchange(stream, pseudo, rawHeaders ?? []), forwarding);
+    if (!watch.begin()) return;
+    // Counted until its work has ended, also when the client has reset it before.
+    void forward(createHttp2Exchange(stream, pseudo, rawHeaders ?? []), forwarding).finally(() => watch.end());
   });
   session.on("error", () => session.destroy());
-  session.once("close", () => socket.destroy());
+  session.once("close", () => {
+    watch.stop();
+    socket.destroy();
+  });
 }
 
 /** Connections for plain requests live as long as the client's own. */

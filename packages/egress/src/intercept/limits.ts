@@ -10,11 +10,36 @@ export const BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX = 16 * 1024 * 1024;
 
 export const CLIENT_HANDSHAKE_MS = 30_000;
 
+/** From the end of the TLS handshake until the head of the first request is whole. */
+export const FIRST_REQUEST_MS = 30_000;
+
+/** Requests that one HTTP/1.1 connection of a sandbox may have sent ahead of their answers. One more ends it. */
+export const PIPELINED_REQUESTS_MAX = 16;
+
 /** Without a byte in either direction. */
 export const IDLE_MS = 10 * 60_000;
 
 /** Requests that one HTTP/2 connection of a sandbox may have open. */
 export const CONCURRENT_STREAMS_MAX = 64;
+
+/** Those, and those that were reset while the work for them still ends. One more ends the connection. */
+export const HTTP2_REQUESTS_MAX = 2 * CONCURRENT_STREAMS_MAX;
+
+/** What else a client of HTTP/2 may send for nothing before its connection ends. Unread acknowledgements: nghttp2 holds 1,000. */
+export const HTTP2_FLOOD_BOUNDS = {
+  /** Resets at once, and a second from then on. */
+  streamResetBurst: 200,
+  streamResetRate: 33,
+  maxSessionInvalidFrames: 100,
+  /** Streams above `CONCURRENT_STREAMS_MAX`. */
+  maxSessionRejectedStreams: 100,
+  /** Entries of a SETTINGS frame. */
+  maxSettings: 32,
+  /** Fields of a request's head. */
+  maxHeaderListPairs: 256,
+  /** MB (Node's unit). */
+  maxSessionMemory: 10,
+};
 
 /** Places that one connection's plain requests keep connections to. */
 export const PLAIN_UPSTREAMS_MAX = 8;

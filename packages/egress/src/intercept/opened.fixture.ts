@@ -36,6 +36,8 @@ export interface World {
   dials: number;
   /** What asking for a secret ends with. */
   failing: Error | null;
+  /** Stands in for `secrets`. */
+  secretOf: PolicySource["secretOf"] | null;
   /** From now on the gateway trusts no upstream of this world. */
   distrust(): void;
   /** Of any server made here. */
@@ -68,7 +70,8 @@ export async function createWorld(): Promise<World> {
   const rows: AuditRow[] = [];
   const policies: PolicySource = {
     policyOf: async () => world.policy,
-    secretOf: async (_sandboxId, id) => {
+    secretOf: async (sandboxId, id) => {
+      if (world.secretOf) return world.secretOf(sandboxId, id);
       if (world.failing) throw world.failing;
       return world.secrets.get(id) ?? null;
     },
@@ -83,6 +86,7 @@ export async function createWorld(): Promise<World> {
     ...{ ca, upstreamCa, caFile, rows },
     interceptor: trusting([upstreamCa.certificatePem]),
     failing: null,
+    secretOf: null,
     distrust() {
       world.interceptor = trusting([]);
     },

@@ -7,6 +7,7 @@
 import { availableParallelism, loadavg, totalmem } from "node:os";
 import { agents } from "./figures/agents.ts";
 import { appendToStream, durableAppends } from "./figures/appends.ts";
+import { gateway } from "./figures/gateway.ts";
 import { idleSessions } from "./figures/idle-sessions.ts";
 import { manyAtOnce, manyWithBash } from "./figures/many-sessions.ts";
 import { recovery } from "./figures/recovery.ts";
@@ -29,6 +30,7 @@ const BENCHES: Record<string, Bench> = {
   bash: turnWithBash,
   "many-bash": manyWithBash,
   sandbox: sandboxes,
+  gateway,
   streams,
   "many-turns": manyAtOnce,
   idle: idleSessions,

@@ -13,8 +13,8 @@ const CLIENT_PATH = "/workspace/hostile-client.ts";
 const NODE_PATH = "/opt/sandbox0/bin/node";
 const COMMAND_TIMEOUT_MS = 60_000;
 const ATTACKS_TIMEOUT_MS = 100_000;
-/** With what a loaded machine adds to a command. */
-const TURN_TIMEOUT_MS = 115_000;
+/** What a loaded machine adds to a command, its sandbox and its model requests. */
+const TURN_GRACE_MS = 60_000;
 
 export type Networking = NonNullable<BetaCloudConfigParams["networking"]>;
 
@@ -25,9 +25,9 @@ export interface HostileSession {
   /** The model calls bash with this command. @returns the text of the result */
   bash(command: string, timeoutMs?: number): Promise<string>;
   /** The model calls a tool, chosen among those that it is offered where it is a function. @returns the text of the result */
-  call(name: ToolChoice, input: Record<string, unknown>): Promise<string>;
+  call(name: ToolChoice, input: Record<string, unknown>, timeoutMs?: number): Promise<string>;
   /** Sends a message with this text, plays these steps, and waits until the session is idle. @returns its new events */
-  turn(text: string, steps: readonly (Step | Script)[]): Promise<readonly StreamEvent[]>;
+  turn(text: string, steps: readonly (Step | Script)[], timeoutMs?: number): Promise<readonly StreamEvent[]>;
   /** Runs the hostile client in the sandbox: one attack after the other. @returns an outcome for each */
   attack(attacks: readonly Attack[]): Promise<Outcome[]>;
 }
@@ -83,15 +83,15 @@ class Session implements HostileSession {
     this.stream = stream;
   }
 
-  async call(choice: ToolChoice, input: Record<string, unknown>): Promise<string> {
+  async call(choice: ToolChoice, input: Record<string, unknown>, timeoutMs?: number): Promise<string> {
     const step: Script = ({ toolNames }) => call(typeof choice === "string" ? choice : choice(toolNames), input);
-    const events = await this.turn("", [step, say("Done.")]);
+    const events = await this.turn("", [step, say("Done.")], timeoutMs);
     const result = events.find((event) => event.type === "agent.tool_result" || event.type === "agent.mcp_tool_result");
     if (result === undefined) throw new Error(`no result of ${String(choice)}: ${JSON.stringify(events)}`);
     return textOf(result as { content?: readonly object[] });
   }
 
-  async turn(text: string, steps: readonly (Step | Script)[]): Promise<readonly StreamEvent[]> {
+  async turn(text: string, steps: readonly (Step | Script)[], timeoutMs = COMMAND_TIMEOUT_MS): Promise<readonly StreamEvent[]> {
     const marker = `<${this.id} ${++this.turns}>`;
     const remove = this.provider.onRequest(byMarker({ [marker]: steps }));
     const before = this.stream.received.length;
@@ -99,7 +99,7 @@ class Session implements HostileSession {
       await this.client.beta.sessions.events.send(this.id, { events: [message(`${marker} ${text}`)] });
       const { received } = this.stream;
       await until(() => received.slice(before).some(({ type }) => type === "session.status_idle"), {
-        timeoutMs: TURN_TIMEOUT_MS,
+        timeoutMs: timeoutMs + TURN_GRACE_MS,
         describe: () => received.slice(before),
       });
     } finally {
@@ -109,7 +109,7 @@ class Session implements HostileSession {
   }
 
   bash(command: string, timeoutMs = COMMAND_TIMEOUT_MS): Promise<string> {
-    return this.call("bash", { command, timeout_ms: timeoutMs });
+    return this.call("bash", { command, timeout_ms: timeoutMs }, timeoutMs);
   }
 
   async attack(attacks: readonly Attack[]): Promise<Outcome[]> {

@@ -1,13 +1,17 @@
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTcpServer, type Server } from "node:net";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import type { Reached } from "./records.ts";
 
 /** Where the pretend Internet listens, on every address there is: the web, and what attacks like to speak to. */
 const WEB_PORTS = [80, 443, 853, 3000, 5432, 6379, 8080, 8443, 22, 25];
 const UDP_PORTS = [123, 443, 9999];
+const CHUNK = Buffer.alloc(256 * 1024, "x");
 const TLS_HANDSHAKE = 0x16;
 
 /** What a host of the pretend Internet does beyond the usual; `false`: not its request. */
@@ -65,7 +69,7 @@ function listening(server: Server, port: number): Promise<void> {
 }
 
 /**
- * `/echo` gives back the request, `/status/500` and what is below too and with that status, `/redirect?to=` leads elsewhere, `/bytes/n` is long,
+ * `/echo` gives back the request, `/status/500` and what is below too and with that status, `/redirect?to=` leads elsewhere, `/bytes/n` is long, `/sink` takes all,
  * everything else is a greeting.
  */
 async function answer(
@@ -74,6 +78,13 @@ async function answer(
   record: (reached: Reached) => void,
   sites: readonly Site[],
 ): Promise<void> {
+  if (request.url === "/sink") {
+    // Nothing is kept of what may be large.
+    request.resume();
+    await once(request, "end");
+    response.end("taken");
+    return;
+  }
   const body = await text(request.setEncoding("latin1"));
   record(httpRecord(request, body));
   for (const site of sites) if (await site(request, response, body)) return;
@@ -89,10 +100,16 @@ async function answer(
   } else if (url.pathname === "/redirect") {
     response.writeHead(302, { location: url.searchParams.get("to") ?? "/" }).end();
   } else if (url.pathname.startsWith("/bytes/")) {
-    response.end(Buffer.alloc(Number(url.pathname.slice("/bytes/".length)), "x"));
+    const bytes = Number(url.pathname.slice("/bytes/".length));
+    response.writeHead(200, { "content-length": bytes });
+    await pipeline(Readable.from(chunks(bytes)), response);
   } else {
     response.end(`reached ${request.headers.host}`);
   }
+}
+
+function* chunks(bytes: number): Generator<Buffer> {
+  for (let left = bytes; left > 0; left -= CHUNK.length) yield CHUNK.subarray(0, left);
 }
 
 function httpRecord(request: IncomingMessage, body: string): Reached {

@@ -41,22 +41,34 @@ describe("readClientHello", () => {
     for (let length = 0; length < bytes.length; length += 1) {
       expect(readClientHello(bytes.subarray(0, length))).toEqual({ state: "incomplete" });
     }
-    expect(readClientHello(bytes)).toEqual({ state: "complete", serverName: "some.example" });
+    expect(readClientHello(bytes)).toEqual({ state: "complete", serverName: "some.example", encrypted: false });
   });
 
   it("reads it through any cut into records", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 200 }), (recordBytes) => {
         const bytes = hello([ALPN, serverName("a.example")], recordBytes);
-        expect(readClientHello(bytes)).toEqual({ state: "complete", serverName: "a.example" });
+        expect(readClientHello(bytes)).toEqual({ state: "complete", serverName: "a.example", encrypted: false });
         expect(readClientHello(Buffer.concat([bytes, Buffer.from([20, 3, 3, 0, 1, 1])]))).toMatchObject({ state: "complete" });
       }),
     );
   });
 
   it("says when there is none", () => {
-    expect(readClientHello(hello([ALPN]))).toEqual({ state: "complete", serverName: null });
-    expect(readClientHello(hello(null))).toEqual({ state: "complete", serverName: null });
+    expect(readClientHello(hello([ALPN]))).toEqual({ state: "complete", serverName: null, encrypted: false });
+    expect(readClientHello(hello(null))).toEqual({ state: "complete", serverName: null, encrypted: false });
+  });
+
+  it("says when another hello may be encrypted in it, whatever that looks like", () => {
+    for (const bytes of [0, 1, 200]) {
+      const extension = Buffer.concat([Buffer.from([0xfe, 0x0d]), vector(2, Buffer.alloc(bytes, 7))]);
+      for (const extensions of [
+        [extension, serverName("a.example")],
+        [serverName("a.example"), extension],
+      ]) {
+        expect(readClientHello(hello(extensions))).toEqual({ state: "complete", serverName: "a.example", encrypted: true });
+      }
+    }
   });
 
   it.each([

@@ -7,15 +7,23 @@ const HANDSHAKE_HEADER_BYTES = 4;
 const VERSION_AND_RANDOM_BYTES = 34;
 const SERVER_NAME_EXTENSION = 0;
 const HOST_NAME = 0;
+/** RFC 9849 §5. */
+const ENCRYPTED_CLIENT_HELLO_EXTENSION = 0xfe0d;
 
-export type ClientHello = { state: "incomplete" } | { state: "invalid" } | { state: "complete"; serverName: string | null };
+interface Words {
+  /** Of the outer hello, if another is encrypted in it. */
+  serverName: string | null;
+  /** There may be another hello in it. Clients also send noise there (GREASE), made so that nobody can tell it apart. */
+  encrypted: boolean;
+}
+
+export type ClientHello = { state: "incomplete" } | { state: "invalid" } | ({ state: "complete" } & Words);
 
 /** Whether a connection that begins with this byte speaks TLS. */
 export const beginsTls = (firstByte: number): boolean => firstByte === HANDSHAKE_RECORD;
 
 /**
- * Reads the server name of a ClientHello from the bytes a client has sent so far. With encrypted ClientHello it is the outer
- * name. More than one name, or one that is not ASCII, is `invalid`.
+ * Reads the server name of a ClientHello from the bytes a client has sent so far. More than one name, or one that is not ASCII, is `invalid`.
  */
 export const readClientHello = (bytes: Buffer): ClientHello => {
   const message = joinRecords(bytes);
@@ -25,7 +33,7 @@ export const readClientHello = (bytes: Buffer): ClientHello => {
   const end = HANDSHAKE_HEADER_BYTES + message.readUIntBE(1, 3);
   if (message.length < end) return { state: "incomplete" };
   try {
-    return { state: "complete", serverName: serverNameOf(message.subarray(HANDSHAKE_HEADER_BYTES, end)) };
+    return { state: "complete", ...wordsOf(message.subarray(HANDSHAKE_HEADER_BYTES, end)) };
   } catch (error) {
     if (error instanceof RangeError) return { state: "invalid" };
     throw error;
@@ -48,22 +56,24 @@ const joinRecords = (bytes: Buffer): Buffer | "invalid" => {
 };
 
 /** Throws a `RangeError` when a length leads out of what holds it. */
-const serverNameOf = (hello: Buffer): string | null => {
+const wordsOf = (hello: Buffer): Words => {
   const reader = createReader(hello);
   reader.take(VERSION_AND_RANDOM_BYTES);
   reader.vector(1); // session id
   reader.vector(2); // cipher suites
   reader.vector(1); // compression methods
-  if (reader.atEnd()) return null;
+  if (reader.atEnd()) return { serverName: null, encrypted: false };
   const extensions = createReader(reader.vector(2));
   const names: string[] = [];
+  let encrypted = false;
   while (!extensions.atEnd()) {
     const type = extensions.take(2).readUInt16BE();
     const content = extensions.vector(2);
     if (type === SERVER_NAME_EXTENSION) names.push(...hostNamesOf(content));
+    if (type === ENCRYPTED_CLIENT_HELLO_EXTENSION) encrypted = true;
   }
   if (names.length > 1) throw new RangeError("more than one server name");
-  return names[0] ?? null;
+  return { serverName: names[0] ?? null, encrypted };
 };
 
 const hostNamesOf = (extension: Buffer): string[] => {

@@ -205,6 +205,25 @@ export const realHello = (servername: string): Promise<Buffer> =>
     tlsConnect({ socket: wire as never, servername }).on("error", () => undefined);
   });
 
+/** The same with an extension at its end that could hold an encrypted hello. */
+export const helloWithEch = async (servername: string): Promise<Buffer> => {
+  const bytes = await realHello(servername);
+  const extension = Buffer.concat([Buffer.from([0xfe, 0x0d, 0, 200]), Buffer.alloc(200, 7)]);
+  const grown = Buffer.concat([bytes, extension]);
+  const add = (at: number, length: number): void => {
+    grown.writeUIntBE(grown.readUIntBE(at, length) + extension.length, at, length);
+  };
+  // Of the record, of the message, and of the extensions: behind version, random, session id, ciphers and compressions.
+  add(3, 2);
+  add(6, 3);
+  let at = 9 + 34;
+  at += 1 + grown.readUInt8(at);
+  at += 2 + grown.readUInt16BE(at);
+  at += 1 + grown.readUInt8(at);
+  add(at, 2);
+  return grown;
+};
+
 export interface Upstream {
   port: number;
   connections: number;

@@ -7,10 +7,12 @@ import {
   connectTo,
   createWorld,
   exchange,
+  helloWithEch,
   limited,
   listenTcp,
   listenTls,
   openTunnelTo,
+  policyOf,
   readAll,
   readBytes,
   readHead,
@@ -254,6 +256,33 @@ describe("the handshake inside a tunnel", () => {
       await rowsLeft(1);
       expect(world.rows).toMatchObject([{ reason, bytesOut: 0 }]);
     }
+  });
+
+  it("may hide no other under limited networking, where nobody could say what it names", async () => {
+    const received: Buffer[] = [];
+    await replaceUpstream(await listenTcp((socket) => socket.on("data", (bytes: Buffer) => received.push(bytes))));
+    const hidden = await helloWithEch("allowed.example");
+    const refused = await openTunnelTo(world.socketPath, "allowed.example:443");
+    refused.write(hidden);
+    // The alert access_denied.
+    expect(await closedBy(refused)).toEqual(Buffer.from([21, 3, 3, 0, 2, 2, 49]));
+    await rowsLeft(1);
+    expect(world.rows).toMatchObject([{ verdict: "denied", reason: "encrypted_client_hello", bytesOut: 0 }]);
+    expect(received).toEqual([]);
+    world.policy.current = policyOf({ type: "unrestricted", blockedHosts: [] });
+    const passed = await openTunnelTo(world.socketPath, "allowed.example:443");
+    passed.write(hidden);
+    await vi.waitFor(() => expect(Buffer.concat(received)).toEqual(hidden), WAIT_MS);
+    passed.destroy();
+  });
+
+  it("may hide what it likes where it is opened: it ends there", async () => {
+    const credential = { id: "vcrd_1", placeholder: "p", hosts: null, inHeader: true, inBody: true };
+    world.policy.current = policyOf({ type: "limited", allowedHosts: ["allowed.example"] }, [credential]);
+    const socket = await openTunnelTo(world.socketPath, "allowed.example:443");
+    socket.write(await helloWithEch("allowed.example"));
+    await vi.waitFor(() => expect(world.intercepted).toHaveLength(1), WAIT_MS);
+    socket.destroy();
   });
 
   it("must come in time", async () => {

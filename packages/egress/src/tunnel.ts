@@ -39,7 +39,7 @@ export interface TunnelRequest {
   servePlainHttp(): void;
 }
 
-type FirstWords = { protocol: "http" } | { protocol: "tls"; serverName: string | null };
+type FirstWords = { protocol: "http" } | { protocol: "tls"; serverName: string | null; encrypted: boolean };
 
 const HTTPS_PORT = 443;
 /** Fatal alert `access_denied` (RFC 8446 §6): the client says so, instead of that the connection broke. */
@@ -82,6 +82,8 @@ export const openTunnel = async (out: WayOut, request: TunnelRequest): Promise<v
       lingerOn(socket);
     };
     if (words.protocol === "tls") checkServerName(host, words.serverName);
+    // One that is opened ends here, and with it what is encrypted for another.
+    if (words.protocol === "tls" && words.encrypted && !opened && policy.networking.type === "limited") throw hiddenHello(host);
     const passed = await pass(out, request, words, upstream);
     if (passed) record(passed.denial ? "denied" : "allowed", passed.denial?.reason ?? null);
   } catch (error) {
@@ -104,7 +106,7 @@ const readFirstWords = async ({ socket, host, port }: TunnelRequest, limits: Egr
     }
     const hello = readClientHello(bytes);
     if (hello.state === "invalid") throw new EgressError("denied", "invalid_client_hello", "the TLS handshake cannot be read");
-    return hello.state === "complete" ? { protocol: "tls", serverName: hello.serverName } : undefined;
+    return hello.state === "complete" ? { protocol: "tls", serverName: hello.serverName, encrypted: hello.encrypted } : undefined;
   });
 };
 
@@ -115,6 +117,16 @@ const checkServerName = (host: Host, serverName: string | null): void => {
   if (serverName === null ? expected === undefined : named?.text === expected) return;
   throw new EgressError("denied", "sni_mismatch", `the TLS handshake does not name ${host.text}`);
 };
+
+/** The front of an allowed host would read the name of another in it. */
+const hiddenHello = (host: Host): EgressError =>
+  new EgressError(
+    "denied",
+    "encrypted_client_hello",
+    `the TLS handshake with ${host.text} may name another host in an encrypted ClientHello, which limited networking does not ` +
+      "pass on. Switch that off in the client (Chrome: the policy EncryptedClientHelloEnabled; Firefox: " +
+      "network.dns.echconfig.enabled and security.tls.ech.grease_probability; curl: no --ech).",
+  );
 
 /** Resolves when the tunnel is over; `null`: its requests have left audit rows of their own. */
 const pass = async (

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -175,6 +175,46 @@ describe("a session's sandbox", { timeout: 120_000 }, () => {
     ]);
     expect(rows[1]?.bytesIn).toBeGreaterThan(0);
   });
+});
+
+test.each([
+  ["postgres://u:p@127.0.0.1:5555/d", 5555],
+  ["postgresql://u@localhost/d", 5432],
+  ["postgresql:///d?host=127.0.0.9&port=5556", 5556],
+])("whatever the operator opens, the database of %s and our own ports stay shut", async (connectionString, databasePort) => {
+  const config = loadConfig({ SANDBOX0_EGRESS_ALLOW_PRIVATE: "127.0.0.0/8,::1" });
+  const { guard, close } = await createOutbound(config, connectionString, () => [{ address: "0.0.0.0", port: 8787 }]);
+  for (const host of ["127.0.0.1", "127.0.0.9", "localhost", "::1", "::ffff:127.0.0.1", "2130706433"]) {
+    for (const shut of [databasePort, 8787])
+      await expect(guard.check(host, shut)).rejects.toMatchObject({ reason: "address_not_public" });
+    expect(await guard.check(host, 80)).not.toEqual([]);
+  }
+  await close();
+});
+
+test("a database on a socket takes no port", async () => {
+  const config = loadConfig({ SANDBOX0_EGRESS_ALLOW_PRIVATE: "127.0.0.0/8" });
+  const { guard, close } = await createOutbound(config, "postgresql:///d?host=/run/postgresql", () => []);
+  expect(await guard.check("127.0.0.1", 5432)).not.toEqual([]);
+  await close();
+});
+
+test("without its authority the gateway does not start, and says so: no way out", async () => {
+  const broken = await mkdtemp(join(tmpdir(), "sandbox0-gateways-"));
+  await mkdir(join(broken, "egress"));
+  await writeFile(join(broken, "egress/egress-ca.pem"), "not a certificate");
+  const lines: string[] = [];
+  const logger = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+  const shut = await createGateways({
+    config: loadConfig({ SANDBOX0_DATA_DIR: broken }),
+    ...{ db, outbound, logger, vaults: vaults.secrets },
+    sessionOf: () => null,
+    providerOf: async () => ({ unavailable: "this test has no models" }),
+  });
+  expect(shut.egress).toBeNull();
+  expect(lines.join()).toContain("sandboxes have NO way out");
+  await shut.close();
+  await rm(broken, { recursive: true });
 });
 
 test("a socket that no session has leads nowhere", async () => {

@@ -28,6 +28,8 @@ export function createPackageHosts(options: PackageHostsOptions): () => Promise<
   let looking: Promise<readonly string[]> | null = null;
   let endsAtMs = 0;
   const look = async (): Promise<readonly string[]> => {
+    // Also when it fails: whoever comes next shall not ask again at once.
+    endsAtMs = performance.now() + HOSTS_RETRY_MS;
     const { hosts, isComplete } = await findHosts(options);
     known = hosts;
     endsAtMs = performance.now() + (isComplete ? HOSTS_LIFE_MS : HOSTS_RETRY_MS);
@@ -70,13 +72,20 @@ async function findHosts(options: PackageHostsOptions): Promise<{ hosts: readonl
 async function downloadHosts(fetch: GuardedFetch["fetch"], { manager, url }: PackageSource): Promise<string[]> {
   const page = manager === "pip" ? "pip/" : manager === "cargo" ? "config.json" : null;
   if (page === null) return [];
-  const response = await fetch(new URL(page, url.endsWith("/") ? url : `${url}/`), {
-    headers: { accept: "application/vnd.pypi.simple.v1+html, text/html;q=0.5, */*;q=0.1" },
-    signal: AbortSignal.timeout(INDEX_TIMEOUT_MS),
-  });
+  const target = new URL(page, url.endsWith("/") ? url : `${url}/`);
+  const headers = { accept: "application/vnd.pypi.simple.v1+html, text/html;q=0.5, */*;q=0.1", ...loginOf(target) };
+  // fetch takes no such URLs, and quotes them in its error.
+  [target.username, target.password] = ["", ""];
+  const response = await fetch(target, { headers, signal: AbortSignal.timeout(INDEX_TIMEOUT_MS) });
   const text = await readStart(response);
   if (!response.ok) throw new Error(`status ${response.status}`);
   return manager === "pip" ? mostLinked(text) : urlsIn(text).slice(0, CARGO_URLS_MAX).map(hostOf);
+}
+
+function loginOf({ username, password }: URL): { authorization?: string } {
+  if (username === "" && password === "") return {};
+  const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`);
+  return { authorization: `Basic ${login.toString("base64")}` };
 }
 
 /** Old packages link to all the world: only the host that most files are on is the index's own. */

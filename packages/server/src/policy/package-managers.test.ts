@@ -98,3 +98,21 @@ test("adds the operator's hosts and where an index has its files; one that is aw
   expect(await hosts()).toBe(first);
   expect(asked).toHaveLength(4);
 });
+
+test("a mirror's password is sent to the mirror and shown nowhere", async () => {
+  await install("pip", `[ "$1" = config ] && printf "global.index-url='https://me:canary%%21@pip.test/simple'\\n"`);
+  await install("npm", "echo this is no JSON");
+  const asked: { url: string; authorization: unknown }[] = [];
+  const problems: string[] = [];
+  const fetch = async (url: string | URL, init?: RequestInit): Promise<Response> => {
+    asked.push({ url: String(url), authorization: new Headers(init?.headers).get("authorization") });
+    throw new TypeError(`cannot fetch ${url}`);
+  };
+  const hosts = createPackageHosts({ operatorHosts: [], env, fetch, onProblem: ({ message }) => void problems.push(message) });
+  expect(await hosts()).toEqual(["pip.test"]);
+  expect(asked).toEqual([
+    { url: "https://pip.test/simple/pip/", authorization: `Basic ${Buffer.from("me:canary!").toString("base64")}` },
+  ]);
+  expect(problems.join()).toContain("pip.test");
+  expect(problems.join()).not.toContain("canary");
+});

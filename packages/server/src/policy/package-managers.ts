@@ -55,9 +55,18 @@ export function urlsIn(text: string): string[] {
 /** The registry and those of scopes. */
 async function npmUrls(ask: Ask): Promise<string> {
   const text = await ask("npm", ["config", "ls", "--long", "--json"]);
-  if (text === "") return "";
-  const settings = Object.entries(JSON.parse(text) as Record<string, unknown>);
+  const settings = Object.entries(parseObject(text));
   return settings.flatMap(([name, value]) => (/(^|:)registry$/.test(name) ? [String(value)] : [])).join("\n");
+}
+
+/** What is no JSON has no settings. */
+function parseObject(text: string): object {
+  try {
+    return Object(JSON.parse(text)) as object;
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
+  }
 }
 
 /** What is configured, or else the default, which only its help tells. */

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,8 @@ const HOST = "bench.example";
 const ADDRESS = "93.184.216.34";
 const REQUESTS = 500;
 const CONNECTIONS = 100;
-const BYTES = 256 * 1024 * 1024;
+const MIB = 1024 * 1024;
+const BYTES = 256 * MIB;
 const CLIENT = fileURLToPath(new URL("../gateway-client.ts", import.meta.url));
 const CLIENT_INSIDE = "/workspace/gateway-client.ts";
 const NODE_INSIDE = "/opt/sandbox0/bin/node";
@@ -41,6 +43,7 @@ async function throughAndBeside(stage: AttackStage, server: AttackServer): Promi
   const tunnelled = await openSession(stage, server);
   const opened = await openSession(stage, server, [await vaultOfBench(server)]);
   const rounds: Record<"direct" | "tunnel" | "opened", ClientTimes[]> = { direct: [], tunnel: [], opened: [] };
+  const memory = watchMemory(server.pid);
   // In turns: what else the machine does falls on each of them alike.
   for (let round = 0; round < 2; round++) {
     rounds.direct.push(JSON.parse(await stage.inside.run(process.execPath, [CLIENT, ...clientArguments()])) as ClientTimes);
@@ -48,7 +51,11 @@ async function throughAndBeside(stage: AttackStage, server: AttackServer): Promi
     rounds.opened.push(await runInside(opened));
     await stage.inside.forget();
   }
-  return [...compare("tunnel", rounds.tunnel, rounds.direct), ...compare("secrets put in", rounds.opened, rounds.direct)];
+  return [
+    ...compare("tunnel", rounds.tunnel, rounds.direct),
+    ...compare("secrets put in", rounds.opened, rounds.direct),
+    value(`RSS of the server, ${BYTES / MIB} MiB each way`, memory.stop() / BYTES_A_MB, "MB", 1, {}),
+  ];
 }
 
 const clientArguments = (): string[] => [HOST, REQUESTS, CONNECTIONS, BYTES].map(String);
@@ -64,7 +71,7 @@ function compare(way: string, through: readonly ClientTimes[], direct: readonly 
     return [figure, { name: "  added", n: ours.length, unit: "ms", p50: round(at(0.5)), p95: round(at(0.95)), budget: {} }];
   };
   const rate = (name: string, kind: "download" | "upload"): Figure => ({
-    ...value(`${way}: ${name}`, best(through, kind), "MB/s", BYTES / BYTES_A_MB, {}),
+    ...value(`${way}: ${name}`, best(through, kind), "MB/s", 1, {}),
     ratio: Number((best(through, kind) / best(direct, kind)).toFixed(2)),
     against: "direct",
   });
@@ -116,20 +123,12 @@ async function manyAtOnce(stage: AttackStage, server: AttackServer): Promise<Fig
     });
     sessions.push(...(await Promise.all(some)));
   }
-  const atRest = await rssBytes(server.pid);
-  let most = atRest;
-  const sampling = setInterval(() => {
-    void rssBytes(server.pid).then((bytes) => {
-      most = Math.max(most, bytes);
-    });
-  }, RSS_SAMPLE_MS);
+  const memory = watchMemory(server.pid);
   const urls = Array.from({ length: REQUESTS_EACH }, () => `https://${HOST}/`).join(" ");
   // Each request has a connection of its own: one process a URL, nothing kept.
   const command = `for url in ${urls}; do curl -s -o /dev/null -w '%{http_code}\\n' $url; done | grep -c '^200$'`;
   const startedAt = performance.now();
-  const counts = await Promise.all(sessions.map((session) => session.bash(command, COMMAND_TIMEOUT_MS))).finally(() =>
-    clearInterval(sampling),
-  );
+  const counts = await Promise.all(sessions.map((session) => session.bash(command, COMMAND_TIMEOUT_MS)));
   const seconds = (performance.now() - startedAt) / 1000;
   for (const { stream } of sessions) stream.close();
   const served = counts.reduce((sum, count) => sum + (Number.parseInt(count, 10) || 0), 0);
@@ -137,11 +136,22 @@ async function manyAtOnce(stage: AttackStage, server: AttackServer): Promise<Fig
   return [
     value(`${AT_ONCE} sandboxes at once: requests`, served / seconds, "/s", total, {}),
     value("  that failed", total - served, "", total, { valueMax: 0 }),
-    value("  RSS of the server", most / BYTES_A_MB, "MB", AT_ONCE, {}),
-    value("  at rest before", atRest / BYTES_A_MB, "MB", 1, {}),
+    value("  RSS of the server", memory.stop() / BYTES_A_MB, "MB", AT_ONCE, {}),
   ];
 }
 
-async function rssBytes(pid: number): Promise<number> {
-  return Number((await readFile(`/proc/${pid}/statm`, "utf8")).split(" ")[1]) * PAGE_BYTES;
+/** The most resident memory of a process until it is stopped, in bytes. */
+function watchMemory(pid: number): { stop(): number } {
+  let most = 0;
+  const sampling = setInterval(() => {
+    // A server that has gone is somebody else's failure, and they say so.
+    if (!existsSync(`/proc/${pid}`)) return;
+    most = Math.max(most, Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES);
+  }, RSS_SAMPLE_MS).unref();
+  return {
+    stop() {
+      clearInterval(sampling);
+      return most;
+    },
+  };
 }

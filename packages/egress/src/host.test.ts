@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { hostMatches, parseAuthority, parseHost } from "./host.ts";
+import { hostMatches, hostMatchesAny, parseAuthority, parseHost } from "./host.ts";
 
 const label = fc.stringMatching(/^[a-z]([a-z0-9-]{0,10}[a-z0-9])?$/).filter((text) => !text.startsWith("xn--"));
 const name = fc.array(label, { minLength: 2, maxLength: 5 }).map((labels) => labels.join("."));
@@ -129,6 +129,28 @@ describe("hostMatches", () => {
     ["", "", false],
   ])("%s for %s: %s", (rule, host, expected) => {
     expect(hostMatches(rule, host)).toBe(expected);
+  });
+});
+
+describe("hostMatchesAny", () => {
+  const odd = fc.stringMatching(/^[a-z0-9._-]{1,12}$/);
+  const text = fc.oneof(name, odd, fc.constantFrom("0xa.1", "1.2.3.4", "a.0x1", "xn--a", "a..b", "-a.b", "a.b.", "1.a"));
+
+  it("reads a plain name as the parser would", () => {
+    fc.assert(
+      fc.property(text, text, fc.boolean(), (rule, host, isWide) => {
+        const [parsedRule, parsedHost] = [parseHost(rule)?.text, parseHost(host)?.text];
+        const below = isWide ? `.${parsedRule}` : "";
+        const isName = parseHost(rule)?.kind === "name" && parseHost(host)?.kind === "name";
+        const expected = isWide
+          ? isName && parsedHost?.endsWith(below) === true
+          : parsedHost !== undefined && parsedHost === parsedRule;
+        expect(hostMatchesAny(["other.example", `${isWide ? "*." : ""}${rule}`], host)).toBe(expected);
+        const sub = `x.${host}`;
+        expect(hostMatchesAny([`*.${host}`], sub)).toBe(parseHost(host)?.kind === "name" && parseHost(sub)?.kind === "name");
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });
 

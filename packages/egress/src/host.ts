@@ -8,6 +8,8 @@ export interface Host {
 
 const NAME_CHARS_MAX = 253;
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
+/** A name that the parser leaves as it is. One whose last label begins with a digit may be an address. */
+const PLAIN_NAME = /^(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*$/;
 /** What the URL parser would read as more than a host, or decode; and what no host has. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.
 const NOT_IN_A_HOST = /[\u0000-\u0020\u007f/\\?#@%<>^|`{}"',;]/;
@@ -43,13 +45,24 @@ const parseIpv6 = (text: string): Host | null => {
 };
 
 /** Whether `rule` means `host` (semantics §3): itself, or with `*.x` every name below x, but not x. */
-export const hostMatches = (rule: string, host: string): boolean => {
+export const hostMatches = (rule: string, host: string): boolean => hostMatchesAny([rule], host);
+
+/** Whether one of `rules` does. Asked for every open connection each second: the host is read once. */
+export const hostMatchesAny = (rules: readonly string[], host: string): boolean => {
   const target = parseHost(host);
-  if (!target) return false;
-  if (!rule.startsWith("*.")) return parseHost(rule)?.text === target.text;
-  const parent = parseHost(rule.slice(2));
-  return parent?.kind === "name" && target.kind === "name" && target.text.endsWith(`.${parent.text}`);
+  return target !== null && rules.some((rule) => means(rule, target));
 };
+
+const means = (rule: string, target: Host): boolean => {
+  const isWide = rule.startsWith("*.");
+  const named = readRule(isWide ? rule.slice(2) : rule);
+  if (!isWide) return named?.text === target.text;
+  return named?.kind === "name" && target.kind === "name" && target.text.endsWith(`.${named.text}`);
+};
+
+/** Most rules are written as names are compared; to parse them would cost more than all the rest. */
+const readRule = (text: string): Host | null =>
+  PLAIN_NAME.test(text) && !text.includes("xn--") ? { text, kind: "name" } : parseHost(text);
 
 /** For URLs and `Host` headers: IPv6 in brackets. */
 export const hostInUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);

@@ -1,5 +1,5 @@
 import { EgressError } from "./egress-error.ts";
-import { hostMatches } from "./host.ts";
+import { hostMatchesAny } from "./host.ts";
 import type { SandboxPolicy } from "./port.ts";
 
 /** Where sandboxes may connect to: the web. An allowed host says nothing of its mail, database or ssh server. */
@@ -15,14 +15,14 @@ export const createPolicyRules =
     if (!ports.includes(port)) return portDenied(host, port, ports);
     const { networking } = policy;
     if (networking.type === "unrestricted") {
-      return networking.blockedHosts.some((rule) => hostMatches(rule, host)) ? hostBlocked(host) : null;
+      return hostMatchesAny(networking.blockedHosts, host) ? hostBlocked(host) : null;
     }
-    return networking.allowedHosts.some((rule) => hostMatches(rule, host)) ? null : hostNotAllowed(host);
+    return hostMatchesAny(networking.allowedHosts, host) ? null : hostNotAllowed(host);
   };
 
 /** Whether the session has a credential that may be put into requests to `host`: its connections are opened. */
 export const hasCredentialFor = (policy: SandboxPolicy, host: string): boolean =>
-  policy.credentials.some(({ hosts }) => hosts === null || hosts.some((rule) => hostMatches(rule, host)));
+  policy.credentials.some(({ hosts }) => hosts === null || hostMatchesAny(hosts, host));
 
 const noPolicy = (): EgressError =>
   new EgressError(

@@ -1,5 +1,5 @@
 import { EgressError } from "../egress-error.ts";
-import { hostInUrl, hostMatches, parseAuthority } from "../host.ts";
+import { hostInUrl, hostMatchesAny, parseAuthority } from "../host.ts";
 import type { AuditRow, PolicySource, SandboxPolicy } from "../port.ts";
 import { type BoundSecret, createSubstitution, type Substitution } from "../substitution/substitution.ts";
 import type { ClientExchange } from "./exchange.ts";
@@ -61,7 +61,7 @@ export async function readPolicy(policies: PolicySource, sandboxId: string): Pro
 
 async function secretsFor(policies: PolicySource, policy: SandboxPolicy, route: Route): Promise<BoundSecret[]> {
   const { target, putsSecretsIn } = route;
-  const rules = policy.credentials.filter(({ hosts }) => hosts === null || hosts.some((rule) => hostMatches(rule, target.host)));
+  const rules = policy.credentials.filter(({ hosts }) => hosts === null || hostMatchesAny(hosts, target.host));
   try {
     const secrets = await Promise.all(rules.map(({ id }) => policies.secretOf(target.sandboxId, id)));
     return rules.flatMap(({ id, placeholder, inHeader, inBody }, index) => {

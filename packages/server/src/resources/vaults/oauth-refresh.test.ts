@@ -289,3 +289,26 @@ describe("before a token ends", () => {
     expect(endpoint.asked).toHaveLength(2);
   });
 });
+
+test("a server that stops waits for tokens that were asked for: the old refresh token may be void", async () => {
+  const { id, current } = await add();
+  const stopping = await stage.server({ fetch });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  endpoint.answer(async (_asked, response) => {
+    await promise;
+    sendJson(response, 200, { access_token: "access-1", refresh_token: "canary-refresh-1", expires_in: 3_600 });
+  });
+  const refreshed = stopping.secrets.refreshMcp(id, "access-0");
+  await until(() => endpoint.asked.length === 1);
+  let closed = false;
+  const closing = stopping.close().then(() => {
+    closed = true;
+  });
+  // More than all that a close without anything to wait for would do.
+  for (let turn = 0; turn < 100; turn++) await new Promise((done) => setImmediate(done));
+  expect(closed).toBe(false);
+  resolve();
+  await closing;
+  expect(await current()).toBe("access-1");
+  expect(await refreshed).toMatchObject({ status: "succeeded" });
+}, 60_000);

@@ -28,6 +28,8 @@ export type DetailedRefresh = Refresh & { response?: CapturedResponse };
 export interface OAuthRefresh {
   /** See `VaultSecrets.refreshMcp`. `again`: ask the token endpoint even though it has just refused. */
   refresh(credentialId: string, staleToken: string, options?: { again?: boolean }): Promise<DetailedRefresh>;
+  /** Resolves when what token endpoints were asked for is stored: they may have made the old refresh token void. */
+  settle(): Promise<void>;
 }
 
 export interface OAuthRefreshDeps {
@@ -44,11 +46,19 @@ export interface OAuthRefreshDeps {
  * lease: a client's update, or an archive, meanwhile wins.
  */
 export function createOAuthRefresh(deps: OAuthRefreshDeps): OAuthRefresh {
-  return { refresh: (credentialId, staleToken, options = {}) => refresh(deps, credentialId, staleToken, options.again ?? false) };
+  const asking: Asking = new Set();
+  return {
+    refresh: (credentialId, staleToken, options = {}) => refresh(deps, asking, credentialId, staleToken, options.again ?? false),
+    settle: async () => void (await Promise.allSettled(asking)),
+  };
 }
+
+/** Refreshes that this server has the lease of, whoever waits for them. */
+type Asking = Set<Promise<unknown>>;
 
 async function refresh(
   deps: OAuthRefreshDeps,
+  asking: Asking,
   credentialId: string,
   staleToken: string,
   again: boolean,
@@ -68,7 +78,9 @@ async function refresh(
       return state.error === "failed" ? { status: "failed", httpStatus: null } : { status: "connect_error" };
     const lease = { id: randomUUID(), leaseMs: LEASE_MS, secretsVersion: sealed.secretsVersion };
     if (!state.leased && (await takeRefreshLease(deps.db, credentialId, lease))) {
-      const done = await refreshAlone(deps, sealed, secrets, lease.id);
+      const work = refreshAlone(deps, sealed, secrets, lease.id);
+      asking.add(work);
+      const done = await work.finally(() => asking.delete(work));
       if (done !== "overtaken") return done;
     } else {
       await delay(WAIT_POLL_MS);

@@ -37,6 +37,7 @@ export interface OpenVaults {
   secrets: VaultSecrets;
   /** One round of each: for tests, and what the timers do. */
   upkeep: { keys(): Promise<void>; tokens(): Promise<void> };
+  /** Resolves when nothing is under way that must be stored. */
   close(): Promise<void>;
 }
 
@@ -83,7 +84,10 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
     },
     secrets: createVaultSecrets({ db, box, oauth, now }),
     upkeep,
-    close: async () => void (await Promise.all(rounds.map((round) => round.stop()))),
+    close: async () => {
+      await Promise.all(rounds.map((round) => round.stop()));
+      await oauth.settle();
+    },
   };
 }
 

@@ -41,7 +41,8 @@ export async function writeRegistries(sites: string): Promise<void> {
   try {
     await writeNpmPackage(work, sites, "hello-base", {});
     await writeNpmPackage(work, sites, "hello-npm", { "hello-base": "^1.0.0" });
-    await writeWheel(work, sites);
+    // Without Python there is no pip to install it either.
+    if (await run("python3", ["--version"]).catch(() => null)) await writeWheel(work, sites);
     await writeGit(work, sites);
     await put(join(sites, REGISTRIES.git, "big"), Buffer.alloc(BIG_FILE_BYTES, "sandbox0"));
   } finally {

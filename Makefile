@@ -1,7 +1,7 @@
 # Everything a person or a script needs, on a fresh machine too: each target does its own set-up.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-extra check format bench
+.PHONY: help setup setup-tests demo serve test test-extra check format bench
 
 # The Node that npm installed, before an older one of the machine. `setup` runs without it: npm replaces it.
 WITH_NODE := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -12,16 +12,19 @@ help: ## this list
 setup: ## install what is missing (idempotent)
 	@sh scripts/setup.sh
 
+setup-tests: setup
+	@sh scripts/setup.sh tests
+
 demo: setup ## one real session on this machine, driven by the official SDK
 	@$(WITH_NODE) sandbox0 demo
 
 serve: setup ## the server in the foreground
 	@$(WITH_NODE) sandbox0 serve
 
-test: setup ## every test that needs no paid service
+test: setup-tests ## every test that needs no paid service
 	@$(WITH_NODE) vitest run
 
-test-extra: setup ## soaks and repetitions: proof that takes longer
+test-extra: setup-tests ## soaks and repetitions: proof that takes longer
 	@$(WITH_NODE) vitest run --config vitest.extra.config.ts
 
 check: setup ## format, lint, types, imports, dead exports, size limits
@@ -30,5 +33,5 @@ check: setup ## format, lint, types, imports, dead exports, size limits
 format: setup ## write the formatting that check asks for
 	@$(WITH_NODE) biome check --write .
 
-bench: setup ## the figures of docs and README, one JSON line each
+bench: setup-tests ## the figures of docs and README, one JSON line each
 	@$(WITH_NODE) node bench/run.ts

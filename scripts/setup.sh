@@ -62,5 +62,10 @@ fi
 if [ "$(uname -s)" = Linux ]; then
   install_debian bwrap bubblewrap "The sandbox"
   install_debian socat socat "The sandbox's way to the network"
+  # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it.
+  if [ "${1:-}" = tests ]; then
+    install_debian ip iproute2 "The attack suite"
+    install_debian curl curl "The attack suite"
+  fi
 fi
 say "ready"

@@ -33,7 +33,7 @@ beforeEach(() => {
   fake("id", "echo 1000");
   fake(
     "apt-get",
-    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
+    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *iproute2) made=ip;; *curl) made=curl;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
   );
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -45,9 +45,9 @@ function fake(name: string, script: string): void {
   chmodSync(path, 0o755);
 }
 
-function setup(): { status: number | null; output: string; calls: string[] } {
+function setup(...args: string[]): { status: number | null; output: string; calls: string[] } {
   rmSync(join(root, "calls"), { force: true });
-  const { status, stdout, stderr } = spawnSync("/bin/sh", ["scripts/setup.sh"], {
+  const { status, stdout, stderr } = spawnSync("/bin/sh", ["scripts/setup.sh", ...args], {
     cwd: root,
     encoding: "utf8",
     env: { PATH: join(root, "bin") },
@@ -72,6 +72,18 @@ test("as root: installs dependencies, bubblewrap and socat, then nothing more un
 
   appendFileSync(join(root, "package-lock.json"), "\n");
   expect(setup().calls).toEqual([expect.stringMatching(/^npm ci /)]);
+});
+
+test("for the tests: what the attack suite needs too", () => {
+  fake("id", "echo 0");
+  setup();
+  expect(setup("tests").calls).toEqual([
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends iproute2",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends curl",
+  ]);
+  expect(setup("tests").calls).toEqual([]);
 });
 
 test("as a user with sudo: installs by sudo", () => {

@@ -41,14 +41,13 @@ test("statements of many callers are all committed, and share transactions", asy
 });
 
 test("a statement that fails fails alone", async () => {
-  const outcomes = await Promise.allSettled([insert("good1"), insert("bad", -1), insert("good2"), insert("good1")]);
-  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected"]);
-  expect(outcomes.map((outcome) => (outcome.status === "rejected" ? sqlState(outcome.reason) : null))).toEqual([
-    null,
-    "23514",
-    null,
-    "23505",
-  ]);
+  const outcomes = await Promise.allSettled([insert("bad", -1), insert("good2"), insert("good1"), insert("good1")]);
+  const [bad, good, ...twins] = outcomes.map((outcome) =>
+    outcome.status === "rejected" ? sqlState(outcome.reason) : outcome.status,
+  );
+  expect([bad, good]).toEqual(["23514", "fulfilled"]);
+  // Each runs again by itself, so either may be the first.
+  expect(twins.sort()).toEqual(["23505", "fulfilled"]);
   expect([await valueOfLine("good1"), await valueOfLine("bad"), await valueOfLine("good2")]).toEqual([0, undefined, 0]);
 });
 

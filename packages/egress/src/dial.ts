@@ -5,6 +5,8 @@ import { EgressError } from "./egress-error.ts";
 /** The next address is tried when the last has not answered for so long (RFC 8305 §5). */
 const NEXT_ADDRESS_AFTER_MS = 250;
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A name may have any number of addresses, and each that does not answer keeps a socket open. */
+const ADDRESSES_TRIED_MAX = 4;
 
 /**
  * Connects to whichever of `addresses` answers first, the families taking turns. Rejects with an `EgressError` when none
@@ -12,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  */
 export const dialAddresses = (addresses: readonly Address[], port: number, signal?: AbortSignal): Promise<Socket> => {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const waiting = takeTurns(addresses);
+  const waiting = takeTurns(addresses).slice(0, ADDRESSES_TRIED_MAX);
   const open = new Set<Socket>();
   let last: NodeJS.ErrnoException | null = null;
   let next: NodeJS.Timeout | undefined;

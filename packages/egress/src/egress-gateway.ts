@@ -1,8 +1,6 @@
 import { rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import type { AddressGuard } from "./address-guard.ts";
-import { endWithError } from "./denial-response.ts";
-import { EgressError } from "./egress-error.ts";
 import { createInterceptor } from "./intercept/interceptor.ts";
 import type { Interceptor, InterceptorDeps } from "./intercept/port.ts";
 import { EGRESS_LIMITS, type EgressLimits } from "./limits.ts";
@@ -10,6 +8,7 @@ import { createOpenWays } from "./open-ways.ts";
 import { createPolicyRules, WEB_PORTS } from "./policy-rules.ts";
 import type { AuditSink, PolicySource } from "./port.ts";
 import { createReception, type ModelHandler } from "./reception.ts";
+import { createSocketBudget } from "./socket-budget.ts";
 import type { CertificateAuthority } from "./tls/certificate-authority.ts";
 import type { WayOut } from "./tunnel.ts";
 
@@ -59,7 +58,9 @@ export const createEgressGateway = (options: EgressGatewayOptions): EgressGatewa
   const { ca, policies, audit, guard, extraCas = [] } = options;
   const interceptor = (options.createInterceptor ?? createInterceptor)({ ca, policies, audit, denialOf, extraCas });
   const ways = createOpenWays(policyOf, denialOf, limits.policyRecheckMs);
-  const out: WayOut = { policyOf, denialOf, audit, guard, interceptor, ways, limits };
+  const sockets = createSocketBudget(limits, guard);
+  const { check } = guard;
+  const out: WayOut = { policyOf, denialOf, audit, check, dial: sockets.dial, interceptor, ways, limits };
   const reception = createReception(out, options.model, options.onBug);
   const listeners = new Set<EgressListener>();
 
@@ -70,8 +71,7 @@ export const createEgressGateway = (options: EgressGatewayOptions): EgressGatewa
       socket.once("close", () => open.delete(socket));
       // An error closes the socket; who works with it sees that.
       socket.on("error", () => socket.destroy());
-      if (open.size > limits.connectionsPerSandboxMax) return endWithError(socket, tooManyConnections(limits));
-      reception.receive(socket, sandboxId);
+      if (sockets.accept(sandboxId, socket)) reception.receive(socket, sandboxId);
     });
     await rm(socketPath, { force: true });
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(socketPath, resolve));
@@ -97,11 +97,3 @@ export const createEgressGateway = (options: EgressGatewayOptions): EgressGatewa
   };
   return { listen, close };
 };
-
-const tooManyConnections = ({ connectionsPerSandboxMax }: EgressLimits): EgressError =>
-  new EgressError(
-    "denied",
-    "too_many_connections",
-    `this sandbox has ${connectionsPerSandboxMax} connections open, which is the most it may have`,
-    503,
-  );

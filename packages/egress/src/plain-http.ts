@@ -38,7 +38,7 @@ export const forwardRequest = async (
   const cut = (denial: EgressError | null): void => (denial ? sendError(response, denial) : void response.destroy());
   const remove = out.ways.add({ sandboxId: door.sandboxId, host: host.text, port, unread: false, cut });
   try {
-    const target = { sandboxId: door.sandboxId, host: host.text, port, dial: () => out.guard.dial(host.text, port) };
+    const target = { sandboxId: door.sandboxId, host: host.text, port, dial: () => out.dial(door.sandboxId, host.text, port) };
     await out.interceptor.forwardPlain(request, response, target, admitted.private);
   } finally {
     remove();
@@ -57,7 +57,7 @@ const admit = async (out: WayOut, door: Door, asked: Destination | EgressError):
     if (asked instanceof EgressError) throw asked;
     const denial = out.denialOf(policy, asked.host.text, asked.port);
     if (denial || !policy) throw denial;
-    const addresses = await out.guard.check(asked.host.text, asked.port);
+    const addresses = await out.check(asked.host.text, asked.port);
     return { error: null, destination: asked, private: addresses.every(({ opened }) => opened), policy };
   } catch (error) {
     if (!(error instanceof EgressError)) throw error;
@@ -149,7 +149,7 @@ export const forwardUpgrade = async (
   };
   const remove = out.ways.add({ sandboxId: door.sandboxId, host: host.text, port, unread: false, cut });
   try {
-    upstream = await out.guard.dial(host.text, port);
+    upstream = await out.dial(door.sandboxId, host.text, port);
     await passUpgrade(upstream, { request, socket, head, path }, out.limits.idleMs);
   } catch (error) {
     if (!(error instanceof EgressError)) throw error;

@@ -135,8 +135,10 @@ const boundsOf = ({ pipelinedRequestsMax, handshakeMs, idleMs }: EgressLimits) =
 
 const endForBreach = (out: WayOut, door: Door, socket: Socket, breach: Breach): void => {
   door.ended = true;
-  if (breach === "no_request")
-    return endWithError(socket, new EgressError("failed", "handshake_timeout", "the client sent no whole request in time", 408));
+  if (breach === "no_request") {
+    const error = new EgressError("failed", "handshake_timeout", "the client sent no whole request in time", 408);
+    return void endWithError(socket, error);
+  }
   // It cannot be told why: the answers that were asked for come first.
   socket.destroy();
   if (breach !== "too_many_requests") return;

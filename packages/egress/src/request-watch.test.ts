@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { connectRequest, connectTo, createWorld, exchange, listenTcp, readAll, readBytes, readHead, type Upstream, type World } from "./gateway.fixture.ts";
+import {
+  connectRequest,
+  connectTo,
+  createWorld,
+  exchange,
+  listenTcp,
+  readAll,
+  readBytes,
+  readHead,
+  type Upstream,
+  type World,
+} from "./gateway.fixture.ts";
 
 const WAIT_MS = 60_000;
 const ASK = "GET http://allowed.example/ HTTP/1.1\r\nHost: allowed.example\r\n\r\n";

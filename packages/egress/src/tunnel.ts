@@ -11,6 +11,7 @@ import type { EgressLimits } from "./limits.ts";
 import type { OpenWays } from "./open-ways.ts";
 import { hasCredentialFor, type DenialOf } from "./policy-rules.ts";
 import type { AuditRow, AuditSink, SandboxPolicy } from "./port.ts";
+import type { SocketBudget } from "./socket-budget.ts";
 import { splice } from "./splice.ts";
 
 /** What every way out of the gateway is made with. */
@@ -19,7 +20,8 @@ export interface WayOut {
   policyOf(sandboxId: string): Promise<SandboxPolicy | null>;
   denialOf: DenialOf;
   audit: AuditSink;
-  guard: AddressGuard;
+  check: AddressGuard["check"];
+  dial: SocketBudget["dial"];
   interceptor: Interceptor;
   ways: OpenWays;
   limits: EgressLimits;
@@ -72,8 +74,8 @@ export const openTunnel = async (out: WayOut, request: TunnelRequest): Promise<v
     const denial = out.denialOf(policy, host.text, port);
     if (denial || !policy) throw denial;
     const opened = hasCredentialFor(policy, host.text);
-    if (opened) await out.guard.check(host.text, port);
-    else upstream = await out.guard.dial(host.text, port);
+    if (opened) await out.check(host.text, port);
+    else upstream = await out.dial(sandboxId, host.text, port);
     request.accept();
     refuse = () => socket.destroy();
     const words = await readFirstWords(request, out.limits);
@@ -154,7 +156,7 @@ const pass = async (
       upstream?.destroy();
     },
   });
-  const target: Target = { sandboxId, host, port, dial: () => out.guard.dial(host, port) };
+  const target: Target = { sandboxId, host, port, dial: () => out.dial(sandboxId, host, port) };
   try {
     await (upstream ? splice(socket, upstream, out.limits.idleMs) : out.interceptor.intercept(socket, target));
   } finally {

@@ -58,3 +58,12 @@ test("HTTP/2: a client is told how many requests it may have open, and how large
   expect(session.remoteSettings).toMatchObject({ maxConcurrentStreams: 64, maxHeaderListSize: 64 * 1024, enablePush: false });
   session.destroy();
 });
+
+test("HTTP/2: a sandbox has only so many connections of it, and more in HTTP/1.1", async () => {
+  const open = [];
+  for (let at = 0; at < 32; at += 1) open.push(await openTunnel(world, ["h2", "http/1.1"]));
+  expect(open.map(({ alpnProtocol }) => alpnProtocol)).toEqual(Array.from({ length: 32 }, () => "h2"));
+  expect((await openTunnel(world, ["h2", "http/1.1"])).alpnProtocol).toBe("http/1.1");
+  open[0]?.destroy();
+  await vi.waitFor(async () => expect((await openTunnel(world, ["h2", "http/1.1"])).alpnProtocol).toBe("h2"), WAIT);
+}, 120_000);

@@ -2,6 +2,7 @@
 import { PassThrough, type Readable, Transform, type TransformCallback, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import type { Budget } from "../budget.ts";
 import { EgressError } from "../egress-error.ts";
 import type { AuditRow } from "../port.ts";
 import { replaceBytes } from "../substitution/byte-replacer.ts";
@@ -9,7 +10,6 @@ import { createReplaceStream } from "../substitution/replace-stream.ts";
 import type { Substitution } from "../substitution/substitution.ts";
 import { admit, authorityOf, readPolicy, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
-import type { ByteBudget } from "./byte-budget.ts";
 import { decoderFor, notOpened } from "./content-coding.ts";
 import type { ClientExchange, Framing, Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { endToEnd, type HeaderList, tokensOf, without } from "./headers.ts";
@@ -22,7 +22,7 @@ export interface Forwarding {
   route: Route;
   upstream: Upstream;
   /** For bodies that are read as a whole. */
-  budget: ByteBudget;
+  budget: Budget;
 }
 
 /** What goes out as a body. */

@@ -6,7 +6,7 @@ import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
 
 /** What one stream, and all of them together, may have on the way: enough for a fast line, bounded for memory. */
 export const STREAM_WINDOW_BYTES = 1024 * 1024;
-export const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
+export const SESSION_WINDOW_BYTES = 2 * 1024 * 1024;
 
 export interface Http2Upstream extends Upstream {
   /** Takes no more requests: closed, or the server said so. */

@@ -3,12 +3,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { constants, performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { type SecureContext, TLSSocket } from "node:tls";
+import { type Budget, createBudget } from "../budget.ts";
 import { EgressError } from "../egress-error.ts";
 import { parseHost } from "../host.ts";
 import { type Breach, type RequestWatch, type ResponseWatch, watchRequests, watchResponses } from "../request-watch.ts";
 import { authorityOf, malformed, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
-import { createByteBudget } from "./byte-budget.ts";
 import type { Upstream } from "./exchange.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { createHttp1Exchange } from "./http1-exchange.ts";
@@ -22,6 +22,8 @@ import {
   CONCURRENT_STREAMS_MAX,
   FIRST_REQUEST_MS,
   HEADER_BYTES_MAX,
+  HTTP2_CONNECTIONS_MAX,
+  HTTP2_CONNECTIONS_PER_SANDBOX_MAX,
   HTTP2_FLOOD_BOUNDS,
   HTTP2_REQUESTS_MAX,
   IDLE_MS,
@@ -52,7 +54,8 @@ const HTTP2_BOUNDS = { ...HTTP1_BOUNDS, requestsMax: HTTP2_REQUESTS_MAX };
 
 export function createInterceptor(deps: InterceptorDeps): Interceptor {
   const trust = createUpstreamTrust(deps.extraCas ?? []);
-  const budget = createByteBudget(BUFFERED_BODIES_BYTES_MAX, BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX);
+  const budget = createBudget(BUFFERED_BODIES_BYTES_MAX, BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX);
+  const http2Connections = createBudget(HTTP2_CONNECTIONS_MAX, HTTP2_CONNECTIONS_PER_SANDBOX_MAX);
   const opened = new Set<TLSSocket>();
   const plain = new WeakMap<Duplex, Map<string, Upstream>>();
   const serveHttp1 = createHttp1Door(deps, trust);
@@ -75,7 +78,7 @@ export function createInterceptor(deps: InterceptorDeps): Interceptor {
   return {
     async intercept(client, target) {
       const started = performance.now();
-      const problem = await openTls(client, target, deps, serve);
+      const problem = await openTls(client, target, deps, http2Connections, serve);
       if (problem === null) return;
       recordAudit(deps.audit, { ...newAuditRow(target), verdict: problem.verdict, reason: problem.reason }, started);
     },
@@ -97,10 +100,11 @@ function openTls(
   client: Duplex,
   target: Target,
   deps: InterceptorDeps,
+  http2Connections: Budget,
   serve: (socket: TLSSocket, target: Target) => void,
 ): Promise<EgressError | null> {
   return deps.ca.leafFor(target.host).then(
-    ({ context }) => handshake(client, target, context, serve),
+    ({ context }) => handshake(client, target, { context, http2Connections }, serve),
     () => {
       client.destroy();
       return new EgressError("failed", "certificate", "No certificate could be made for this host.");
@@ -111,15 +115,16 @@ function openTls(
 function handshake(
   client: Duplex,
   target: Target,
-  secureContext: SecureContext,
+  { context: secureContext, http2Connections }: { context: SecureContext; http2Connections: Budget },
   serve: (socket: TLSSocket, target: Target) => void,
 ): Promise<EgressError | null> {
   return new Promise((resolve) => {
     let problem: EgressError | null = new EgressError("failed", "client_tls", "The client ended the TLS handshake.");
+    const asHttp2 = http2Connections.take(target.sandboxId, 1);
     const socket = new TLSSocket(client, {
       isServer: true,
       secureContext,
-      ALPNProtocols: ["h2", "http/1.1"],
+      ALPNProtocols: asHttp2 ? ["h2", "http/1.1"] : ["http/1.1"],
       SNICallback(name, done) {
         if (parseHost(name)?.text === target.host) return done(null, secureContext);
         problem = new EgressError("denied", "sni_mismatch", "The TLS handshake names another host.");
@@ -133,10 +138,12 @@ function handshake(
     client.on("error", () => socket.destroy());
     socket.once("close", () => {
       client.destroy();
+      asHttp2?.();
       resolve(problem);
     });
     socket.once("secure", () => {
       problem = null;
+      if (socket.alpnProtocol !== "h2") asHttp2?.();
       socket.setTimeout(IDLE_MS);
       // As tls.Server does with its sockets; HTTP/2 would wait for it.
       Object.assign(socket, { secureConnecting: false });

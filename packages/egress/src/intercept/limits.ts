@@ -19,6 +19,13 @@ export const PIPELINED_REQUESTS_MAX = 16;
 /** Without a byte in either direction. */
 export const IDLE_MS = 10 * 60_000;
 
+/**
+ * Connections of HTTP/2, of all sandboxes together and of one: each may hold the windows of `http2-upstream.ts` twice, which
+ * is 4 MiB. More are served in HTTP/1.1.
+ */
+export const HTTP2_CONNECTIONS_MAX = 512;
+export const HTTP2_CONNECTIONS_PER_SANDBOX_MAX = 32;
+
 /** Requests that one HTTP/2 connection of a sandbox may have open. */
 export const CONCURRENT_STREAMS_MAX = 64;
 

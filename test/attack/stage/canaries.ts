@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { Dirent } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type pg from "pg";
 
 /** Bytes of one file that are searched; a core or a memory dump is larger than anything else here. */
 const FILE_BYTES_MAX = 512 * 1024 * 1024;
+
+const ANYBODY_READS = 0o444;
 
 /** Secrets that can be told from everything else, in any form, wherever they turn up. */
 export interface Canaries {
@@ -94,6 +96,9 @@ async function list(dir: string): Promise<Dirent[]> {
 }
 
 async function read(path: string): Promise<Buffer> {
+  const mode = await stat(path).then(({ mode }) => mode, gone(0));
+  // A program that sandboxes may run and nobody may read, root aside.
+  if ((mode & ANYBODY_READS) === 0) return Buffer.alloc(0);
   return readFile(path).catch(gone(Buffer.alloc(0)));
 }
 

@@ -14,7 +14,8 @@ ip link set lo up
 ip route add local 0.0.0.0/0 dev lo
 ip -6 route add local ::/0 dev lo
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
-echo '0 2147483647' >/proc/sys/net/ipv4/ping_group_range 2>/dev/null || true
+# Of a user namespace, only the groups that it has.
+(echo '0 2147483647' >/proc/sys/net/ipv4/ping_group_range) 2>/dev/null || echo '0 0' >/proc/sys/net/ipv4/ping_group_range
 mount --bind "$dir/${STAGE_FILES.resolvConf}" /etc/resolv.conf
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then mount --bind "$dir/${STAGE_FILES.bundle}" /etc/ssl/certs/ca-certificates.crt; fi
 exec "$@"

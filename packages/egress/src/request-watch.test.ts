@@ -90,3 +90,16 @@ it("closes one that never ends inside a tunnel, and one that comes later", async
   later.write("GET /model/x HTTP/1.1\r\nHost: a\r\n\r\nGET /model/y HTTP/1.1\r\nX-");
   expect((await readAll(later)).toString().match(/HTTP\/1.1/g)).toHaveLength(1);
 });
+
+it("leaves nothing open of a client that neither ends its head nor its side", async () => {
+  await world.close();
+  world = await createWorld({ limits: { handshakeMs: 500, connectionsPerSandboxMax: 1 } });
+  const socket = await connectTo(world.socketPath);
+  socket.write("GET /model/x HTTP/1.1\r\nX-");
+  await vi.waitFor(
+    async () => expect(await exchange(world.socketPath, "GET /model/x HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1.1 200 /),
+    { timeout: WAIT_MS, interval: 500 },
+  );
+  expect(socket.writable).toBe(true);
+  socket.destroy();
+}, 120_000);

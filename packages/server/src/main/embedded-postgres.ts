@@ -175,10 +175,12 @@ async function leave(options: PostmasterOptions, tenancy: Tenancy): Promise<void
 }
 
 /**
- * A postmaster that cannot start now but soon: another server's was faster, backends of a killed one still end, or a server
- * that stops has just taken the socket's directory away.
+ * A postmaster that cannot start now but soon: another server's was faster (and may not have written its lock file yet),
+ * backends of a killed one still end, a server that stops has just taken the socket's directory away; or it has started, and
+ * another server, which came and went, has stopped it in good order.
  */
-const START_AGAIN = /lock file .* already exists|could not create lock file .*No such file|pre-existing shared memory block/;
+const START_AGAIN =
+  /lock file .* (already exists|is empty)|could not create lock file .*No such file|pre-existing shared memory block|^Postgres ended [(]0[)]/;
 
 async function joinOrStart(options: PostmasterOptions, connectionString: string): Promise<Tenancy> {
   const deadline = Date.now() + START_TIMEOUT_MS;

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -152,7 +152,7 @@ export async function stopPostmaster(cluster: Cluster): Promise<void> {
 /** The process id of the living postmaster of this data directory. */
 export async function findPostmaster(cluster: Cluster): Promise<number | undefined> {
   const recorded = await readPidFile(cluster);
-  return recorded !== undefined && (await isPostmaster(recorded.id, cluster)) ? recorded.id : undefined;
+  return recorded !== undefined && (await isPostmaster(recorded, cluster)) ? recorded : undefined;
 }
 
 /**
@@ -161,10 +161,27 @@ export async function findPostmaster(cluster: Cluster): Promise<number | undefin
  * Postgres finds by it whether backends of a killed postmaster still run.
  */
 export async function releaseStaleLocks(cluster: Cluster, socketDirectory: string): Promise<void> {
-  const recorded = await readPidFile(cluster);
-  if (recorded === undefined || !isProcess(recorded.id) || (await isPostmaster(recorded.id, cluster))) return;
-  await writeFile(pidFile(cluster), recorded.text.replace(/^\d+/, String(NO_PROCESS_ID)), { flag: "r+" });
-  await rm(join(resolve(cluster.path, socketDirectory), `${SOCKET_NAME}.lock`), { force: true });
+  const file = await openPidFile(cluster);
+  if (file === undefined) return;
+  try {
+    // Read and written through one handle: the file of a postmaster that starts meanwhile is another one.
+    const text = await file.readFile("utf8");
+    const id = Number.parseInt(text, 10);
+    if (!(id > 0) || !isProcess(id) || (await isPostmaster(id, cluster))) return;
+    await file.write(text.replace(/^\d+/, String(NO_PROCESS_ID)), 0);
+    await rm(join(resolve(cluster.path, socketDirectory), `${SOCKET_NAME}.lock`), { force: true });
+  } finally {
+    await file.close();
+  }
+}
+
+async function openPidFile(cluster: Cluster) {
+  try {
+    return await open(pidFile(cluster), "r+");
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 function isProcess(id: number): boolean {
@@ -177,11 +194,11 @@ function isProcess(id: number): boolean {
 
 const pidFile = (cluster: Cluster): string => join(cluster.path, "postmaster.pid");
 
-async function readPidFile(cluster: Cluster): Promise<{ id: number; text: string } | undefined> {
+/** The process id in the lock file of the data directory. */
+async function readPidFile(cluster: Cluster): Promise<number | undefined> {
   try {
-    const text = await readFile(pidFile(cluster), "utf8");
-    const id = Number.parseInt(text, 10);
-    return id > 0 ? { id, text } : undefined;
+    const id = Number.parseInt(await readFile(pidFile(cluster), "utf8"), 10);
+    return id > 0 ? id : undefined;
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import { DatabaseUnavailable } from "../store/database-error.ts";
 import { listEgressRows } from "../store/egress-audit.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
-import { AUDIT_RETENTION_MS, createAuditSink, type DurableAuditSink } from "./audit-sink.ts";
+import { AUDIT_RETENTION_MS, createAuditSink, DENIALS_A_MINUTE_MAX, type DurableAuditSink } from "./audit-sink.ts";
 import { ROW_QUEUE_MAX } from "./row-queue.ts";
 
 let database: TestDatabase;
@@ -105,4 +105,21 @@ test("removes rows that are old enough, and no others", async () => {
   await sink.flush();
   await sink.removeOld(now);
   expect(await hostsOf("sesn_old")).toEqual(["young"]);
+});
+
+test("a sandbox that is refused without end gets so many rows a minute, and all that it sent out", async () => {
+  const sink = openSink();
+  const at = new Date(60_000);
+  const denied: AuditRow = { ...row("sesn_denied"), verdict: "denied", reason: "host_not_allowed", at };
+  for (let i = 0; i < DENIALS_A_MINUTE_MAX + 50; i++) sink.record(denied);
+  for (let i = 0; i < 50; i++) sink.record({ ...row("sesn_denied"), at });
+  sink.record({ ...denied, sandboxId: "sandbox_2", sessionId: "sesn_other" });
+  sink.record({ ...denied, at: new Date(120_000) });
+  await sink.flush();
+  const rows = await listEgressRows(db, "sesn_denied", { before: null, limit: 2000 });
+  const reasons = rows.map(({ reason }) => reason);
+  expect(reasons.filter((reason) => reason === "host_not_allowed")).toHaveLength(DENIALS_A_MINUTE_MAX + 1);
+  expect(reasons.filter((reason) => reason === "more_denials")).toHaveLength(1);
+  expect(reasons.filter((reason) => reason === null)).toHaveLength(50);
+  expect(await hostsOf("sesn_other")).toHaveLength(1);
 });

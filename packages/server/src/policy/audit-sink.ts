@@ -1,4 +1,4 @@
-import type { AuditSink } from "@sandbox0/egress";
+import type { AuditRow, AuditSink } from "@sandbox0/egress";
 import { deleteEgressRows, insertEgressRows } from "../store/egress-audit.ts";
 import type { Queryable } from "../store/query.ts";
 import { createRowQueue } from "./row-queue.ts";
@@ -7,6 +7,9 @@ import { createRowQueue } from "./row-queue.ts";
 export const AUDIT_RETENTION_MS = 30 * 24 * 60 * 60_000;
 const SWEEP_MS = 10 * 60_000;
 const SWEEP_ROWS_MAX = 10_000;
+/** Refusals of one sandbox in a minute that get a row each: a loop that tries one door all day must not fill the disk. */
+export const DENIALS_A_MINUTE_MAX = 600;
+const MINUTE_MS = 60_000;
 
 export interface AuditSinkOptions {
   db: Queryable;
@@ -27,7 +30,8 @@ export interface DurableAuditSink extends AuditSink {
 
 /** Writes the gateway's rows to Postgres in batches, away from any request, and removes old ones. */
 export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): DurableAuditSink {
-  const queue = createRowQueue<Parameters<AuditSink["record"]>[0]>((rows) => insertEgressRows(db, rows), onError);
+  const queue = createRowQueue<AuditRow>((rows) => insertEgressRows(db, rows), onError);
+  const summarise = createDenialLimit();
   let isClosed = false;
   const removeOld = async (now: Date): Promise<void> => {
     const olderThan = new Date(now.getTime() - AUDIT_RETENTION_MS);
@@ -37,7 +41,10 @@ export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): D
   const sweep = setInterval(() => void removeOld(new Date()).catch(onError), SWEEP_MS);
   sweep.unref();
   return {
-    record: (row) => queue.add(row.sessionId === null ? { ...row, sessionId: sessionOf(row.sandboxId) } : row),
+    record(row) {
+      const kept = summarise(row);
+      if (kept !== null) queue.add(kept.sessionId === null ? { ...kept, sessionId: sessionOf(kept.sandboxId) } : kept);
+    },
     dropped: queue.dropped,
     flush: queue.flush,
     removeOld,
@@ -46,5 +53,21 @@ export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): D
       clearInterval(sweep);
       await queue.close();
     },
+  };
+}
+
+/** The first refusal of a minute that is too many stands for all that follow, as `more_denials`; what went out is never left out. */
+function createDenialLimit(): (row: AuditRow) => AuditRow | null {
+  let minute = 0;
+  const counts = new Map<string, number>();
+  return (row) => {
+    if (row.verdict !== "denied") return row;
+    const now = Math.floor(row.at.getTime() / MINUTE_MS);
+    if (now !== minute) counts.clear();
+    minute = now;
+    const count = (counts.get(row.sandboxId) ?? 0) + 1;
+    counts.set(row.sandboxId, count);
+    if (count <= DENIALS_A_MINUTE_MAX) return row;
+    return count === DENIALS_A_MINUTE_MAX + 1 ? { ...row, reason: "more_denials" } : null;
   };
 }

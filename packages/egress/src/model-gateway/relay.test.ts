@@ -14,8 +14,11 @@ afterEach(async () => {
 });
 
 /** A gateway before a provider that answers like this. */
-async function start(answer: RequestListener): Promise<GatewayStage> {
-  provider = createServer(answer);
+async function start(answer: (...request: Parameters<RequestListener>) => void | Promise<void>): Promise<GatewayStage> {
+  provider = createServer((req, res) => {
+    // A fault of the stage is an answer that breaks off.
+    Promise.try(() => answer(req, res)).catch((error: Error) => res.destroy(error));
+  });
   provider.listen(0, "127.0.0.1");
   await once(provider, "listening");
   stage = await createGatewayStage({ baseUrl: `http://127.0.0.1:${(provider.address() as AddressInfo).port}` });

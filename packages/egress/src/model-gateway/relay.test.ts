@@ -14,7 +14,7 @@ afterEach(async () => {
 });
 
 /** A gateway before a provider that answers like this. */
-async function start(answer: (...request: Parameters<RequestListener>) => void | Promise<void>): Promise<GatewayStage> {
+async function start(answer: (...request: Parameters<RequestListener>) => unknown): Promise<GatewayStage> {
   provider = createServer((req, res) => {
     // A fault of the stage is an answer that breaks off.
     Promise.try(() => answer(req, res)).catch((error: Error) => res.destroy(error));

@@ -13,9 +13,12 @@ export function createHttp1Exchange(
   const headers = toHeaderList(request.rawHeaders);
   const target = readTarget(request.url ?? "", options.absolute);
   const gone = new AbortController();
-  response.once("close", () => {
+  const noteClose = (): void => {
     if (!response.writableFinished) gone.abort();
-  });
+  };
+  // The client may have left while its policy was read: it says so only once.
+  if (response.destroyed) noteClose();
+  else response.once("close", noteClose);
   return {
     version: "1.1",
     method: request.method ?? "GET",

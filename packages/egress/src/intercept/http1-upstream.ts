@@ -24,6 +24,7 @@ export function createHttp1Upstream(dial: () => Promise<Duplex>): Upstream {
 /** Node's pool of connections, with dialling of our own. */
 class DialAgent extends Agent {
   readonly #dial: () => Promise<Duplex>;
+  #isDestroyed = false;
 
   constructor(dial: () => Promise<Duplex>) {
     super({ keepAlive: true, maxSockets: CONNECTIONS_MAX, maxFreeSockets: CONNECTIONS_MAX, timeout: IDLE_MS });
@@ -32,10 +33,20 @@ class DialAgent extends Agent {
 
   override createConnection(_options: object, callback?: (error: Error | null, socket: Duplex) => void): null {
     this.#dial().then(
-      (socket) => callback?.(null, socket),
+      (socket) => {
+        // Node's pool would keep what comes after its end, for as long as the other side likes.
+        if (this.#isDestroyed) socket.destroy();
+        if (this.#isDestroyed) callback?.(new Error("closed while it was dialled"), undefined as never);
+        else callback?.(null, socket);
+      },
       (error: Error) => callback?.(error, undefined as never),
     );
     return null;
+  }
+
+  override destroy(): void {
+    this.#isDestroyed = true;
+    super.destroy();
   }
 }
 

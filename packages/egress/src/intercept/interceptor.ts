@@ -258,7 +258,7 @@ function plainUpstream(kept: WeakMap<Duplex, Map<string, Upstream>>, request: In
   const known = mine.get(key);
   if (known) return { upstream: known, release: () => undefined };
   const upstream = createHttp1Upstream(() => dialPlain(target));
-  if (mine.size >= PLAIN_UPSTREAMS_MAX) return { upstream, release: () => upstream.close() };
+  if (mine.size >= PLAIN_UPSTREAMS_MAX || request.socket.destroyed) return { upstream, release: () => upstream.close() };
   mine.set(key, upstream);
   return { upstream, release: () => undefined };
 }

@@ -13,9 +13,17 @@ export function createNegotiatedUpstream(target: Target, trust: SecureContext, a
   let http2: Http2Upstream | null = null;
   let http1: Upstream | null = null;
   let agreeing: Promise<Upstream> | null = null;
+  const agreed = new Set<TLSSocket>();
+  let isClosed = false;
 
   const agree = async (): Promise<Upstream> => {
     const socket = await dialTls(target, trust, ANY);
+    if (isClosed) {
+      socket.destroy();
+      throw new Error("closed while it was dialled");
+    }
+    agreed.add(socket);
+    socket.once("close", () => agreed.delete(socket));
     if (socket.alpnProtocol === "h2") {
       http2 = createHttp2Upstream(socket, authority);
       return http2;
@@ -35,8 +43,11 @@ export function createNegotiatedUpstream(target: Target, trust: SecureContext, a
   return {
     send: async (request) => (await current()).send(request),
     close() {
+      isClosed = true;
       http1?.close();
       http2?.close();
+      // Nobody may have asked anything on it yet.
+      for (const socket of agreed) socket.destroy();
     },
   };
 }

@@ -27,7 +27,7 @@ export async function retryConflicts<T>(attempt: () => Promise<T>): Promise<T> {
 
 /**
  * One transaction on a pipelined connection: `begin` leaves with the first statement, so it costs no round trip.
- * @throws DatabaseUnavailable with `outcomeUnknown` only when the connection was lost at the commit itself
+ * @throws DatabaseUnavailable with `outcomeUnknown` only when the connection was lost after the commit had been sent
  */
 export async function inTransaction<T>(client: pg.ClientBase, fn: (tx: Transaction) => Promise<T>): Promise<T> {
   let open = true;
@@ -59,7 +59,8 @@ export async function inTransaction<T>(client: pg.ClientBase, fn: (tx: Transacti
     return value;
   } catch (error) {
     open = false;
-    const cause = translateError(error, false);
+    // A commit that left with the last statement may have arrived, also when it was `begin` whose answer was lost.
+    const cause = translateError(error, closing.commit !== undefined);
     if (!(cause instanceof DatabaseUnavailable)) await queryOn(client, false, "rollback");
     throw cause;
   }

@@ -118,6 +118,7 @@ describe("the policy", () => {
     world.policy.current = policyOf({ type: "limited", allowedHosts: ["*.example", "allowed.example"] }, [credential]);
     await readAll(tls);
     const socket = await openTunnelTo(world.socketPath, "Allowed.example.:443");
+    // It leads to the stand-in for what opens connections, which never shakes hands.
     tlsOver(socket, world.ca, "allowed.example").catch(() => undefined);
     await vi.waitFor(
       () => expect(world.intercepted).toMatchObject([{ sandboxId: SANDBOX, host: "allowed.example", port: 443 }]),

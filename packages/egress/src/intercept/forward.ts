@@ -238,6 +238,7 @@ export async function fail(exchange: ClientExchange, error: unknown, { deps, rou
 
 /** The client went, or the gateway has cut it off because its policy has changed. */
 async function noteDeparture({ policies, denialOf }: InterceptorDeps, target: Target, row: AuditRow): Promise<void> {
+  // One that cannot be read is none, as everywhere: the row says denied, which is why ways are cut then.
   const policy = await readPolicy(policies, target.sandboxId).catch(() => null);
   const denial = denialOf(policy, target.host, target.port);
   row.verdict = denial ? "denied" : "allowed";

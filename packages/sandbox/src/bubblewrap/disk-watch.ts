@@ -173,6 +173,7 @@ function judge(watched: Watched): void {
 async function countUnnamed(roots: readonly number[]): Promise<number> {
   const seen = new Map<string, number>();
   for (const { pid } of roots.flatMap((root) => descendants(root))) {
+    // Processes end and close files while we look: what is gone holds no space.
     const names = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const name of names) {
       const file = await stat(`/proc/${pid}/fd/${name}`).catch(() => null);

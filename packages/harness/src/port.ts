@@ -1,3 +1,4 @@
+import type { Sandbox } from "@sandbox0/sandbox";
 import type {
   AgentContent,
   ModelUsage,
@@ -14,7 +15,10 @@ import type {
  * that it does to the world goes through `Effects`.
  */
 
-/** How to reach the model. Resolved by the server for each turn; the key never leaves the server process. */
+/**
+ * How the server reaches the model. Resolved for each turn; the key never leaves the server process. A harness in a sandbox
+ * goes to the sandbox's `modelGateway` instead, and is given an empty key here.
+ */
 export interface ProviderConfig {
   api: "anthropic-messages" | "openai-responses" | "openai-completions";
   /** Without a trailing slash, for example `https://api.anthropic.com`. */
@@ -36,13 +40,21 @@ export interface ToolDefinition {
   inputSchema: Record<string, unknown>;
 }
 
+/** A tool of a turn. */
+export interface TurnTool extends ToolDefinition {
+  /** `builtin`: of the agent toolset. A harness that has the same natively may use its own for `builtin` ones. */
+  kind: "builtin" | "mcp" | "custom";
+  /** Whether each call runs without anybody being asked. What is not must be decided by `finishStep` before it starts. */
+  runsUnasked: boolean;
+}
+
 export interface TurnAgent {
   name: string;
   /** The agent's own system prompt with what the server adds about paths and mounts. */
   system: string | null;
   model: { id: string; effort?: Effort; speed?: "standard" | "fast" };
   /** To be read before each model request: MCP servers may change theirs in between. */
-  readonly tools: readonly ToolDefinition[];
+  readonly tools: readonly TurnTool[];
 }
 
 /**
@@ -128,6 +140,16 @@ export interface Effects {
   failStep(spanId: string, failure: { usage: ModelUsage | null; timing: StepTiming }): Promise<void>;
   /** Runs a call that is `run` or `runnable` and writes its one result. Safe to call in parallel. @throws TurnStopped */
   executeTool(callId: string): Promise<ToolResult>;
+  /**
+   * Writes the one result of a call that is `run` and that the harness's own tool ran in the sandbox. Instead of
+   * `executeTool`, never beside it. @throws TurnStopped
+   */
+  recordResult(callId: string, result: ToolResult): Promise<void>;
+  /**
+   * The session's sandbox, for a harness that runs in it; the same one while it lives, also in later turns. What is
+   * started in it may outlive the turn and ends with the sandbox. @throws TurnStopped, SandboxError
+   */
+  openSandbox(): Promise<HarnessSandbox>;
   /** Live subscribers only; never awaited, never fails. */
   preview(preview: Preview): void;
   /** Stores an opaque blob for the next turn (design §5): a cache. */
@@ -136,6 +158,14 @@ export interface Effects {
   now(): Date;
   /** Aborts when the turn must end now. */
   readonly signal: AbortSignal;
+}
+
+/** Its life is the server's: it is paused while the session rests, and may go (`gone`). */
+export interface HarnessSandbox extends Pick<Sandbox, "id" | "exec" | "readFile" | "writeFile" | "gone"> {
+  /** Placeholders of the session's credentials, for the environment of what the agent runs. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The model as processes in the sandbox reach it; the key is a token of the session, worthless elsewhere. */
+  readonly modelGateway: { baseUrl: string; apiKey: string };
 }
 
 /** The turn was ended from outside: let it pass through, write nothing more. */
@@ -170,6 +200,15 @@ export interface TurnError {
 export interface HarnessCapabilities {
   placement: "sandbox-as-tool" | "agent-in-sandbox";
   apis: readonly ProviderConfig["api"][];
+}
+
+/** A vendor's program, as it is installed here; sandboxes see its directory read-only. */
+export interface HarnessProgram {
+  version: string;
+  /** Absolute host directory. */
+  directory: string;
+  /** Where sandboxes see that directory; see `HARNESS_PROGRAMS_DIR` of `@sandbox0/sandbox`. */
+  mountedAt: string;
 }
 
 export interface Harness {

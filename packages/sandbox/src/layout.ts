@@ -14,6 +14,8 @@ export const TOOL_OUTPUTS_DIR = "/tmp/tool_outputs";
 export const RUNTIME_DIR = "/opt/sandbox0";
 export const NODE_PATH = `${RUNTIME_DIR}/bin/node`;
 export const TOOL_SERVER_PATH = `${RUNTIME_DIR}/tool-server.cjs`;
+/** Read-only: a directory for each program of a harness that runs in sandboxes. */
+export const HARNESS_PROGRAMS_DIR = "/opt/harness";
 /** The egress gateway's socket, when the sandbox has one, and the forwarder's port on the loopback that leads to it. */
 export const EGRESS_SOCKET_PATH = "/run/sandbox0/egress.sock";
 export const EGRESS_PORT = 3128;

@@ -1,8 +1,17 @@
 import { createId } from "@sandbox0/protocol";
-import type { CallDisposition, Effects, HistoryEntry, Preview, RequestedCall, ToolResult, TurnStopped } from "../port.ts";
+import type {
+  CallDisposition,
+  Effects,
+  HarnessSandbox,
+  HistoryEntry,
+  Preview,
+  RequestedCall,
+  ToolResult,
+  TurnStopped,
+} from "../port.ts";
 import { NO_USAGE, type TestLog } from "./test-log.ts";
 
-export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "saveState";
+export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "recordResult" | "openSandbox" | "saveState";
 
 /** What a tool of a test does. */
 export type TestTool = (input: Record<string, unknown>, signal: AbortSignal) => ToolResult | Promise<ToolResult>;
@@ -26,6 +35,7 @@ export interface TurnState {
   state: unknown;
   stopped: TurnStopped | null;
   promote(): HistoryEntry[];
+  sandbox: HarnessSandbox | null;
 }
 
 /** The effects of one turn on the log in memory: the same order, the same refusals as a real one. */
@@ -70,6 +80,16 @@ export function createTestEffects(turn: TurnState, signal: AbortSignal): Effects
         signal.addEventListener("abort", () => reject(turn.stopped), { once: true });
       });
       return log.writeResult(callId, await Promise.race([Promise.resolve(tool(call.input, signal)), ended]));
+    },
+    async recordResult(callId, result) {
+      await enter("recordResult");
+      if (!log.calls().some(({ id }) => id === callId) || log.isAnswered(callId)) throw new Error(`no open call: ${callId}`);
+      log.writeResult(callId, result);
+    },
+    async openSandbox() {
+      await enter("openSandbox");
+      if (turn.sandbox === null) throw new Error("this session has no sandbox");
+      return turn.sandbox;
     },
     preview: (preview) => void turn.previews.push(preview),
     async saveState(state) {

@@ -1,13 +1,14 @@
 import { createId, type EventOf, type MessageContent, type ResultContent, type SessionEvent } from "@sandbox0/protocol";
 import {
   type Harness,
+  type HarnessSandbox,
   type HistoryEntry,
   type Preview,
   type ProviderConfig,
-  type ToolDefinition,
   type ToolResult,
   type TurnAgent,
   type TurnOutcome,
+  type TurnTool,
   TurnStopped,
 } from "../port.ts";
 import { createTestEffects, type EffectName, type TestTool, type TestTools, type TurnState } from "./test-effects.ts";
@@ -22,6 +23,8 @@ export interface TestSessionOptions {
   /** Names in `tools` that need a confirmation first. */
   ask?: readonly string[];
   agent?: Partial<TurnAgent>;
+  /** For harnesses in a sandbox. */
+  sandbox?: HarnessSandbox;
 }
 
 /**
@@ -66,7 +69,17 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     log.entries.push(...entries);
     return entries;
   };
-  const turn: TurnState = { log, tools, previews: [], names: [], holds: new Map(), state: null, stopped: null, promote };
+  const turn: TurnState = {
+    log,
+    tools,
+    previews: [],
+    names: [],
+    holds: new Map(),
+    state: null,
+    stopped: null,
+    promote,
+    sandbox: options.sandbox ?? null,
+  };
   let running: AbortController | null = null;
   return {
     log: log.entries,
@@ -144,10 +157,12 @@ function runnable(log: TestLog, tools: TestTools): string[] {
     .map(({ id }) => id);
 }
 
-function definitions(tools: TestTools): ToolDefinition[] {
+function definitions(tools: TestTools): TurnTool[] {
   return [...Object.keys(tools.own), ...tools.custom].map((name) => ({
     name,
     description: `The tool ${name}.`,
     inputSchema: { type: "object", properties: { value: { type: "string" } }, additionalProperties: true },
+    kind: tools.custom.has(name) ? "custom" : "builtin",
+    runsUnasked: !tools.custom.has(name) && !tools.ask.has(name),
   }));
 }

@@ -20,7 +20,7 @@ import { createFollower } from "../log/follow.ts";
 import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
-import { fitInSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
+import { fitInSandbox, openHarnessSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
 import { isWebTool, runWebTool } from "../orchestrator/run-web-tool.ts";
 import type { HeldTurn } from "../orchestrator/turn.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
@@ -229,7 +229,7 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   closers.add(() => mcp.stop());
   const web = createConfiguredWebTools(config, { db, fetch: parts.outbound.fetch });
   closers.add(() => web.close());
-  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, policies: gateways.policies });
+  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, gateways });
   orchestrator.start();
   closers.add(() => orchestrator.stop());
 }
@@ -249,11 +249,13 @@ interface Stations {
   pool: SandboxPool;
   mcp: McpConnector;
   web: WebTools;
-  policies: SessionPolicies;
+  gateways: Gateways;
 }
 
-function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, policies }: Stations): Orchestrator {
+function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, gateways }: Stations): Orchestrator {
   const { config, options, logger, db, log, bells, harnesses } = parts;
+  const { policies, tokens } = gateways;
+  const tools = { db, pool, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(db, pool, turn, callId, text);
   return createOrchestrator({
     db,
@@ -266,9 +268,8 @@ function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, policies }
     resolveModel: createProviderOf(config.models, parts.vaults.secrets),
     judge: createConfiguredJudge(parts),
     runTool: (turn, call) =>
-      isWebTool(call.name)
-        ? runWebTool({ web, fitText }, turn, call)
-        : runSandboxTool({ db, pool, environmentOf: (held) => environmentOf(policies, held) }, turn, call),
+      isWebTool(call.name) ? runWebTool({ web, fitText }, turn, call) : runSandboxTool(tools, turn, call),
+    openSandbox: (turn) => openHarnessSandbox(tools, turn),
     findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
     mcp,
     fitText,

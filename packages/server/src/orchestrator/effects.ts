@@ -1,4 +1,12 @@
-import { type CallDisposition, type Effects, type Step, type StepTiming, type ToolResult, TurnStopped } from "@sandbox0/harness";
+import {
+  type CallDisposition,
+  type Effects,
+  type HarnessSandbox,
+  type Step,
+  type StepTiming,
+  type ToolResult,
+  TurnStopped,
+} from "@sandbox0/harness";
 import { createId, type ModelUsage } from "@sandbox0/protocol";
 import type { TurnEnding } from "../domain/head.ts";
 import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
@@ -20,6 +28,8 @@ export interface EffectsDeps extends McpDeps {
   bells: Bells;
   /** Runs one built-in tool, in the session's sandbox or here; what cannot be had is an error result, not a throw. */
   runTool(turn: HeldTurn, call: { id: string; name: string; input: Record<string, unknown> }): Promise<ToolResult>;
+  /** The session's sandbox, for a harness that runs in it. @throws SandboxError */
+  openSandbox(turn: HeldTurn): Promise<HarnessSandbox>;
   /** Decides calls under permission policy `auto`; without one they are asked for. */
   judge: Judge | null;
 }
@@ -81,6 +91,13 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       stopIfStopped(turn);
       return result;
     },
+    recordResult: (callId, result) => recordResult(turn, write, callId, result),
+    async openSandbox() {
+      stopIfStopped(turn);
+      const sandbox = await deps.openSandbox(turn);
+      stopIfStopped(turn);
+      return sandbox;
+    },
     preview(preview) {
       if (preview.type === "start") {
         deps.bells.preview(turn.sessionId, preview);
@@ -93,6 +110,16 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     },
     saveState: (state) => saveHarnessState(deps.db, turn.sessionId, turn.generation, state),
   };
+}
+
+/** Of a call that ran in the sandbox and not here. What an interrupt did not cut is said (`executeTool`). */
+async function recordResult(turn: HeldTurn, write: Write, callId: string, result: ToolResult): Promise<void> {
+  const call = turn.calls.get(callId);
+  if (!call) throw new Error(`the harness answered ${callId}, which is not an open call of its turn`);
+  if (turn.stopped !== "interrupted" || result.isError) stopIfStopped(turn);
+  await write({ events: [resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
+  turn.calls.delete(callId);
+  stopIfStopped(turn);
 }
 
 export function stopIfStopped(turn: HeldTurn): void {

@@ -1,4 +1,4 @@
-import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
+import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome, TurnTool } from "@sandbox0/harness";
 import type { SessionAgent, SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import type { NewEvent } from "../domain/head.ts";
@@ -56,7 +56,9 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     );
     if (invalid !== null) return failed(invalid);
     await openMcp(deps, turn, transcript);
-    outcome = await harness.runTurn(harnessTurn(deps, turn, provider, historyOf(transcript), state), createEffects(deps, turn));
+    // Where the harness runs in the sandbox, nothing of it ever holds the key: requests get theirs in the model gateway.
+    const shown = harness.capabilities.placement === "agent-in-sandbox" ? { ...provider, apiKey: "" } : provider;
+    outcome = await harness.runTurn(harnessTurn(deps, turn, shown, historyOf(transcript), state), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     if (error instanceof DatabaseUnavailable) throw error;
@@ -147,10 +149,15 @@ function harnessTurn(
   };
 }
 
-function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): ToolDefinition[] {
-  const builtins = enabledBuiltins(turn.tools).flatMap((name) => deps.builtinTools.get(name) ?? []);
-  const custom = turn.tools.flatMap((tool) =>
-    tool.type === "custom" ? [{ name: tool.name, description: tool.description, inputSchema: tool.input_schema }] : [],
-  );
+function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): TurnTool[] {
+  const builtins = enabledBuiltins(turn.tools).flatMap(({ name, policy }) => {
+    const tool = deps.builtinTools.get(name);
+    return tool ? [{ ...tool, kind: "builtin" as const, runsUnasked: policy === "always_allow" }] : [];
+  });
+  const custom = turn.tools.flatMap((tool) => {
+    if (tool.type !== "custom") return [];
+    const { name, description, input_schema: inputSchema } = tool;
+    return [{ name, description, inputSchema, kind: "custom" as const, runsUnasked: false }];
+  });
   return [...builtins, ...(turn.mcp?.definitions ?? []), ...custom];
 }

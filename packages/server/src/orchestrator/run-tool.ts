@@ -1,8 +1,11 @@
-import type { ToolResult } from "@sandbox0/harness";
-import { type ClaimedSandbox, cutText, RESULT_CHARS_MAX, SandboxError, type SandboxPool } from "@sandbox0/sandbox";
+import type { HarnessSandbox, ToolResult } from "@sandbox0/harness";
+import { type ClaimedSandbox, cutText, EGRESS_PORT, RESULT_CHARS_MAX, SandboxError, type SandboxPool } from "@sandbox0/sandbox";
 import { setVolume } from "../store/leases.ts";
 import type { Queryable } from "../store/query.ts";
 import { type HeldTurn, stopTurn } from "./turn.ts";
+
+/** Behind the forwarder in the sandbox; vendors' programs put their own paths behind it (`/v1/messages`). */
+const MODEL_GATEWAY_URL = `http://127.0.0.1:${EGRESS_PORT}/model`;
 
 export interface SandboxToolDeps {
   db: Queryable;
@@ -29,6 +32,23 @@ export async function runSandboxTool(
     if (!(error instanceof SandboxError)) throw error;
     return { content: [{ type: "text", text: `The sandbox is not available: ${error.message}` }], isError: true };
   }
+}
+
+/** @throws SandboxError */
+export async function openHarnessSandbox(
+  deps: SandboxToolDeps & { issueToken(sandboxId: string, sessionId: string): string },
+  turn: HeldTurn,
+): Promise<HarnessSandbox> {
+  const { sandbox } = await claimSandbox(deps.db, deps.pool, turn);
+  return {
+    id: sandbox.id,
+    gone: sandbox.gone,
+    exec: (command, options) => sandbox.exec(command, options),
+    readFile: (path) => sandbox.readFile(path),
+    writeFile: (path, data) => sandbox.writeFile(path, data),
+    environment: await deps.environmentOf(turn),
+    modelGateway: { baseUrl: MODEL_GATEWAY_URL, apiKey: deps.issueToken(sandbox.id, turn.sessionId) },
+  };
 }
 
 /** A result of a tool that did not run in the sandbox; what is too long for the model goes there. */

@@ -1,3 +1,4 @@
+import { SandboxError } from "@sandbox0/sandbox";
 import type { Effects, Harness, Step, ToolResult, Turn, TurnOutcome } from "@sandbox0/harness";
 import { createId, type EventParams } from "@sandbox0/protocol";
 import { createTestDatabase, until } from "@sandbox0/testkit";
@@ -217,6 +218,7 @@ function createNode(
       }),
       findPolicyErrors: async () => [],
       runTool: toolRunner(tools, web),
+      openSandbox: () => Promise.reject(new SandboxError("unavailable", "this stage has no sandboxes")),
       mcp,
       fitText: async (_turn, _callId, text) => text,
       onRest: (sessionId) => seen.rested.push(sessionId),

@@ -14,4 +14,5 @@ export {
 export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
 export { cutText, RESULT_CHARS_MAX } from "./tool-server/result-text.ts";
 export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";
+export type { SandboxProgram } from "./programs.ts";
 export { createProcessDriver } from "./process/driver.ts";

@@ -2,7 +2,7 @@ import { afterAll, describe, test } from "vitest";
 import { createBubblewrapDriver } from "./driver.ts";
 import { openSandboxConformance } from "../testing/index.ts";
 
-const suite = await openSandboxConformance((dir) => createBubblewrapDriver({ dir }));
+const suite = await openSandboxConformance((dir, programs) => createBubblewrapDriver({ dir, programs }));
 
 describe("bubblewrap conforms", { timeout: 120_000 }, () => {
   afterAll(() => suite.close());

@@ -1,7 +1,10 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { SandboxProgram } from "../programs.ts";
+import { runCommand } from "../testing/run-command.ts";
+import { writeTestProgram } from "../testing/test-program.ts";
 import { DEFAULT_LIMITS } from "../pool.ts";
 import { defaultOwners, openVolumes } from "../volumes.ts";
 import { createBubblewrapDriver } from "./driver.ts";
@@ -61,5 +64,56 @@ describe("create", () => {
       code: "unavailable",
       message: /belongs to root/,
     });
+  });
+});
+
+describe("programs", { timeout: 120_000 }, () => {
+  async function runIn(dir: string, program: SandboxProgram): Promise<string> {
+    const driver = createBubblewrapDriver({ dir, programs: [program] });
+    const volume = await (await openVolumes(dir, await defaultOwners())).create();
+    const sandbox = await driver.create({ volume, limits: DEFAULT_LIMITS, env: {}, openEgress: null });
+    try {
+      return (await runCommand(sandbox, `${program.mountedAt}/run`)).stdout;
+    } finally {
+      await sandbox.destroy();
+    }
+  }
+
+  test("are run from where they are when sandboxes can read that, else from the same files in the driver's directory", async () => {
+    const outside = await mkdtemp(join(tmpdir(), "sandbox0-programs-"));
+    const directory = join(outside, "program");
+    const program = { directory, mountedAt: "/opt/harness/test" };
+    await writeTestProgram(directory);
+    const isRoot = process.getuid?.() === 0;
+    const kept = async (): Promise<number> => (await readdir(dir)).filter((name) => name === "programs").length;
+    try {
+      // Closed by the directory above and by their own modes, then by their own modes alone, then open.
+      for (const mode of [0o700, 0o755]) {
+        await chmod(outside, mode);
+        expect(await runIn(dir, program)).toBe("read from beside it\n");
+        expect(await kept()).toBe(isRoot ? 1 : 0);
+        await rm(join(dir, "programs"), { recursive: true, force: true });
+      }
+      for (const [name, mode] of [
+        ["", 0o755],
+        ["lib", 0o755],
+        ["lib/words", 0o644],
+        ["run", 0o755],
+      ] as const)
+        await chmod(join(directory, name), mode);
+      expect(await runIn(dir, program)).toBe("read from beside it\n");
+      expect(await kept()).toBe(0);
+    } finally {
+      await rm(outside, { recursive: true });
+    }
+  });
+
+  test("that are gone make a sandbox unavailable; places elsewhere are refused at once", async () => {
+    await expect(runIn(dir, { directory: "/nonexistent/program", mountedAt: "/opt/harness/test" })).rejects.toMatchObject({
+      code: "unavailable",
+      message: /\/nonexistent\/program is not there/,
+    });
+    for (const mountedAt of ["/usr/bin", "/opt/harness", "/opt/harness/../x", "/opt/harness/a/b"])
+      expect(() => createBubblewrapDriver({ dir, programs: [{ directory: dir, mountedAt }] })).toThrow(/is not a directory in/);
   });
 });

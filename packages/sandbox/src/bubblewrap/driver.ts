@@ -16,6 +16,7 @@ import {
 } from "../port.ts";
 import { collectStart } from "../collect-start.ts";
 import { removeTree } from "../remove-tree.ts";
+import { checkProgramMounts, type SandboxProgram } from "../programs.ts";
 import { prepareRuntime } from "../runtime.ts";
 import { defaultOwners, openVolumes } from "../volumes.ts";
 import { openCgroupHost, readOwnGroups, type CgroupHost } from "./cgroup.ts";
@@ -34,6 +35,7 @@ import {
   type SandboxUser,
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
+import { openProgram } from "./open-program.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
@@ -61,6 +63,8 @@ export interface BubblewrapOptions {
   dir: string;
   /** Default: where distributions put it. */
   bwrapPath?: string;
+  /** Shown in every sandbox. Default: none. */
+  programs?: readonly SandboxProgram[];
   /** The certificate of the egress gateway, in PEM, that sandboxes with a way out shall trust. */
   egressCa?: string;
   /** Told of what goes wrong outside any call. */
@@ -91,6 +95,7 @@ class BubblewrapDriver implements SandboxDriver {
   #living = 0;
 
   constructor(options: BubblewrapOptions) {
+    checkProgramMounts(options.programs ?? []);
     this.#options = { ...options, dir: resolve(options.dir) };
     this.#sandboxesDir = join(this.#options.dir, "sandboxes");
   }
@@ -173,12 +178,14 @@ class BubblewrapDriver implements SandboxDriver {
     const [tools, arch] = [findHostTools(bwrapPath), seccompArch()];
     const problem = (await checkHost(bwrapPath)).find(({ ok }) => !ok);
     if (problem !== undefined || tools === null || arch === null) throw unavailable(problem);
-    const { dir, egressCa, onProblem = ignoreProblem } = this.#options;
+    const { dir, egressCa, programs = [], onProblem = ignoreProblem } = this.#options;
     makeDir(dir, PASSAGE_MODE);
     makeDir(this.#sandboxesDir, PASSAGE_MODE);
     const etcDir = join(dir, "etc");
     const seccompPath = join(dir, `seccomp-${arch}.bpf`);
     const cgroups = openCgroupHost(CGROUP_ROOT, readOwnGroups());
+    const programsDir = join(dir, "programs");
+    const shownPrograms = await Promise.all(programs.map((program) => openProgram(program, programsDir)));
     const [runtime, caBundle] = await Promise.all([
       prepareRuntime(join(dir, "runtime")),
       egressCa === undefined ? null : writeCaBundle(join(dir, "ca-bundle.pem"), egressCa, "/etc"),
@@ -192,6 +199,7 @@ class BubblewrapDriver implements SandboxDriver {
     const host = {
       tools,
       runtime,
+      programs: shownPrograms,
       etcDir,
       seccompPath,
       systemArgs: systemDirs(),

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { SandboxLimits } from "../port.ts";
 import { EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
+import type { SandboxProgram } from "../programs.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CaBundle } from "./ca-bundle.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
@@ -64,6 +65,8 @@ const FORWARD_SCRIPT = `read -r < <(trap '' PIPE; "$1" -d -d -t ${HALF_CLOSED_S}
 export interface LaunchHost {
   tools: HostTools;
   runtime: Runtime;
+  /** In directories that sandboxes' users can read. */
+  programs: readonly SandboxProgram[];
   etcDir: string;
   seccompPath: string;
   /** From `systemDirs`. */
@@ -139,6 +142,7 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
     ...host.sharedEtc.flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
     ...bind(host.runtime.dir, RUNTIME_DIR, false),
     ...bind(host.runtime.bashPath, host.bashAt, false),
+    ...host.programs.flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false)),
     // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],

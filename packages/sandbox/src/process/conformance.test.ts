@@ -2,7 +2,7 @@ import { afterAll, describe, test } from "vitest";
 import { createProcessDriver } from "./driver.ts";
 import { openSandboxConformance } from "../testing/index.ts";
 
-const suite = await openSandboxConformance((dir) => createProcessDriver({ dir }));
+const suite = await openSandboxConformance((dir, programs) => createProcessDriver({ dir, programs }));
 
 describe("process conforms", { timeout: 120_000 }, () => {
   afterAll(() => suite.close());

@@ -16,6 +16,7 @@ import {
   type SandboxSpec,
 } from "../port.ts";
 import { removeTree } from "../remove-tree.ts";
+import { checkProgramMounts, type SandboxProgram } from "../programs.ts";
 import { prepareRuntime, type Runtime } from "../runtime.ts";
 
 /**
@@ -23,8 +24,10 @@ import { prepareRuntime, type Runtime } from "../runtime.ts";
  * limits. For tests on machines where nothing else runs; a server must refuse it unless its operator asks for it by
  * name, and say so at every start.
  */
-export function createProcessDriver(options: { dir: string }): SandboxDriver {
+export function createProcessDriver(options: { dir: string; programs?: readonly SandboxProgram[] }): SandboxDriver {
   const dir = resolve(options.dir);
+  const programs = options.programs ?? [];
+  checkProgramMounts(programs);
   let runtime: Promise<Runtime> | null = null;
   return {
     name: "process",
@@ -35,7 +38,11 @@ export function createProcessDriver(options: { dir: string }): SandboxDriver {
       const id = `${instanceTag()}.${randomBytes(6).toString("hex")}`;
       const runDir = join(dir, "sandboxes", id);
       await mkdir(join(runDir, "tmp"), { recursive: true });
-      return new ProcessSandbox(id, spec, runDir, (await runtime).dir);
+      const shown = [
+        { at: RUNTIME_DIR, path: (await runtime).dir },
+        ...programs.map(({ directory, mountedAt }) => ({ at: mountedAt, path: directory })),
+      ];
+      return new ProcessSandbox(id, spec, runDir, shown);
     },
   };
 }
@@ -50,13 +57,13 @@ class ProcessSandbox implements Sandbox {
   #destroyed: Promise<void> | null = null;
   readonly #gone = Promise.withResolvers<void>();
 
-  constructor(id: string, spec: SandboxSpec, runDir: string, runtimeDir: string) {
+  constructor(id: string, spec: SandboxSpec, runDir: string, shown: readonly { at: string; path: string }[]) {
     this.id = id;
     this.#spec = spec;
     this.#runDir = runDir;
     this.#places = [
       ...VOLUME_MOUNTS.map(({ name, at }) => ({ at, path: join(spec.volume.path, name) })),
-      { at: RUNTIME_DIR, path: runtimeDir },
+      ...shown,
       { at: TEMP_DIR, path: join(runDir, "tmp") },
     ];
   }

@@ -8,8 +8,12 @@ import { auditCases } from "./audit-cases.ts";
 import { egressCases } from "./egress-cases.ts";
 import { execCases } from "./exec-cases.ts";
 import { fileCases } from "./file-cases.ts";
+import { HARNESS_PROGRAMS_DIR } from "../layout.ts";
+import type { SandboxProgram } from "../programs.ts";
 import { lifecycleCases } from "./lifecycle-cases.ts";
 import { limitCases } from "./limit-cases.ts";
+import { programCases } from "./program-cases.ts";
+import { writeTestProgram } from "./test-program.ts";
 
 const MIB = 1024 * 1024;
 /** Roomy enough for every case but those that ask for less. */
@@ -26,19 +30,29 @@ export interface SandboxConformance {
   close(): Promise<void>;
 }
 
-/** The suite that every sandbox driver passes. @throws the driver's first failed check, as a sentence */
-export async function openSandboxConformance(createDriver: (dir: string) => SandboxDriver): Promise<SandboxConformance> {
+/**
+ * The suite that every sandbox driver passes.
+ * @param createDriver of sandboxes that are shown these programs
+ * @throws the driver's first failed check, as a sentence
+ */
+export async function openSandboxConformance(
+  createDriver: (dir: string, programs: readonly SandboxProgram[]) => SandboxDriver,
+): Promise<SandboxConformance> {
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-conformance-"));
-  const driver = createDriver(dir);
+  const directory = join(dir, "test-program");
+  await writeTestProgram(directory);
+  const driver = createDriver(dir, [{ directory, mountedAt: `${HARNESS_PROGRAMS_DIR}/test` }]);
   const failed = (await driver.check()).find(({ ok }) => !ok);
   if (failed !== undefined) throw new Error(`${driver.name}: ${failed.name}: ${failed.detail}; ${failed.fix ?? ""}`);
   const capabilities = await driver.capabilities();
   return {
-    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases, ...egressCases].map((each) => ({
-      name: each.name,
-      skipped: reasonToSkip(each, capabilities),
-      run: () => runCase(each, driver, capabilities, dir),
-    })),
+    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases, ...egressCases, ...programCases].map(
+      (each) => ({
+        name: each.name,
+        skipped: reasonToSkip(each, capabilities),
+        run: () => runCase(each, driver, capabilities, dir),
+      }),
+    ),
     close: () => rm(dir, { recursive: true, force: true }),
   };
 }

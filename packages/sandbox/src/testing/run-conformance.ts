@@ -11,7 +11,7 @@ export interface CaseReport {
   error: string | null;
 }
 
-const suite = await openSandboxConformance((dir) => createBubblewrapDriver({ dir }));
+const suite = await openSandboxConformance((dir, programs) => createBubblewrapDriver({ dir, programs }));
 try {
   for (const { name, skipped, run } of suite.cases) {
     const error =

@@ -160,6 +160,29 @@ describe("release", () => {
     await expect.poll(() => pool.stats().paused, POLL).toBe(1);
   });
 
+  test("freezes a program that was left running, and a claim thaws it; one in use is let alone, and ends with its sandbox", async () => {
+    const pool = await openPool({ pauseAfterMs: 10 });
+    const { sandbox, volumeId } = await pool.claim("sesn_1", null);
+    const child = await sandbox.exec(["/bin/bash", "-c", "while read -r line; do echo got $line; done"]);
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const manyIdleTimes = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 200));
+    await manyIdleTimes();
+    child.stdin.write("used\n");
+    await expect.poll(() => text, POLL).toBe("got used\n");
+    pool.release("sesn_1");
+    await expect.poll(() => pool.stats().paused, POLL).toBe(1);
+    child.stdin.write("frozen\n");
+    await manyIdleTimes();
+    expect(text).toBe("got used\n");
+    expect((await pool.claim("sesn_1", volumeId)).sandbox.id).toBe(sandbox.id);
+    await expect.poll(() => text, POLL).toBe("got used\ngot frozen\n");
+    await pool.discard("sesn_1");
+    expect(await child.exited).toMatchObject({ signal: "SIGKILL" });
+  });
+
   test("of a session that is not claimed does nothing", async () => {
     const pool = await openPool();
     pool.release("sesn_1");

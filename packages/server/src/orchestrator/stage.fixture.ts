@@ -66,6 +66,8 @@ export interface NodeOptions {
   judge?: Judge;
   /** Runs the web tools; without it they wait for the test like the others. */
   web?: WebTools;
+  /** Default: there are no sandboxes. */
+  openSandbox?: OrchestratorDeps["openSandbox"];
 }
 
 export interface Stage {
@@ -182,7 +184,7 @@ function createNode(
   database: Database,
   bells: Bells,
   alive: Set<number>,
-  { times, stuck, judge, web, mcp = refusingMcp() }: NodeOptions,
+  { times, stuck, judge, web, mcp = refusingMcp(), openSandbox = noSandbox }: NodeOptions,
 ): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
@@ -218,7 +220,7 @@ function createNode(
       }),
       findPolicyErrors: async () => [],
       runTool: toolRunner(tools, web),
-      openSandbox: () => Promise.reject(new SandboxError("unavailable", "this stage has no sandboxes")),
+      openSandbox,
       mcp,
       fitText: async (_turn, _callId, text) => text,
       onRest: (sessionId) => seen.rested.push(sessionId),
@@ -241,6 +243,10 @@ function createNode(
     turnsStarted: () => turns.added,
     ...seen,
   };
+}
+
+function noSandbox(): Promise<never> {
+  return Promise.reject(new SandboxError("unavailable", "this stage has no sandboxes"));
 }
 
 /** Web tools run when the node has them; every other tool waits for the test. */

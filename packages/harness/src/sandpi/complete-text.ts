@@ -3,7 +3,7 @@ import type { ProviderConfig, Turn, TurnError } from "../port.ts";
 import type { ProviderApis } from "./provider-apis.ts";
 import type { ProviderHttp } from "./provider-http.ts";
 import { requestModel } from "./request-model.ts";
-import { createTranscript } from "./transcript.ts";
+import { createTranscript } from "../loop/transcript.ts";
 
 /** One question to a model, outside of any session. */
 export interface TextQuestion {

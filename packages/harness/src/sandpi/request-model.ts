@@ -1,8 +1,10 @@
 import type { AssistantMessage, StreamOptions, Tool } from "@earendil-works/pi-ai";
-import type { ModelUsage, RefusalDetails } from "@sandbox0/protocol";
+import type { ModelAnswer } from "../loop/model-answer.ts";
+import { REFUSED } from "../loop/refused.ts";
+import type { Transcript } from "../loop/transcript.ts";
 import type { Effects, ProviderConfig, Step, StepTiming, Turn, TurnError } from "../port.ts";
 import { placeAttachments } from "./attachments.ts";
-import { readNative, REFUSED } from "./native.ts";
+import { readNative } from "./native.ts";
 import { createPreviewer } from "./preview.ts";
 import type { ProviderApis } from "./provider-apis.ts";
 import { toTurnError } from "./provider-error.ts";
@@ -10,12 +12,6 @@ import type { ProviderHttp } from "./provider-http.ts";
 import { type ResolvedModel, resolveModel } from "./provider-model.ts";
 import { createStreamObserver } from "./stream-observer.ts";
 import { toMessages, toStep, toUsage } from "./translate.ts";
-import type { Transcript } from "./transcript.ts";
-
-export type ModelAnswer =
-  | { type: "finished"; step: Step; refusal: RefusalDetails | null }
-  | { type: "failed"; error: TurnError; usage: ModelUsage | null; timing: StepTiming }
-  | { type: "aborted"; usage: ModelUsage | null; timing: StepTiming };
 
 type RequestEffects = Pick<Effects, "preview" | "newEventId" | "signal">;
 

@@ -4,7 +4,7 @@ import { loadProviderApis, type ProviderApis } from "./provider-apis.ts";
 import type { Dial } from "./guarded-agents.ts";
 import { createProviderHttp, PROVIDER_TIMEOUTS, type ProviderTimeouts } from "./provider-http.ts";
 import { requestModel } from "./request-model.ts";
-import { runTurn } from "./run-turn.ts";
+import { runTurn } from "../loop/run-turn.ts";
 
 export interface SandpiOptions {
   timeouts?: Partial<ProviderTimeouts>;

@@ -1,7 +1,7 @@
 import type { AssistantMessage } from "@earendil-works/pi-ai";
 import { expect, test } from "vitest";
 import type { NativeStep } from "./native.ts";
-import type { Exchange, TranscriptItem } from "./transcript.ts";
+import type { Exchange, TranscriptItem } from "../loop/transcript.ts";
 import { type Target, toMessages, toStep } from "./translate.ts";
 
 const TARGET: Target = {

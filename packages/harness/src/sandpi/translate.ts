@@ -3,7 +3,7 @@ import type { AgentContent, MessageContent, ModelUsage, ResultContent } from "@s
 import type { ProviderConfig, RequestedCall, Step, StepTiming } from "../port.ts";
 import type { Attachment } from "./attachments.ts";
 import { type NativeStep, readNative } from "./native.ts";
-import { type Exchange, NO_RESULT, type TranscriptItem } from "./transcript.ts";
+import { type Exchange, NO_RESULT, type TranscriptItem } from "../loop/transcript.ts";
 
 /** What the messages are made for. */
 export interface Target {

@@ -1,7 +1,7 @@
 import type { AgentContent, MessageContent, ResultContent, SessionEvent } from "@sandbox0/protocol";
 import { mcpToolName } from "../mcp-tool-name.ts";
 import type { HistoryEntry, Step, ToolResult } from "../port.ts";
-import { isRefused } from "./native.ts";
+import { isRefused } from "./refused.ts";
 
 /** The conversation as the model must see it, rebuilt from the log: inputs, and exchanges of one model response each. */
 export type TranscriptItem = InputItem | SystemItem | Exchange;

@@ -1,5 +1,5 @@
 import type { CallDisposition, Effects, Step, Turn, TurnOutcome } from "../port.ts";
-import type { ModelAnswer } from "./request-model.ts";
+import type { ModelAnswer } from "./model-answer.ts";
 import { createTranscript, type Transcript } from "./transcript.ts";
 
 /** More calls than this of one response wait for each other. */

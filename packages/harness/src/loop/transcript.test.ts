@@ -1,7 +1,7 @@
 import type { SessionEvent } from "@sandbox0/protocol";
 import { expect, test } from "vitest";
 import type { HistoryEntry } from "../port.ts";
-import { REFUSED } from "./native.ts";
+import { REFUSED } from "./refused.ts";
 import { createTranscript } from "./transcript.ts";
 
 const entry = (event: Record<string, unknown>, native?: unknown): HistoryEntry => ({

@@ -1,4 +1,4 @@
-import { ServerResponse, type IncomingMessage } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { EgressError } from "./egress-error.ts";
 
@@ -44,15 +44,6 @@ export const lingerOn = (socket: Socket): void => {
   socket.setTimeout(0);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
-};
-
-/** A response for what Node gives as a bare socket, when the answer is an ordinary one. */
-export const responseOn = (request: IncomingMessage, socket: Socket): ServerResponse => {
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket);
-  response.once("finish", () => socket.end());
-  return response;
 };
 
 /** Many clients (pip, curl) show of a refused CONNECT only the status line. */

@@ -114,6 +114,7 @@ const createRecordingInterceptor = (intercepted: World["intercepted"], forwarded
       if (error instanceof EgressError) sendError(response, error);
     }
   },
+  forwardPlainWebSocket: async ({ socket }) => void socket.destroy(),
   close: async () => undefined,
 });
 

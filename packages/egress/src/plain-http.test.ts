@@ -6,13 +6,16 @@ import {
   limited,
   listenTcp,
   openTunnelTo,
+  PLACEHOLDER,
   policyOf,
   readAll,
   readBytes,
   readHead,
+  SECRET,
   type Upstream,
   type World,
 } from "./gateway.fixture.ts";
+import type { EgressLimits } from "./limits.ts";
 
 const WAIT_MS = 60_000;
 
@@ -180,8 +183,21 @@ describe("plain HTTP inside a tunnel", () => {
 });
 
 describe("an upgrade", () => {
-  const ask = (host: string): string =>
-    `GET http://${host}/ws HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nProxy-Connection: x\r\n\r\n`;
+  const ask = (host: string, more = ""): string =>
+    `GET http://${host}/ws HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nProxy-Connection: x\r\n${more}\r\n`;
+  const withCredential = (): void => {
+    world.policy.current = policyOf({ type: "limited", allowedHosts: ["allowed.example"] }, [
+      { id: "vcrd_1", placeholder: PLACEHOLDER, hosts: ["allowed.example"], inHeader: true, inBody: true },
+    ]);
+  };
+
+  /** With the real interceptor: one path for WebSockets, in the clear or not. */
+  const open = async (limits: Partial<EgressLimits> = {}): Promise<void> => {
+    await world.close();
+    world = await createWorld({ opens: true, limits });
+    world.listensAt.set(80, upstream.port);
+  };
+  beforeEach(() => open());
 
   it("passes bytes both ways after the handshake, until the policy says no", async () => {
     const socket = await connectTo(world.socketPath);
@@ -200,12 +216,54 @@ describe("an upgrade", () => {
     expect(upstream.connections).toBe(0);
   });
 
+  it("gets a secret put in, and an echo of it is covered: in the answer's head and in its frames", async () => {
+    withCredential();
+    const asked: string[] = [];
+    const talkative = await listenTcp((each) => {
+      each.once("data", (bytes: Buffer) => {
+        asked.push(bytes.toString());
+        each.write("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+        each.write(`X-Echo: ${SECRET}\r\n\r\n`);
+        each.end(Buffer.concat([Buffer.from([0x81, SECRET.length]), Buffer.from(SECRET), Buffer.from([0x88, 0])]));
+      });
+    });
+    world.listensAt.set(80, talkative.port);
+    const answer = await exchange(world.socketPath, ask("allowed.example", `Authorization: Bearer ${PLACEHOLDER}\r\n`));
+    await talkative.close();
+    expect(asked[0]).toContain(`Authorization: Bearer ${SECRET}\r\n`);
+    expect(asked[0]).not.toMatch(/proxy-connection/i);
+    expect(answer).toMatch(/^HTTP\/1.1 101 /);
+    expect(answer).toContain(`X-Echo: ${PLACEHOLDER}\r\n`);
+    expect(answer).not.toContain(SECRET);
+    await vi.waitFor(() => expect(world.rows).toMatchObject([{ verdict: "allowed", credentialIds: ["vcrd_1"] }]), WAIT_MS);
+  });
+
+  it("that is answered as an ordinary request is covered as well", async () => {
+    withCredential();
+    const refusing = await listenTcp((each) => {
+      each.once("data", () => each.end(`HTTP/1.1 401 No\r\nConnection: close\r\n\r\nnot ${SECRET}`));
+    });
+    world.listensAt.set(80, refusing.port);
+    const answer = await exchange(world.socketPath, ask("allowed.example", `Authorization: Bearer ${PLACEHOLDER}\r\n`));
+    await refusing.close();
+    expect(answer).toMatch(/^HTTP\/1.1 401 /);
+    expect(answer).not.toContain(SECRET);
+  });
+
+  it("is closed when nothing moves on it", async () => {
+    await open({ idleMs: 300 });
+    const socket = await connectTo(world.socketPath);
+    socket.write(ask("allowed.example"));
+    expect(await readHead(socket)).toMatch(/^HTTP\/1.1 101 /);
+    expect((await readAll(socket)).toString()).toBe("first");
+  });
+
   it("to another protocol is an ordinary request", async () => {
     const answer = await exchange(
       world.socketPath,
       "GET http://allowed.example/ HTTP/1.1\r\nHost: allowed.example\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n",
     );
-    expect(answer).toContain("forwarded http://allowed.example/");
+    expect(answer).toMatch(/^HTTP\/1.1 200 [\s\S]*plain/);
   });
 });
 

@@ -1,10 +1,10 @@
-import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { endWithError, responseOn, sendError } from "./denial-response.ts";
+import { endWithError, sendError } from "./denial-response.ts";
 import { EgressError } from "./egress-error.ts";
 import { hostInUrl, parseAuthority, type Host } from "./host.ts";
-import type { AuditRow, SandboxPolicy } from "./port.ts";
-import { splice } from "./splice.ts";
+import type { Target } from "./intercept/port.ts";
+import type { SandboxPolicy } from "./port.ts";
 import type { WayOut } from "./tunnel.ts";
 
 /** The connection of a sandbox that requests come through. */
@@ -25,27 +25,45 @@ interface Destination {
 const HTTP_PORT = 80;
 
 /** Forwards one plain request, if it may go. Never rejects for what either side does. */
-export const forwardRequest = async (
-  out: WayOut,
-  door: Door,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> => {
+export const forwardRequest = (out: WayOut, door: Door, request: IncomingMessage, response: ServerResponse): Promise<void> =>
+  throughTheDoor(out, door, request, {
+    refuse: (error) => sendError(response, error),
+    cut: (denial) => (denial ? sendError(response, denial) : void response.destroy()),
+    forward: (target, secretsInClear) => out.interceptor.forwardPlain(request, response, target, secretsInClear),
+  });
+
+/** The same for a client that asks for a WebSocket: `socket` is for nothing else from here. */
+export const forwardUpgrade = (out: WayOut, door: Door, request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> =>
+  throughTheDoor(out, door, request, {
+    refuse: (error) => endWithError(socket, error),
+    // It may be in the middle of a frame: no words of ours fit there.
+    cut: () => void socket.destroy(),
+    forward: (target, secretsInClear) => out.interceptor.forwardPlainWebSocket({ request, socket, head }, target, secretsInClear),
+  });
+
+interface Passage {
+  refuse(error: EgressError): void;
+  /** Ends what is open; `denial`: what the policy of now says. */
+  cut(denial: EgressError | null): void;
+  forward(target: Target, secretsInClear: boolean): Promise<void>;
+}
+
+const throughTheDoor = async (out: WayOut, door: Door, request: IncomingMessage, passage: Passage): Promise<void> => {
+  const { sandboxId } = door;
   const admitted = await admit(out, door, readDestination(request, door));
-  if (admitted.error) return sendError(response, admitted.error);
-  const { host, port, path } = admitted.destination;
-  request.url = `http://${hostInUrl(host.text)}${port === HTTP_PORT ? "" : `:${port}`}${path}`;
-  const cut = (denial: EgressError | null): void => (denial ? sendError(response, denial) : void response.destroy());
-  const remove = out.ways.add({ sandboxId: door.sandboxId, host: host.text, port, unread: false, cut });
+  if (admitted.error) return passage.refuse(admitted.error);
+  const { port, path } = admitted.destination;
+  const host = admitted.destination.host.text;
+  request.url = `http://${hostInUrl(host)}${port === HTTP_PORT ? "" : `:${port}`}${path}`;
+  const remove = out.ways.add({ sandboxId, host, port, unread: false, cut: passage.cut });
   try {
-    const target = { sandboxId: door.sandboxId, host: host.text, port, dial: () => out.dial(door.sandboxId, host.text, port) };
-    await out.interceptor.forwardPlain(request, response, target, admitted.private);
+    await passage.forward({ sandboxId, host, port, dial: () => out.dial(sandboxId, host, port) }, admitted.private);
   } finally {
     remove();
   }
 };
 
-type Admitted = { error: EgressError } | { error: null; destination: Destination; private: boolean; policy: SandboxPolicy };
+type Admitted = { error: EgressError } | { error: null; destination: Destination; private: boolean };
 
 /** Holds a request against the policy and the addresses; a denial leaves its audit row here. */
 const admit = async (out: WayOut, door: Door, asked: Destination | EgressError): Promise<Admitted> => {
@@ -58,7 +76,7 @@ const admit = async (out: WayOut, door: Door, asked: Destination | EgressError):
     const denial = out.denialOf(policy, asked.host.text, asked.port);
     if (denial || !policy) throw denial;
     const addresses = await out.check(asked.host.text, asked.port);
-    return { error: null, destination: asked, private: addresses.every(({ opened }) => opened), policy };
+    return { error: null, destination: asked, private: addresses.every(({ opened }) => opened) };
   } catch (error) {
     if (!(error instanceof EgressError)) throw error;
     out.audit.record({
@@ -125,87 +143,4 @@ export const smugglingIn = ({ rawHeaders, httpVersion }: IncomingMessage): strin
   if (lengths.length + encodings.length > 1) return "the length of the body is given more than once";
   if (encodings.some((value) => value.trim().toLowerCase() !== "chunked")) return "the transfer encoding is not chunked";
   return null;
-};
-
-/** A WebSocket (or another protocol) over plain HTTP: the handshake as it is, then bytes both ways. */
-export const forwardUpgrade = async (
-  out: WayOut,
-  door: Door,
-  request: IncomingMessage,
-  socket: Socket,
-  head: Buffer,
-): Promise<void> => {
-  const at = new Date();
-  const started = performance.now();
-  const admitted = await admit(out, door, readDestination(request, door));
-  if (admitted.error) return endWithError(socket, admitted.error);
-  const { host, port, path } = admitted.destination;
-  let upstream: Socket | null = null;
-  let outcome: { verdict: AuditRow["verdict"]; reason: string | null } = { verdict: "allowed", reason: null };
-  const cut = (denial: EgressError | null): void => {
-    if (denial) outcome = { verdict: "denied", reason: denial.reason };
-    socket.destroy();
-    upstream?.destroy();
-  };
-  const remove = out.ways.add({ sandboxId: door.sandboxId, host: host.text, port, unread: false, cut });
-  try {
-    upstream = await out.dial(door.sandboxId, host.text, port);
-    await passUpgrade(upstream, { request, socket, head, path }, out.limits.idleMs);
-  } catch (error) {
-    if (!(error instanceof EgressError)) throw error;
-    outcome = error;
-    endWithError(socket, error);
-  } finally {
-    remove();
-    out.audit.record({
-      ...rowOf(admitted.policy, door, admitted.destination),
-      at,
-      durationMs: performance.now() - started,
-      ...{ verdict: outcome.verdict, reason: outcome.reason },
-      bytesOut: upstream?.bytesWritten ?? 0,
-      bytesIn: upstream?.bytesRead ?? 0,
-    });
-  }
-};
-
-/** Headers that are for this hop only, besides `Connection` and `Upgrade`, which an upgrade is about. */
-const FOR_THE_PROXY = new Set(["proxy-authorization", "proxy-connection", "keep-alive", "te"]);
-
-const passUpgrade = async (
-  upstream: Socket,
-  from: { request: IncomingMessage; socket: Socket; head: Buffer; path: string },
-  idleMs: number,
-): Promise<void> => {
-  const { request, socket, head, path } = from;
-  const headers = request.rawHeaders.filter(
-    (_, at) => !FOR_THE_PROXY.has(request.rawHeaders[at - (at % 2)]?.toLowerCase() ?? ""),
-  );
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const asked = httpRequest({ method: request.method ?? "GET", path, headers, createConnection: () => upstream, setHost: false });
-  asked.setTimeout(idleMs, () => asked.destroy());
-  socket.once("close", () => asked.destroy());
-  asked.once("error", () => reject(new EgressError("failed", "upstream_failed", "the connection to the host broke")));
-  asked.once("upgrade", (answer, _, first) => {
-    const lines = [`HTTP/1.1 101 ${answer.statusMessage}`, ...pairsOf(answer.rawHeaders), "", ""];
-    socket.write(lines.join("\r\n"), "latin1");
-    if (first.length > 0) upstream.unshift(first);
-    if (head.length > 0) socket.unshift(head);
-    resolve(splice(socket, upstream, idleMs));
-  });
-  asked.once("response", (answer) => {
-    const response = responseOn(request, socket);
-    response.writeHead(answer.statusCode ?? 502, { connection: "close", ...withoutHop(answer) });
-    answer.pipe(response);
-    answer.once("close", () => resolve());
-  });
-  asked.end();
-  return promise;
-};
-
-const pairsOf = (raw: readonly string[]): string[] =>
-  raw.flatMap((name, at) => (at % 2 === 0 ? [`${name}: ${raw[at + 1]}`] : []));
-
-const withoutHop = ({ headers }: IncomingMessage): NodeJS.Dict<string | string[]> => {
-  const { connection, "keep-alive": keepAlive, "transfer-encoding": encoding, ...rest } = headers;
-  return rest;
 };

@@ -112,7 +112,11 @@ const createHttpDoor = (out: WayOut, model: ModelHandler, onBug: (error: unknown
     }),
   );
   parser.on("upgrade", (request, socket: Socket, head) =>
-    leave(socket, (door) => forwardUpgrade(out, door, request, socket, head)),
+    leave(socket, (door) => {
+      // Node's server has let go of the socket, and of its timer.
+      socket.setTimeout(out.limits.idleMs, () => socket.destroy());
+      return forwardUpgrade(out, door, request, socket, head);
+    }),
   );
   parser.on("clientError", (_, socket: Socket) => {
     const error = new EgressError("denied", "malformed_request", "this is not a request that this proxy can read", 400);

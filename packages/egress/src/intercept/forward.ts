@@ -218,7 +218,12 @@ export function countBytes(onBytes: (count: number) => void): Transform {
 }
 
 /** Tells the client, as far as it still listens, and the audit row. */
-export async function fail(exchange: ClientExchange, error: unknown, { deps, route }: Forwarding, row: AuditRow): Promise<void> {
+export async function fail(
+  exchange: ClientExchange,
+  error: unknown,
+  { deps, route }: Pick<Forwarding, "deps" | "route">,
+  row: AuditRow,
+): Promise<void> {
   const { target } = route;
   const known = error instanceof EgressError ? error : null;
   if (!known && exchange.gone.aborted) return noteDeparture(deps, target, row);

@@ -89,6 +89,10 @@ export function createInterceptor(deps: InterceptorDeps): Interceptor {
       const exchange = createHttp1Exchange(request, response, { expectsContinue, absolute: true });
       await forward(exchange, { deps, route, upstream, budget }).finally(release);
     },
+    forwardPlainWebSocket: (asked, target, secretsInClear) =>
+      forwardWebSocket(asked, { deps, route: { target, scheme: "http", putsSecretsIn: secretsInClear } }, () =>
+        dialPlain(target),
+      ),
     async close() {
       for (const socket of opened) socket.destroy();
     },
@@ -179,8 +183,10 @@ function createHttp1Door(deps: InterceptorDeps, trust: SecureContext): (connecti
   server.on("upgrade", (request, socket, head) => {
     const connection = opened.get(socket);
     connection?.watch.stop();
-    if (connection) void forwardWebSocket({ request, socket, head }, connection.forwarding, trust);
-    else socket.destroy();
+    if (!connection) return void socket.destroy();
+    const { forwarding } = connection;
+    const dial = () => dialTls(forwarding.route.target, trust, ["http/1.1"]);
+    void forwardWebSocket({ request, socket, head }, forwarding, dial);
   });
   const refuse = (socket: Duplex): void => {
     const connection = opened.get(socket);

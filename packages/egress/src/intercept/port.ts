@@ -18,6 +18,14 @@ export interface Target {
   dial(): Promise<Duplex>;
 }
 
+/** A client that asks for a WebSocket: its connection is for nothing else from here. */
+export interface WebSocketRequest {
+  request: IncomingMessage;
+  socket: Duplex;
+  /** What came after the request. */
+  head: Buffer;
+}
+
 export interface InterceptorDeps {
   ca: CertificateAuthority;
   policies: PolicySource;
@@ -38,9 +46,11 @@ export interface Interceptor {
   /**
    * Forwards one plain HTTP request, its target in absolute form, the same way and with its audit row. Secrets are put in
    * only where `secretsInClear` says so (an address that the operator opened): on plain HTTP anyone on the way reads them.
-   * An upgrade is not for here. Owns the response; resolves when it is over; never rejects.
+   * Owns the response; resolves when it is over; never rejects.
    */
   forwardPlain(request: IncomingMessage, response: ServerResponse, target: Target, secretsInClear: boolean): Promise<void>;
+  /** The same for the handshake of a WebSocket, and for its frames after it. Takes the socket over. */
+  forwardPlainWebSocket(asked: WebSocketRequest, target: Target, secretsInClear: boolean): Promise<void>;
   /** Ends all that is open. */
   close(): Promise<void>;
 }

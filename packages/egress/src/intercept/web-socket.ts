@@ -1,10 +1,9 @@
 import { type ClientRequest, type IncomingMessage, request, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { SecureContext } from "node:tls";
 import type { AuditRow } from "../port.ts";
 import type { Substitution } from "../substitution/substitution.ts";
-import { admit, authorityOf } from "./admission.ts";
+import { admit, authorityOf, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import type { ClientExchange } from "./exchange.ts";
 import { countBytes, fail, type Forwarding, outgoingHeaders, respond } from "./forward.ts";
@@ -13,20 +12,15 @@ import { endToEnd, type HeaderList, toHeaderList, without } from "./headers.ts";
 import { createHttp1Exchange } from "./http1-exchange.ts";
 import { toResponse } from "./http1-upstream.ts";
 import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
-import { dialTls } from "./upstream-dial.ts";
+import type { WebSocketRequest } from "./port.ts";
 
 const UPGRADE: HeaderList = [
   ["Connection", "Upgrade"],
   ["Upgrade", "websocket"],
 ];
 
-/** A client that asks for a WebSocket: its connection is for nothing else from here. */
-export interface WebSocketRequest {
-  request: IncomingMessage;
-  socket: Duplex;
-  /** What came after the request. */
-  head: Buffer;
-}
+/** How the upstream is reached, which serves nothing else. */
+export type DialUpstream = () => Promise<Duplex>;
 
 type Answer = { response: IncomingMessage; socket: Duplex | null; head: Buffer };
 
@@ -35,15 +29,22 @@ export function asksForWebSocket(request: IncomingMessage): boolean {
   return request.method === "GET" && request.headers.upgrade?.toLowerCase() === "websocket";
 }
 
-/** The handshake with its secrets, then frames both ways. Records one audit row. Never rejects. */
-export async function forwardWebSocket(asked: WebSocketRequest, forwarding: Forwarding, trust: SecureContext): Promise<void> {
+/**
+ * The handshake with its secrets, then frames both ways; over plain HTTP (`route.scheme`) just as over TLS. Records one audit
+ * row. Never rejects.
+ */
+export async function forwardWebSocket(
+  asked: WebSocketRequest,
+  forwarding: Pick<Forwarding, "deps" | "route">,
+  dial: DialUpstream,
+): Promise<void> {
   const started = performance.now();
   const row = newAuditRow(forwarding.route.target);
-  const exchange = exchangeOn(asked);
+  const exchange = exchangeOn(asked, forwarding.route.scheme === "http");
   let substitution: Substitution | null = null;
   try {
     substitution = await admit(forwarding.deps, forwarding.route, exchange, row);
-    const answer = await handshake(exchange, forwarding, trust, substitution);
+    const answer = await handshake(exchange, forwarding.route, dial, substitution);
     if (answer.socket) await passFrames(asked, answer, answer.socket, substitution, row);
     else await respond(exchange, toResponse(answer.response), substitution, row);
   } catch (error) {
@@ -55,24 +56,24 @@ export async function forwardWebSocket(asked: WebSocketRequest, forwarding: Forw
 }
 
 /** For an answer that is no WebSocket; the connection ends with it. */
-function exchangeOn({ request: asked, socket }: WebSocketRequest): ClientExchange {
+function exchangeOn({ request: asked, socket }: WebSocketRequest, absolute: boolean): ClientExchange {
   const response = new ServerResponse(asked);
   response.shouldKeepAlive = false;
   response.assignSocket(socket as never);
   response.once("finish", () => socket.end());
-  return createHttp1Exchange(asked, response, { expectsContinue: false, absolute: false });
+  return createHttp1Exchange(asked, response, { expectsContinue: false, absolute });
 }
 
 async function handshake(
   exchange: ClientExchange,
-  { route }: Forwarding,
-  trust: SecureContext,
+  route: Route,
+  dial: DialUpstream,
   substitution: Substitution,
 ): Promise<Answer> {
   const headers = without(outgoingHeaders(exchange.headers, substitution), "host", "content-length", "expect");
   // Compressed frames could not be looked through.
   const sent = substitution.covers ? without(headers, "sec-websocket-extensions") : headers;
-  const upstream = await dialTls(route.target, trust, ["http/1.1"]);
+  const upstream = await dial();
   const client = request({
     createConnection: () => upstream,
     path: exchange.path,

@@ -12,7 +12,8 @@ const edges = [
   [pkg("sandbox|harness|server|cli|console|testkit"), pkg("protocol", door)],
   [pkg("harness"), pkg("sandbox", door)],
   [server("store|log|resources|sessions|orchestrator|http"), server("domain")],
-  [server("log|resources|sessions|orchestrator"), server("store")],
+  [server("log|resources|sessions|orchestrator|blobs"), server("store")],
+  [server("resources|sessions|orchestrator"), server("blobs")],
   [server("sessions|orchestrator|http"), server("log")],
   [server("sessions|http"), server("resources")],
   [server("orchestrator|http"), server("sessions")],
@@ -95,6 +96,12 @@ export default {
       { pathNot: ["^packages/server/src/store/", TESTKIT, "^test/", "^bench/"] },
       { path: "node_modules/(?:pg|postgres)/" },
       "SQL has one home.",
+    ),
+    rule(
+      "s3-only-in-blobs",
+      { pathNot: ["^packages/server/src/blobs/", "^bench/"] },
+      { path: "node_modules/@aws-sdk/" },
+      "Where blobs are kept is nobody else's business.",
     ),
     rule(
       "no-production-to-test",

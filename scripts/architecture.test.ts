@@ -21,7 +21,9 @@ const CLEAN: Record<string, string> = {
   "packages/server/src/store/pool.ts":
     'import pg from "pg"; import { reduce } from "../domain/reduce.ts"; export const pool = [pg, reduce];',
   "packages/server/src/log/append.ts": 'import { pool } from "../store/pool.ts"; export const append = pool;',
+  "packages/server/src/blobs/blobs.ts": 'import { pool } from "../store/pool.ts"; export const blobs = pool;',
   "packages/server/src/resources/agents.ts": 'import { pool } from "../store/pool.ts"; export const agents = pool;',
+  "packages/server/src/resources/files.ts": 'import { blobs } from "../blobs/blobs.ts"; export const files = blobs;',
   "packages/server/src/sessions/admit.ts":
     'import { append } from "../log/append.ts"; import { agents } from "../resources/agents.ts"; export const admit = [append, agents];',
   "packages/server/src/orchestrator/claim.ts":
@@ -89,6 +91,13 @@ const PLANTED: [path: string, text: string, rule: string | null][] = [
   ["packages/server/src/log/p20.ts", 'import { p21 } from "./p21.ts"; export const p20 = () => p21;', "no-circular"],
   // The other half of the cycle, which is reported once.
   ["packages/server/src/log/p21.ts", 'import { p20 } from "./p20.ts"; export const p21 = () => p20;', null],
+  ["packages/server/src/http/p24.ts", 'import { blobs } from "../blobs/blobs.ts"; export const x = blobs;', "not-in-allowed"],
+  [
+    "packages/server/src/blobs/p25.ts",
+    'import { files } from "../resources/files.ts"; export const x = files;',
+    "not-in-allowed",
+  ],
+  ["packages/server/src/resources/p26.ts", 'import s3 from "@aws-sdk/client-s3"; export const x = s3;', "s3-only-in-blobs"],
   ["apps/cli/src/p22.ts", 'import { serve } from "@sandbox0/testkit"; export const x = serve;', "no-production-to-test"],
   ["apps/cli/src/p23.ts", 'import { create } from "@sandbox0/sandbox"; export const x = create;', "not-in-allowed"],
 ];

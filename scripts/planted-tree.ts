@@ -32,7 +32,7 @@ export function createPlantedTree(): PlantedTree {
     symlinkSync(`../../packages/${name}`, join(root, `node_modules/@sandbox0/${name}`));
   }
   // Stand-ins: a link to the real ones would resolve to a path outside this tree.
-  for (const library of ["zod", "pg", "fastify"]) {
+  for (const library of ["zod", "pg", "fastify", "@aws-sdk/client-s3"]) {
     write(`node_modules/${library}/package.json`, JSON.stringify({ name: library, type: "module", exports: "./index.js" }));
     write(`node_modules/${library}/index.js`, "export default {};\n");
     write(`node_modules/${library}/index.d.ts`, "declare const value: object;\nexport default value;\n");

@@ -23,9 +23,15 @@ export interface ErrorDetails {
   [extra: string]: unknown;
 }
 
+/** What some types say besides, next to their message (contract §10). */
+export interface ErrorFields {
+  conflicting_memory_id?: string;
+  conflicting_path?: string;
+}
+
 export interface ErrorBody {
   type: "error";
-  error: { type: ErrorType; message: string; details?: ErrorDetails };
+  error: { type: ErrorType; message: string; details?: ErrorDetails } & ErrorFields;
   request_id: string | null;
 }
 
@@ -34,6 +40,7 @@ export class ApiError extends Error {
   readonly type: ErrorType;
   readonly status: number;
   readonly details: ErrorDetails | undefined;
+  readonly fields: ErrorFields;
   /** `false` sends `x-should-retry: false`: the same request would fail again. `undefined` leaves it to the SDK. */
   readonly shouldRetry: boolean | undefined;
   readonly retryAfterSeconds: number | undefined;
@@ -41,13 +48,20 @@ export class ApiError extends Error {
   constructor(
     type: ErrorType,
     message: string,
-    options: { status?: number; details?: ErrorDetails; shouldRetry?: boolean; retryAfterSeconds?: number } = {},
+    options: {
+      status?: number;
+      details?: ErrorDetails;
+      fields?: ErrorFields;
+      shouldRetry?: boolean;
+      retryAfterSeconds?: number;
+    } = {},
   ) {
     super(message);
     this.name = "ApiError";
     this.type = type;
     this.status = options.status ?? ERROR_STATUS[type];
     this.details = options.details;
+    this.fields = options.fields ?? {};
     // Every deterministic conflict: the SDK would retry a 409 twice (contract §1.8).
     this.shouldRetry = options.shouldRetry ?? (this.status === 409 ? false : undefined);
     this.retryAfterSeconds = options.retryAfterSeconds;

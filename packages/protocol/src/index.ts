@@ -65,24 +65,52 @@ export {
   PAGE_SIZE_DEFAULT,
   agentListQuerySchema,
   agentRetrieveQuerySchema,
+  FULL_PAGE_SIZE_MAX,
   environmentListQuerySchema,
   eventListQuerySchema,
   eventStreamQuerySchema,
+  memoryDeleteQuerySchema,
+  memoryListQuerySchema,
+  memoryStoreListQuerySchema,
+  memoryVersionListQuerySchema,
   modelListQuerySchema,
   pageQuerySchema,
   sessionListQuerySchema,
   threadEventListQuerySchema,
   threadListQuerySchema,
   vaultListQuerySchema,
+  viewQuerySchema,
   type AgentListQuery,
   type EnvironmentListQuery,
   type EventListQuery,
+  type MemoryListQuery,
+  type MemoryStoreListQuery,
+  type MemoryVersionListQuery,
   type ModelListQuery,
   type PageQuery,
   type SessionListQuery,
   type ThreadListQuery,
   type VaultListQuery,
+  type View,
 } from "./lists.ts";
+export {
+  MEMORIES_PER_STORE_MAX,
+  MEMORY_CONTENT_BYTES_MAX,
+  memoryCreateParamsSchema,
+  memoryUpdateParamsSchema,
+  type Memory,
+  type MemoryCreateParams,
+  type MemoryListItem,
+  type MemoryUpdateParams,
+} from "./memories.ts";
+export {
+  memoryStoreCreateParamsSchema,
+  memoryStoreUpdateParamsSchema,
+  type MemoryStore,
+  type MemoryStoreCreateParams,
+  type MemoryStoreUpdateParams,
+} from "./memory-stores.ts";
+export type { Actor, MemoryOperation, MemoryVersion } from "./memory-versions.ts";
 export { mergeMetadata, type Metadata, type MetadataPatch } from "./metadata.ts";
 export type { Effort, ModelConfig, ModelParams, Speed } from "./model-config.ts";
 export { modelInfoSchema, type ModelInfo } from "./models.ts";

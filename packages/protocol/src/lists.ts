@@ -1,6 +1,9 @@
 import { z } from "zod";
 import { EVENT_FILTER_TYPES, PREVIEW_TYPES } from "./events.ts";
-import { createdAtParams, enumParam, flagParam, listParam, numberParam, textParam, timeParam } from "./query.ts";
+import { describePathPrefixProblem } from "./memory-paths.ts";
+import { MEMORY_OPERATIONS } from "./memory-versions.ts";
+import { sha256Text } from "./memories.ts";
+import { checkedParam, createdAtParams, enumParam, flagParam, listParam, numberParam, textParam, timeParam } from "./query.ts";
 
 /** The query of every list and stream (contract §1.6, §2): page sizes, filters, orders. */
 export const PAGE_SIZE_DEFAULT = 20;
@@ -34,6 +37,50 @@ export type EnvironmentListQuery = z.infer<typeof environmentListQuerySchema>;
 /** Of vaults, and of the credentials of one. */
 export const vaultListQuerySchema = z.object({ include_archived: flagParam, limit, page: textParam });
 export type VaultListQuery = z.infer<typeof vaultListQuerySchema>;
+
+export const memoryStoreListQuerySchema = z.object({
+  "created_at[gte]": timeParam,
+  "created_at[lte]": timeParam,
+  include_archived: flagParam,
+  limit,
+  page: textParam,
+});
+export type MemoryStoreListQuery = z.infer<typeof memoryStoreListQuerySchema>;
+
+/** Of a page with contents; a greater `limit` is lowered to it (contract §1.6). */
+export const FULL_PAGE_SIZE_MAX = 20;
+const VIEWS = ["basic", "full"] as const;
+export type View = (typeof VIEWS)[number];
+const view = enumParam(VIEWS);
+export const viewQuerySchema = z.object({ view });
+
+const pathPrefix = z.string().superRefine((prefix, context) => {
+  const problem = describePathPrefixProblem(prefix);
+  if (problem !== null) context.addIssue({ code: "custom", message: problem });
+});
+export const memoryListQuerySchema = z.object({
+  depth: numberParam(0, 1),
+  path_prefix: checkedParam(pathPrefix),
+  view,
+  limit,
+  page: textParam,
+});
+export type MemoryListQuery = z.infer<typeof memoryListQuerySchema>;
+export const memoryDeleteQuerySchema = z.object({ expected_content_sha256: checkedParam(sha256Text) });
+
+export const memoryVersionListQuerySchema = z.object({
+  memory_id: textParam,
+  operation: enumParam(MEMORY_OPERATIONS),
+  api_key_id: textParam,
+  service_account_id: textParam,
+  session_id: textParam,
+  "created_at[gte]": timeParam,
+  "created_at[lte]": timeParam,
+  view,
+  limit,
+  page: textParam,
+});
+export type MemoryVersionListQuery = z.infer<typeof memoryVersionListQuerySchema>;
 
 export const modelListQuerySchema = z.object({
   lifecycle: listParam(MODEL_LIFECYCLES, MODEL_LIFECYCLES.length),

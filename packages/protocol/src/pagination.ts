@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { invalidRequest } from "./errors.ts";
+import { describeMemoryPathProblem, describePathPrefixProblem } from "./memory-paths.ts";
 
 /** Opaque page cursors (contract §1.6): `page_` and base64url of where the page begins. */
 export const CURSOR_PREFIX = "page_";
-const CURSOR_CHARS_MAX = 2_048;
+/** The longest key is the path of a memory, of 1,024 bytes, in JSON and base64. */
+const CURSOR_CHARS_MAX = 4_096;
 
 export type Order = "asc" | "desc";
 
@@ -28,6 +30,8 @@ const KEY_PARTS = {
     .int()
     .min(1)
     .max(2 ** 31 - 1),
+  /** Of a memory, or a prefix of some. */
+  path: z.string().refine((path) => describeMemoryPathProblem(path) === null || describePathPrefixProblem(path) === null),
 } as const;
 type KeyPart = keyof typeof KEY_PARTS;
 
@@ -45,8 +49,8 @@ export function encodeCursor(cursor: {
   direction?: "next" | "prev";
 }): string {
   const text = JSON.stringify([cursor.list, cursor.order, cursor.direction ?? "next", cursor.key]);
-  // ASCII only: ids, times and numbers; btoa takes no more.
-  return CURSOR_PREFIX + btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return CURSOR_PREFIX + btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 
 /**
@@ -68,7 +72,8 @@ export function decodeCursor(page: string, expected: { list: string; order: Orde
 function readPayload(page: string): unknown {
   if (!page.startsWith(CURSOR_PREFIX) || page.length > CURSOR_CHARS_MAX) return undefined;
   try {
-    return JSON.parse(atob(page.slice(CURSOR_PREFIX.length).replaceAll("-", "+").replaceAll("_", "/")));
+    const bytes = atob(page.slice(CURSOR_PREFIX.length).replaceAll("-", "+").replaceAll("_", "/"));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes, (char) => char.charCodeAt(0))));
   } catch (error) {
     // Not base64 or not JSON: the caller says so with the error every bad cursor gets.
     if (error instanceof SyntaxError || error instanceof DOMException) return undefined;

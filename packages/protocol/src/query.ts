@@ -29,6 +29,8 @@ const wholeNumber = /^[0-9]{1,15}$/;
 
 /** A parameter that has one value; given more than once, the last one counts. */
 export const textParam = one.optional();
+/** As `textParam`, of a certain form. */
+export const checkedParam = <S extends z.ZodType<string, string>>(schema: S) => one.pipe(schema).optional();
 export const flagParam = one
   .pipe(z.enum(["true", "false"]))
   .transform((value) => value === "true")

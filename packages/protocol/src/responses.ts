@@ -10,6 +10,9 @@ import {
   type SessionEvent,
   type StreamPreview,
 } from "./events.ts";
+import { memoryListItemSchema, memorySchema } from "./memories.ts";
+import { memoryStoreSchema } from "./memory-stores.ts";
+import { memoryVersionSchema } from "./memory-versions.ts";
 import { modelInfoSchema } from "./models.ts";
 import { findOperation, type OperationName } from "./operations.ts";
 import { bidirectionalPageOf, idPageOf, pageOf } from "./pagination.ts";
@@ -25,6 +28,8 @@ export const errorBodySchema = z.object({
     type: z.enum(Object.keys(ERROR_STATUS) as [ErrorType, ...ErrorType[]]),
     message: z.string().min(1),
     details: z.looseObject({ error_code: z.string().optional() }).optional(),
+    conflicting_memory_id: z.string().optional(),
+    conflicting_path: z.string().optional(),
   }),
   request_id: z.string().nullable(),
 });
@@ -70,6 +75,20 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "vaults.credentials.delete": deleted("vault_credential_deleted"),
   "vaults.credentials.archive": credentialSchema,
   "vaults.credentials.mcpOAuthValidate": credentialValidationSchema,
+  "memoryStores.create": memoryStoreSchema,
+  "memoryStores.retrieve": memoryStoreSchema,
+  "memoryStores.update": memoryStoreSchema,
+  "memoryStores.list": pageOf(memoryStoreSchema),
+  "memoryStores.delete": deleted("memory_store_deleted"),
+  "memoryStores.archive": memoryStoreSchema,
+  "memoryStores.memories.create": memorySchema,
+  "memoryStores.memories.retrieve": memorySchema,
+  "memoryStores.memories.update": memorySchema,
+  "memoryStores.memories.list": pageOf(memoryListItemSchema),
+  "memoryStores.memories.delete": deleted("memory_deleted"),
+  "memoryStores.memoryVersions.retrieve": memoryVersionSchema,
+  "memoryStores.memoryVersions.list": pageOf(memoryVersionSchema),
+  "memoryStores.memoryVersions.redact": memoryVersionSchema,
   "models.list": idPageOf(modelInfoSchema),
   "models.retrieve": modelInfoSchema,
 };

@@ -1,5 +1,8 @@
 import type * as Agents from "@anthropic-ai/sdk/resources/beta/agents/agents";
 import type * as Environments from "@anthropic-ai/sdk/resources/beta/environments/environments";
+import type * as Memories from "@anthropic-ai/sdk/resources/beta/memory-stores/memories";
+import type * as MemoryStores from "@anthropic-ai/sdk/resources/beta/memory-stores/memory-stores";
+import type * as MemoryVersions from "@anthropic-ai/sdk/resources/beta/memory-stores/memory-versions";
 import type { BetaModelInfo } from "@anthropic-ai/sdk/resources/beta/models";
 import type * as Events from "@anthropic-ai/sdk/resources/beta/sessions/events";
 import type * as Resources from "@anthropic-ai/sdk/resources/beta/sessions/resources";
@@ -19,6 +22,9 @@ import type {
 } from "./agents.ts";
 import type { Environment, environmentCreateParamsSchema, environmentUpdateParamsSchema } from "./environments.ts";
 import type { EventFilterType, SessionEvent, StreamPreview, eventParamsSchema, userEventSchemas } from "./events.ts";
+import type { Memory, MemoryListItem, memoryCreateParamsSchema, memoryUpdateParamsSchema } from "./memories.ts";
+import type { MemoryStore, memoryStoreCreateParamsSchema, memoryStoreUpdateParamsSchema } from "./memory-stores.ts";
+import type { MemoryVersion } from "./memory-versions.ts";
 import type { ModelInfo } from "./models.ts";
 import type { SessionResource } from "./session-resources.ts";
 import type { Session, Thread, sessionCreateParamsSchema, sessionUpdateParamsSchema } from "./sessions.ts";
@@ -106,6 +112,10 @@ test("responses are the official types, both ways", () => {
   check<Same<ModelInfo, BetaModelInfo>>();
   check<Same<Vault, Vaults.BetaManagedAgentsVault>>();
   check<Same<Credential, Credentials.BetaManagedAgentsCredential>>();
+  check<Same<MemoryStore, MemoryStores.BetaManagedAgentsMemoryStore>>();
+  check<Same<Memory, Memories.BetaManagedAgentsMemory>>();
+  check<Same<MemoryListItem, Memories.BetaManagedAgentsMemoryListItem>>();
+  check<Same<MemoryVersion, MemoryVersions.BetaManagedAgentsMemoryVersion>>();
   check<Same<CredentialValidation, Credentials.BetaManagedAgentsCredentialValidation>>();
 });
 
@@ -134,6 +144,10 @@ test("what the SDK can send is accepted", () => {
   check<Accepts<typeof vaultUpdateParamsSchema, Body<Vaults.VaultUpdateParams>>>();
   check<Accepts<typeof credentialCreateParamsSchema, Body<Credentials.CredentialCreateParams>>>();
   check<Accepts<typeof credentialUpdateParamsSchema, Omit<Body<Credentials.CredentialUpdateParams>, "vault_id">>>();
+  check<Accepts<typeof memoryStoreCreateParamsSchema, Body<MemoryStores.MemoryStoreCreateParams>>>();
+  check<Accepts<typeof memoryStoreUpdateParamsSchema, Body<MemoryStores.MemoryStoreUpdateParams>>>();
+  check<Accepts<typeof memoryCreateParamsSchema, Omit<Body<Memories.MemoryCreateParams>, "view">>>();
+  check<Accepts<typeof memoryUpdateParamsSchema, Omit<Body<Memories.MemoryUpdateParams>, "memory_store_id" | "view">>>();
   check<Accepts<typeof eventParamsSchema, Exclude<Events.BetaManagedAgentsEventParams, { type: "user.message" }>>>();
 });
 

@@ -60,7 +60,11 @@ export function toApiError(error: unknown): ApiError | undefined {
 
 export function errorBody(error: ApiError, requestId: string | null): ErrorBody {
   const details = error.details === undefined ? {} : { details: error.details };
-  return { type: "error", error: { type: error.type, message: error.message, ...details }, request_id: requestId };
+  return {
+    type: "error",
+    error: { type: error.type, message: error.message, ...details, ...error.fields },
+    request_id: requestId,
+  };
 }
 
 /** The headers that tell a client whether to try again (contract §1.8). */

@@ -30,7 +30,8 @@ import {
 } from "../../store/agents.ts";
 import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
-import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import { newestFirst } from "../created-at-cursor.ts";
+import { pageOfRecords } from "../list-page.ts";
 import type { ModelCatalogue } from "../models/model-catalogue.ts";
 import { agentJson, agentOf, configOf } from "./agent-record.ts";
 import { repinSelf, resolveMultiagent } from "./resolve-multiagent.ts";
@@ -79,7 +80,7 @@ export function createAgents(deps: AgentsDeps): Agents {
     },
     update: async (workspaceId, id, params) =>
       agentJson(await db.transaction((tx) => update(deps, tx, workspaceId, id, params, now()))),
-    list: (workspaceId, query) => listPage(db, workspaceId, query),
+    list: (workspaceId, query) => newestFirst(AGENTS, query, (filter) => listAgents(db, workspaceId, filter), agentJson),
     listVersions: (workspaceId, id, query) => listVersionsPage(db, workspaceId, id, query),
     async archive(workspaceId, id) {
       const known = await archiveAgent(db, workspaceId, id, now());
@@ -177,27 +178,6 @@ async function changedConfig(
   return config;
 }
 
-async function listPage(db: Database, workspaceId: string, query: AgentListQuery): Promise<Page<string>> {
-  const limit = query.limit ?? PAGE_SIZE_DEFAULT;
-  const after = query.page === undefined ? undefined : placeOf(query.page, AGENTS);
-  const min = query["created_at[gte]"];
-  const max = query["created_at[lte]"];
-  if (after && ((min && after.createdAt < min) || (max && after.createdAt > max))) {
-    throw invalidRequest("page: This cursor lies outside the created_at filter");
-  }
-  const filter = {
-    createdAtMin: min,
-    createdAtMax: max,
-    includeArchived: query.include_archived ?? false,
-    after,
-    limit: limit + 1,
-  };
-  const records = await listAgents(db, workspaceId, filter);
-  const page = records.slice(0, limit);
-  const last = records.length > limit ? page.at(-1) : undefined;
-  return { data: page.map(agentJson), next_page: last ? cursorAt(AGENTS, last) : null };
-}
-
 async function listVersionsPage(db: Database, workspaceId: string, id: string, query: PageQuery): Promise<Page<string>> {
   if (!(await readAgent(db, workspaceId, id))) throw unknownAgent(id);
   const limit = query.limit ?? PAGE_SIZE_DEFAULT;
@@ -205,7 +185,5 @@ async function listVersionsPage(db: Database, workspaceId: string, id: string, q
   const before =
     query.page === undefined ? null : Number(decodeCursor(query.page, { list, order: "desc", key: ["version"] }).key[0]);
   const records = await listAgentVersions(db, id, before, limit + 1);
-  const page = records.slice(0, limit);
-  const last = records.length > limit ? page.at(-1) : undefined;
-  return { data: page.map(agentJson), next_page: last ? encodeCursor({ list, order: "desc", key: [last.version] }) : null };
+  return pageOfRecords(records, limit, agentJson, (last) => encodeCursor({ list, order: "desc", key: [last.version] }));
 }

@@ -5,7 +5,6 @@ import {
   type EnvironmentCreateParams,
   type EnvironmentListQuery,
   type EnvironmentUpdateParams,
-  PAGE_SIZE_DEFAULT,
   type Page,
   createId,
   invalidRequest,
@@ -23,7 +22,7 @@ import {
 } from "../../store/environments.ts";
 import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
-import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import { newestFirst } from "../created-at-cursor.ts";
 import { mergeConfig, newConfig } from "./environment-config.ts";
 
 /** Environments (contract §4, semantics §3). Names need not be unique: the official examples use the same one again. */
@@ -54,15 +53,7 @@ export function createEnvironments(deps: { db: Database; now?: () => Date }): En
     retrieve: async (workspaceId, id) => environmentOf(await need(db.reads, workspaceId, id)),
     update: async (workspaceId, id, params) =>
       environmentOf(await db.transaction((tx) => update(tx, workspaceId, id, params, now()))),
-    async list(workspaceId, query) {
-      const limit = query.limit ?? PAGE_SIZE_DEFAULT;
-      const after = query.page === undefined ? undefined : placeOf(query.page, LIST);
-      const filter = { includeArchived: query.include_archived ?? false, after, limit: limit + 1 };
-      const records = await listEnvironments(db, workspaceId, filter);
-      const page = records.slice(0, limit);
-      const last = records.length > limit ? page.at(-1) : undefined;
-      return { data: page.map(environmentOf), next_page: last ? cursorAt(LIST, last) : null };
-    },
+    list: (workspaceId, query) => newestFirst(LIST, query, (filter) => listEnvironments(db, workspaceId, filter), environmentOf),
     async archive(workspaceId, id) {
       const record = await archiveEnvironment(db, workspaceId, id, now());
       if (!record) throw unknownEnvironment(id);

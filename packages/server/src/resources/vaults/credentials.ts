@@ -5,7 +5,6 @@ import {
   type Credential,
   type CredentialCreateParams,
   type CredentialUpdateParams,
-  PAGE_SIZE_DEFAULT,
   type Page,
   type VaultListQuery,
   createId,
@@ -27,7 +26,7 @@ import {
 } from "../../store/vault-credentials.ts";
 import { readDataKey } from "../../store/vault-keys.ts";
 import { readSecrets, writeSecrets } from "../../store/vault-secrets.ts";
-import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import { type NewestFirstFilter, newestFirst } from "../created-at-cursor.ts";
 import { LLM_PURPOSE, type Secrets, checkInjection, mergeAuth, newAuth } from "./credential-auth.ts";
 import { isLlmVault } from "./llm-vault.ts";
 import type { SecretBox } from "./secret-box.ts";
@@ -63,14 +62,8 @@ export function createCredentials(deps: CredentialsDeps): Credentials {
       credentialOf(await db.transaction((tx) => update(deps, tx, workspaceId, vaultId, id, params))),
     async list(workspaceId, vaultId, query) {
       await needVault(db.reads, workspaceId, vaultId);
-      const limit = query.limit ?? PAGE_SIZE_DEFAULT;
-      const list = listOf(vaultId);
-      const after = query.page === undefined ? undefined : placeOf(query.page, list);
-      const filter = { includeArchived: query.include_archived ?? false, after, limit: limit + 1 };
-      const records = await listCredentials(db, workspaceId, vaultId, filter);
-      const page = records.slice(0, limit);
-      const last = records.length > limit ? page.at(-1) : undefined;
-      return { data: page.map(credentialOf), next_page: last ? cursorAt(list, last) : null };
+      const read = (filter: NewestFirstFilter) => listCredentials(db, workspaceId, vaultId, filter);
+      return newestFirst(listOf(vaultId), query, read, credentialOf);
     },
     archive: async (workspaceId, vaultId, id) =>
       credentialOf(

@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import {
   type ApiError,
-  PAGE_SIZE_DEFAULT,
   type Page,
   type Vault,
   type VaultCreateParams,
@@ -24,7 +23,7 @@ import {
   readVault,
   updateVault,
 } from "../../store/vaults.ts";
-import { cursorAt, placeOf } from "../created-at-cursor.ts";
+import { newestFirst } from "../created-at-cursor.ts";
 import type { SecretBox } from "./secret-box.ts";
 
 /** Vaults (contract §9, semantics §10). */
@@ -58,15 +57,7 @@ export function createVaults(deps: { db: Database; box: SecretBox; now?: () => D
     },
     retrieve: async (workspaceId, id) => vaultOf(await needVault(db.reads, workspaceId, id)),
     update: async (workspaceId, id, params) => vaultOf(await db.transaction((tx) => update(tx, workspaceId, id, params, now()))),
-    async list(workspaceId, query) {
-      const limit = query.limit ?? PAGE_SIZE_DEFAULT;
-      const after = query.page === undefined ? undefined : placeOf(query.page, LIST);
-      const filter = { includeArchived: query.include_archived ?? false, after, limit: limit + 1 };
-      const records = await listVaults(db, workspaceId, filter);
-      const page = records.slice(0, limit);
-      const last = records.length > limit ? page.at(-1) : undefined;
-      return { data: page.map(vaultOf), next_page: last ? cursorAt(LIST, last) : null };
-    },
+    list: (workspaceId, query) => newestFirst(LIST, query, (filter) => listVaults(db, workspaceId, filter), vaultOf),
     archive: async (workspaceId, id) =>
       vaultOf(
         await db.transaction(async (tx) => {

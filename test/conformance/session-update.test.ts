@@ -2,7 +2,7 @@ import { call, hold, say } from "@sandbox0/testkit";
 import { expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refused, refusedAsInvalid } from "./fixture/refused.ts";
-import { last, message, only, saidBy } from "./fixture/test-session.ts";
+import { countOf, last, message, only, saidBy } from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -49,6 +49,9 @@ verifies("sessions.update-agent", "tools and servers: for this session, from the
   const updated = await sessions().update(session.id, { agent: { tools: [LOOKUP] } });
   expect(updated.agent).toEqual({ ...session.created.agent, tools: [LOOKUP] });
   expect(last(await session.events(), "session.updated").agent).toEqual(updated.agent);
+  const again = await sessions().update(session.id, { agent: { tools: [LOOKUP] } });
+  expect(again.updated_at).toBe(updated.updated_at);
+  expect(countOf(await session.events(), "session.updated")).toBe(1);
   const after = server.play(say("Two."));
   await session.send(message(after));
   await session.rest();

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import {
   ApiError,
   type EventParams,
@@ -17,6 +18,7 @@ import {
 } from "@sandbox0/protocol";
 import { type AdmitContext, type Admission, admit } from "../domain/admit.ts";
 import { refuseOutside } from "../domain/cursor-filter.ts";
+import { describeMisfit } from "../domain/harness-fit.ts";
 import { newEvent, promoted, terminatedEvents } from "../domain/lifecycle-events.ts";
 import type { EventLog, LockedSession } from "../log/event-log.ts";
 import type { Follower } from "../log/follow.ts";
@@ -24,9 +26,10 @@ import { listSessionEvents } from "../log/list.ts";
 import type { Bells } from "../log/bells.ts";
 import { resolveSessionAgent, updateSessionAgent } from "../resources/agents/session-agent.ts";
 import { resolveSessionEnvironment } from "../resources/environments/session-environment.ts";
+import type { HarnessOffer, Harnesses } from "../resources/harnesses/harnesses.ts";
 import type { ModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { checkSessionVaults } from "../resources/vaults/session-vaults.ts";
-import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
+import type { LlmVault, VaultSecrets } from "../resources/vaults/vault-secrets.ts";
 import { type SessionWrite, writeSession } from "../store/append.ts";
 import { eventJson, readEventById } from "../store/events.ts";
 import type { Database } from "../store/pool.ts";
@@ -53,8 +56,9 @@ export interface SessionsDeps {
   follower: Follower;
   models: ModelCatalogue;
   vaults: Pick<VaultSecrets, "llmOf">;
-  /** The server's default, and those that this server can run. */
-  harness: { default: string; available: ReadonlySet<string> };
+  harnesses: Harnesses;
+  /** Over which API a session with this harness and this LLM vault would be served its model. */
+  apiOf(model: string, llm: LlmVault | null, harness: HarnessOffer): string;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
@@ -138,7 +142,10 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
   const vaultIds = params.vault_ids ?? [];
   await checkSessionVaults(deps.db.reads, workspaceId, vaultIds);
-  const engine = (await deps.vaults.llmOf(workspaceId, vaultIds))?.engine ?? null;
+  const llm = await deps.vaults.llmOf(workspaceId, vaultIds);
+  const harness = chooseHarness(deps, llm?.engine ?? null, metadata);
+  const misfit = describeMisfit(harness, { id: agent.model.id, api: deps.apiOf(agent.model.id, llm, harness) });
+  if (misfit !== null) throw invalidRequest(`agent.model: ${misfit}`);
   const id = createId("session");
   const threadId = createId("thread");
   const now = new Date();
@@ -150,7 +157,7 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
     agentVersion: agent.version,
     agent,
     environmentId: params.environment_id,
-    harness: chooseHarness(deps, engine, metadata),
+    harness: harness.name,
     title: params.title ?? null,
     metadata: params.metadata ?? {},
     vaultIds,
@@ -172,12 +179,9 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
 }
 
 /** The LLM vault's engine, agent metadata, then the server's default (design §5); a session keeps its harness for life. */
-function chooseHarness(deps: SessionsDeps, engine: string | null, agentMetadata: Metadata): string {
-  const name = engine ?? agentMetadata[HARNESS_KEY] ?? deps.harness.default;
-  if (deps.harness.available.has(name)) return name;
-  const names = [...deps.harness.available].join(", ");
-  const where = engine === null ? `agent.metadata.${HARNESS_KEY}` : "vault_ids";
-  throw invalidRequest(`${where}: the harness "${name}" is not available on this server; available: ${names}`);
+function chooseHarness({ harnesses }: SessionsDeps, engine: string | null, agentMetadata: Metadata): HarnessOffer {
+  if (engine !== null) return harnesses.need(engine, "vault_ids");
+  return harnesses.need(agentMetadata[HARNESS_KEY] ?? harnesses.defaultName, `agent.metadata.${HARNESS_KEY}`);
 }
 
 function unbuilt(what: string): ApiError {
@@ -274,9 +278,9 @@ async function updateSession(
     const metadata = mergeMetadata(row.metadata, params.metadata ?? {});
     const changed: Record<string, unknown> = {};
     if (title !== row.title) changed.title = title;
-    if (!sameJson(metadata, row.metadata) && Object.keys(metadata).length > 0) changed.metadata = metadata;
-    if (!sameJson(agent, row.agent)) changed.agent = agent;
-    if (Object.keys(changed).length === 0 && sameJson(metadata, row.metadata)) return true;
+    if (!isDeepStrictEqual(metadata, row.metadata) && Object.keys(metadata).length > 0) changed.metadata = metadata;
+    if (!isDeepStrictEqual(agent, row.agent)) changed.agent = agent;
+    if (Object.keys(changed).length === 0 && isDeepStrictEqual(metadata, row.metadata)) return true;
     await updateSessionRow(session.tx, sessionId, { title, metadata, agent });
     await session.write({ threadId: row.thread_id, generation: null, events: [newEvent("session.updated", changed)] });
     return true;
@@ -297,10 +301,6 @@ async function newAgent(
   const agent = updateSessionAgent(row.agent as SessionAgent, change);
   await resolveSessionEnvironment(session.tx, row.workspace_id, row.environment_id, agent);
   return agent;
-}
-
-function sameJson(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** Read-only from now on and reported as terminated; a second time changes nothing (semantics §25 no. 16). */

@@ -243,6 +243,7 @@ describe("system.message", () => {
     expect(run(head(), [system])).toMatchObject({ startsTurn: false, enqueue: [{ type: "system.message" }] });
     expect(refused(head(), [system, text("a")])).toContain("last event");
     expect(refused(head(), [interrupt, system])).toContain("directly follow");
+    expect(refused(waiting(["c1"]), [allow("c1"), system], [call("c1")])).toContain("directly follow");
     expect(refused(head({ status: "running" }), [system])).toContain("while the session is idle");
     expect(refused(waiting(["c1"]), [system], [call("c1")])).toContain("waiting on responses");
     expect(run(waiting(["c1"]), [answer("c1"), system], [call("c1", { kind: "custom", permission: "allow" })]).startsTurn).toBe(

@@ -53,7 +53,8 @@ export interface AdmitContext {
   inboxBytes: number;
 }
 
-const ANSWER_TYPES = new Set(["user.tool_confirmation", "user.custom_tool_result", "user.tool_result"]);
+/** What a `system.message` may stand right behind (semantics §5.6). */
+const BEFORE_SYSTEM_MESSAGE = new Set(["user.message", "user.custom_tool_result", "user.tool_result"]);
 
 /** @throws ApiError invalid_request_error that names `events[i]`, rate_limit_error when the inbox is full */
 export function admit(context: AdmitContext, events: readonly EventParams[]): Admission {
@@ -178,8 +179,7 @@ class Batch {
     const previous = events[index - 1];
     if (index !== events.length - 1)
       throw invalidRequest(`Invalid system.message event at events[${index}]: it must be the last event of the request`);
-    const follows = previous && (previous.type === "user.message" || ANSWER_TYPES.has(previous.type));
-    if (previous && !follows) {
+    if (previous && !BEFORE_SYSTEM_MESSAGE.has(previous.type)) {
       throw invalidRequest(
         `Invalid system.message event at events[${index}]: it must directly follow a user.message, user.tool_result or user.custom_tool_result event`,
       );

@@ -8,7 +8,8 @@ import { textCases } from "./cases/text.ts";
 import { toolCases } from "./cases/tools.ts";
 import { waitCases } from "./cases/wait.ts";
 import type { HarnessCase } from "./harness-case.ts";
-import { createTestSession } from "./test-session.ts";
+import type { SandboxStage } from "./sandbox-stage.ts";
+import { createTestSession, type TestSession } from "./test-session.ts";
 
 export const HARNESS_CASES: readonly HarnessCase[] = [
   ...textCases,
@@ -22,31 +23,54 @@ export const HARNESS_CASES: readonly HarnessCase[] = [
 
 const API_KEY = "sk-test-0123456789-conformance";
 
-/** Runs one case against a fresh provider. For a harness's own test: one test a case and API. */
-export async function runHarnessCase(testCase: HarnessCase, harness: Harness, api: ProviderConfig["api"]): Promise<void> {
+/**
+ * Runs one case against a fresh provider. For a harness's own test: one test a case and API.
+ * @param stage gives the sandboxes of a harness that runs in them
+ */
+export async function runHarnessCase(
+  testCase: HarnessCase,
+  harness: Harness,
+  api: ProviderConfig["api"],
+  stage: SandboxStage | null = null,
+): Promise<void> {
   const provider = await createScriptedProvider({ apiKey: API_KEY });
+  const access = { url: provider.url, apiKey: API_KEY };
   const config = { api, baseUrl: provider.url, apiKey: API_KEY, contextWindow: 200_000, outputTokensMax: 32_000 };
+  const sessions: TestSession[] = [];
   try {
     await testCase.run({
       harness,
       api,
       provider,
+      stage,
       script: (steps) => void provider.onRequest(byMarker(steps)),
-      session: (options = {}) => createTestSession({ provider: config, ...options }),
+      session(options = {}) {
+        const openSandbox = stage === null ? {} : { openSandbox: (sessionId: string) => stage.open(sessionId, access) };
+        const session = createTestSession({ provider: config, ...openSandbox, ...options });
+        sessions.push(session);
+        return session;
+      },
       requests: (marker) =>
         provider.requests.filter((request) => request.messages.some((message) => message.text.includes(marker))),
     });
   } finally {
+    await Promise.all(sessions.map(({ sessionId }) => stage?.forget(sessionId)));
     await provider.close();
   }
 }
 
 /** Every case with every API the harness has, for `test.each`. */
-export function harnessMatrix(harness: Harness): { title: string; run: () => Promise<void> }[] {
-  return harness.capabilities.apis.flatMap((api) =>
-    HARNESS_CASES.filter((testCase) => testCase.apis === undefined || testCase.apis.includes(api)).map((testCase) => ({
-      title: `${api}: ${testCase.name}`,
-      run: () => runHarnessCase(testCase, harness, api),
-    })),
+export function harnessMatrix(
+  harness: Harness,
+  stage: SandboxStage | null = null,
+): { title: string; run: () => Promise<void> }[] {
+  const { placement, apis } = harness.capabilities;
+  return apis.flatMap((api) =>
+    HARNESS_CASES.filter((testCase) => testCase.apis?.includes(api) ?? true)
+      .filter((testCase) => (testCase.placement ?? placement) === placement)
+      .map((testCase) => ({
+        title: `${api}: ${testCase.name}`,
+        run: () => runHarnessCase(testCase, harness, api, stage),
+      })),
   );
 }

@@ -1,5 +1,6 @@
 import type { Script, ScriptedProvider, ScriptedRequest, Step } from "@sandbox0/testkit";
-import type { Harness, ProviderConfig } from "../port.ts";
+import type { Harness, HarnessCapabilities, ProviderConfig } from "../port.ts";
+import type { SandboxStage } from "./sandbox-stage.ts";
 import type { TestSession, TestSessionOptions } from "./test-session.ts";
 
 /** What a case works with: the harness under test and a provider of its own that speaks `api`. */
@@ -7,6 +8,8 @@ export interface CaseContext {
   harness: Harness;
   api: ProviderConfig["api"];
   provider: ScriptedProvider;
+  /** `null` for a harness that runs in the server. */
+  stage: SandboxStage | null;
   /**
    * Steps by marker: the last user message that contains the key begins the script. Harnesses may ask the model for
    * other things too (a title, for example): cases look at the requests of their own marker only.
@@ -21,5 +24,7 @@ export interface HarnessCase {
   name: string;
   /** Left out: all APIs. */
   apis?: readonly ProviderConfig["api"][];
+  /** Left out: all harnesses. */
+  placement?: HarnessCapabilities["placement"];
   run(context: CaseContext): Promise<void>;
 }

@@ -1,4 +1,5 @@
 export { HARNESS_CASES, harnessMatrix, runHarnessCase } from "./conformance.ts";
 export type { CaseContext, HarnessCase } from "./harness-case.ts";
+export { openSandboxStage, type SandboxStage } from "./sandbox-stage.ts";
 export type { EffectName, TestTool } from "./test-effects.ts";
 export { createTestSession, type TestSession, type TestSessionOptions, textResult } from "./test-session.ts";

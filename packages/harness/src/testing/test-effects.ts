@@ -35,7 +35,7 @@ export interface TurnState {
   state: unknown;
   stopped: TurnStopped | null;
   promote(): HistoryEntry[];
-  sandbox: HarnessSandbox | null;
+  openSandbox(): Promise<HarnessSandbox>;
 }
 
 /** The effects of one turn on the log in memory: the same order, the same refusals as a real one. */
@@ -88,8 +88,7 @@ export function createTestEffects(turn: TurnState, signal: AbortSignal): Effects
     },
     async openSandbox() {
       await enter("openSandbox");
-      if (turn.sandbox === null) throw new Error("this session has no sandbox");
-      return turn.sandbox;
+      return turn.openSandbox();
     },
     preview: (preview) => void turn.previews.push(preview),
     async saveState(state) {

@@ -23,8 +23,8 @@ export interface TestSessionOptions {
   /** Names in `tools` that need a confirmation first. */
   ask?: readonly string[];
   agent?: Partial<TurnAgent>;
-  /** For harnesses in a sandbox. */
-  sandbox?: HarnessSandbox;
+  /** For harnesses in a sandbox; asked at each `openSandbox` of a turn. */
+  openSandbox?: (sessionId: string) => Promise<HarnessSandbox>;
 }
 
 /**
@@ -32,6 +32,7 @@ export interface TestSessionOptions {
  * in the same order, and it answers calls and stops turns by the same rules.
  */
 export interface TestSession {
+  readonly sessionId: string;
   readonly log: readonly HistoryEntry[];
   readonly previews: readonly Preview[];
   /** Names of the effects the harness used, in order of their begin. */
@@ -61,6 +62,7 @@ export function textResult(text: string, isError = false): ToolResult {
 const DEFAULT_AGENT = { name: "tester", system: "You are a test agent.", model: { id: "claude-opus-5" } };
 
 export function createTestSession(options: TestSessionOptions): TestSession {
+  const sessionId = createId("session");
   const log = createTestLog();
   const inbox: SessionEvent[] = [];
   const tools: TestTools = { own: options.tools ?? {}, custom: new Set(options.customTools), ask: new Set(options.ask) };
@@ -78,10 +80,11 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     state: null,
     stopped: null,
     promote,
-    sandbox: options.sandbox ?? null,
+    openSandbox: () => (options.openSandbox ?? noSandbox)(sessionId),
   };
   let running: AbortController | null = null;
   return {
+    sessionId,
     log: log.entries,
     previews: turn.previews,
     effects: turn.names,
@@ -94,7 +97,7 @@ export function createTestSession(options: TestSessionOptions): TestSession {
       running = new AbortController();
       turn.stopped = null;
       const agent = { ...DEFAULT_AGENT, tools: definitions(tools), ...options.agent };
-      const ids = { sessionId: "sesn_01test", threadId: "sthr_01test" };
+      const ids = { sessionId, threadId: `sthr_of_${sessionId}` };
       const request = {
         ...ids,
         agent,
@@ -120,6 +123,8 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     events: log.events,
   };
 }
+
+const noSandbox = (): Promise<never> => Promise.reject(new Error("this session has no sandbox"));
 
 /** What a client of the session can do. */
 function clientOf(log: TestLog, inbox: SessionEvent[]): Pick<TestSession, "send" | "instruct" | "confirm" | "answerCustom"> {

@@ -11,16 +11,25 @@ import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
+import { createHarnesses, type HarnessOffer } from "../resources/harnesses/harnesses.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
-import { createSessions } from "../sessions/sessions.ts";
+import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { createNotifier } from "../store/notify.ts";
 import { type Database, createPool } from "../store/pool.ts";
 import { type HttpOptions, createHttpServer } from "./http-server.ts";
+
+const SANDPI: HarnessOffer = {
+  name: "sandpi",
+  version: null,
+  placement: "sandbox-as-tool",
+  apis: ["anthropic-messages", "openai-responses"],
+  unavailable: null,
+};
 
 export const TEST_KEY = "sk-sandbox0-test";
 
@@ -60,7 +69,11 @@ export interface Answer {
 
 /** A server with everything but an orchestrator: sessions are stored, and nothing runs them. */
 export async function startTestServer(
-  options: Partial<HttpOptions> & { wrapSessions?: (sessions: Sessions) => Sessions; vaultFetch?: typeof fetch } = {},
+  options: Partial<HttpOptions> & {
+    wrapSessions?: (sessions: Sessions) => Sessions;
+    vaultFetch?: typeof fetch;
+    harnesses?: HarnessOffer[];
+  } = {},
 ): Promise<TestServer> {
   const database = await createTestDatabase();
   const db = createPool({ connectionString: database.connectionString, max: 8 });
@@ -71,7 +84,7 @@ export async function startTestServer(
   const models = createModelCatalogue(KNOWN_MODELS);
   const apiKeys = createApiKeys({ db });
   const { workspaceId } = await apiKeys.bootstrap(TEST_KEY);
-  const harness = { default: "sandpi", available: new Set(["sandpi"]) };
+  const harnesses = createHarnesses(options.harnesses ?? [SANDPI], "sandpi");
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-http-"));
   const keys = await createLocalKeys({ db, configured: undefined, file: join(dir, "master-keys.json") });
   const vaults = openVaults({
@@ -80,13 +93,16 @@ export async function startTestServer(
     fetch: options.vaultFetch ?? (() => Promise.reject(new Error("this test has no way out"))),
     onProblem: (error) => bugs.push(error),
   });
-  const parts = { db, log: createEventLog(db, bells), bells, follower, models, harness, vaults: vaults.secrets };
-  const sessions = createSessions(parts);
+  const parts = { db, log: createEventLog(db, bells), bells, follower, models, harnesses, vaults: vaults.secrets };
+  const byName = (model: string): string => (model.startsWith("claude") ? "anthropic-messages" : "openai-responses");
+  const apiOf: SessionsDeps["apiOf"] = (model, llm, harness) => (llm === null ? byName(model) : (harness.apis[0] ?? ""));
+  const sessions = createSessions({ ...parts, apiOf });
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db),
+      harnesses,
       models: createModels(models),
       vaults: vaults.api,
       apiKeys,

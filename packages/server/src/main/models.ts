@@ -33,9 +33,15 @@ export interface Models {
   /**
    * The same, at the provider that an LLM vault names. An address of its own is sent its own key or none, never one of the
    * server's, and is `guarded`.
+   * @param apis those that the session's harness speaks (`apiOf`)
    * @throws ModelUnavailable when the vault has no key for the vendor's address, and the server has none either
    */
-  resolveFor(modelId: string, vault: { baseUrl: string | null; apiKey: string | null }): ProviderConfig;
+  resolveFor(modelId: string, vault: { baseUrl: string | null; apiKey: string | null }, apis?: readonly Api[]): ProviderConfig;
+  /**
+   * Over which API a model is served: what the models file or its name says; at a provider of the user's own, one that the
+   * harness speaks: such a provider is named for the harness, and a model's name says nothing of it.
+   */
+  apiOf(modelId: string, provider: { isOwn: boolean; apis: readonly Api[] }): Api;
 }
 
 /** No provider is configured for a model. */
@@ -65,6 +71,8 @@ const LIMITS: Readonly<Record<Api, { contextWindow: number; outputTokensMax: num
   "openai-responses": { contextWindow: 128_000, outputTokensMax: 16_384 },
   "openai-completions": { contextWindow: 128_000, outputTokensMax: 16_384 },
 };
+
+const API_NAMES = Object.keys(LIMITS) as Api[];
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
 const price = z.number().nonnegative();
@@ -162,13 +170,21 @@ function createModels(entries: readonly ModelEntry[], environment: ProviderEnvir
     .sort((a, b) => b.prefix.length - a.prefix.length);
   const find = (modelId: string): ModelEntry | undefined =>
     exact.get(modelId) ?? prefixes.find(({ prefix }) => modelId.startsWith(prefix))?.entry;
+  const apiOf: Models["apiOf"] = (modelId, { isOwn, apis }) => {
+    const api = find(modelId)?.provider.api ?? vendorApi(modelId);
+    const [preferred = api] = apis;
+    return isOwn && !apis.includes(api) ? preferred : api;
+  };
   return {
     entries,
-    resolve: (modelId) => find(modelId)?.provider ?? vendorProvider(modelId, environment),
-    resolveFor(modelId, { baseUrl, apiKey }) {
+    apiOf,
+    resolve: (modelId) => find(modelId)?.provider ?? vendorProvider(vendorApi(modelId), modelId, environment),
+    resolveFor(modelId, { baseUrl, apiKey }, apis = API_NAMES) {
       const known = find(modelId)?.provider;
-      if (baseUrl === null && apiKey === null) return known ?? vendorProvider(modelId, environment);
-      const base = known ?? vendorProvider(modelId, { ...environment, anthropicKey: NO_KEY, openaiKey: NO_KEY });
+      if (baseUrl === null && apiKey === null) return known ?? vendorProvider(vendorApi(modelId), modelId, environment);
+      const api = apiOf(modelId, { isOwn: true, apis });
+      const keyless = { ...environment, anthropicKey: NO_KEY, openaiKey: NO_KEY };
+      const base = known?.api === api ? known : vendorProvider(api, modelId, keyless);
       if (baseUrl !== null && !URL.canParse(baseUrl))
         throw new ModelUnavailable("The base URL of this session's LLM vault is not a URL.");
       if (baseUrl === null) return { ...base, apiKey: apiKey ?? base.apiKey };
@@ -177,8 +193,11 @@ function createModels(entries: readonly ModelEntry[], environment: ProviderEnvir
   };
 }
 
-function vendorProvider(modelId: string, environment: ProviderEnvironment): ProviderConfig {
-  const api: Api = modelId.startsWith("claude") ? "anthropic-messages" : "openai-responses";
+function vendorApi(modelId: string): Api {
+  return modelId.startsWith("claude") ? "anthropic-messages" : "openai-responses";
+}
+
+function vendorProvider(api: Api, modelId: string, environment: ProviderEnvironment): ProviderConfig {
   const vendor = vendorOf(api, environment);
   if (vendor.key === undefined && !vendor.ownUrl) {
     throw new ModelUnavailable(`The model "${modelId}" cannot be reached: this server has no ${vendor.variable}.`);

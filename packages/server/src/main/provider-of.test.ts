@@ -1,3 +1,4 @@
+import type { ProviderConfig } from "@sandbox0/harness";
 import { expect, test } from "vitest";
 import type { LlmVault } from "../resources/vaults/vault-secrets.ts";
 import { loadConfig } from "./config.ts";
@@ -5,11 +6,18 @@ import { createProviderOf } from "./provider-of.ts";
 
 const KEYS = { ANTHROPIC_API_KEY: "canary-anthropic", OPENAI_API_KEY: "canary-openai" };
 const USER = { workspaceId: "wrkspc_1", vaultIds: ["vlt_1"] };
+const APIS: Record<string, ProviderConfig["api"][]> = {
+  sandpi: ["anthropic-messages", "openai-responses", "openai-completions"],
+  claude: ["anthropic-messages"],
+  codex: ["openai-responses"],
+};
 
 function providerOf(environment: Record<string, string>, vault: Partial<LlmVault> | null, key: string | null = null) {
   const llm = vault && { vaultId: "vlt_1", engine: null, baseUrl: null, credentialId: key === null ? null : "vcrd_1", ...vault };
   const { models } = loadConfig(environment);
-  return (model: string) => createProviderOf(models, { llmOf: async () => llm, secretOf: async () => key })(model, USER);
+  const vaults = { llmOf: async () => llm, secretOf: async () => key };
+  const find = createProviderOf(models, vaults, (harness) => APIS[harness] ?? []);
+  return (model: string, harness = "sandpi") => find(model, { ...USER, harness });
 }
 
 test("without an LLM vault the server's own provider, dialled freely", async () => {
@@ -57,4 +65,22 @@ test("what is no URL is said so", async () => {
   expect(await providerOf(KEYS, { baseUrl: "nowhere" }, "k")("claude-x")).toEqual({
     unavailable: "The base URL of this session's LLM vault is not a URL.",
   });
+});
+
+test("at a provider of the vault's a model is served over what the harness speaks, whatever its name", async () => {
+  const ask = providerOf(KEYS, { baseUrl: "https://llm.example.com" }, "of-the-vault");
+  for (const model of ["claude-x", "gpt-x", "own-model"]) {
+    expect(await ask(model, "claude")).toMatchObject({ api: "anthropic-messages", baseUrl: "https://llm.example.com" });
+    expect(await ask(model, "codex")).toMatchObject({ api: "openai-responses", baseUrl: "https://llm.example.com/v1" });
+  }
+  const byKey = providerOf({}, {}, "of-the-vault");
+  expect(await byKey("own-model", "claude")).toMatchObject({ baseUrl: "https://api.anthropic.com", apiKey: "of-the-vault" });
+  expect(await byKey("claude-x", "codex")).toMatchObject({ baseUrl: "https://api.openai.com/v1", apiKey: "of-the-vault" });
+});
+
+test("at the server's own providers the model's name decides, and the harness may not fit", async () => {
+  for (const vault of [null, {}]) {
+    expect(await providerOf(KEYS, vault)("gpt-x", "claude")).toMatchObject({ api: "openai-responses" });
+    expect(await providerOf(KEYS, vault)("claude-x", "codex")).toMatchObject({ api: "anthropic-messages" });
+  }
 });

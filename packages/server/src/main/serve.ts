@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
 import {
   BUILT_IN_TOOLS,
+  type BubblewrapOptions,
   createBubblewrapDriver,
   createProcessDriver,
   createSandboxPool,
@@ -30,19 +31,21 @@ import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
+import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesses.ts";
 import { createModels } from "../resources/models/models.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
-import { createSessions } from "../sessions/sessions.ts";
+import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { migrate } from "../store/migrate.ts";
 import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
 import { createNotifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { countDroppedRows, createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
-import { createProviderOf } from "./provider-of.ts";
+import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
+import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { openServerVaults } from "./vaults.ts";
 import { createConfiguredWebTools } from "./web.ts";
 import { WEB_TOOL_DEFINITIONS, type WebTools } from "../web/web-tools.ts";
@@ -117,13 +120,13 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const outbound = await createOutbound(config, connectionString, () => ownPorts(config, url));
   closers.add(() => outbound.close());
   const sandpi = createResidentHarness(outbound, closers);
-  const harnesses = new Map<string, Harness>([[sandpi.name, sandpi]]);
-  if (!harnesses.has(config.harness))
-    throw new Error(`SANDBOX0_HARNESS: the harness "${config.harness}" is not available on this server`);
+  const installed = findInstalledHarnesses(config);
+  const harnesses = createHarnesses(installed.offers, config.harness);
+  refuseDefaultHarness(installed, config);
   const vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   closers.add(() => vaults.close());
   const registry = new Registry();
-  const made = { config, options, registry, logger, db, log, bells, sandpi, harnesses, vaults, outbound };
+  const made = { config, options, registry, logger, db, log, bells, sandpi, installed, harnesses, vaults, outbound };
   const parts: ServerParts = { ...made, connectionString, onError };
   if (config.roles.has("worker")) await startWorker(parts, closers);
   if (config.roles.has("api")) url = await startApi(parts, apiKeys, closers);
@@ -135,7 +138,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
   const { config, db, log, bells, vaults, logger, registry } = parts;
   const models = catalogueOf(config.models);
   const follower = createFollower(db.reads, bells, parts.onError);
-  const harness = { default: config.harness, available: new Set(parts.harnesses.keys()) };
+  const { harnesses } = parts;
   const http = createHttpServer(
     {
       apiKeys,
@@ -143,7 +146,8 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db.reads),
       models: createModels(models),
-      sessions: createSessions({ db, log, bells, follower, models, vaults: vaults.secrets, harness }),
+      harnesses,
+      sessions: createSessions({ db, log, bells, follower, models, vaults: vaults.secrets, harnesses, apiOf: apiOf(parts) }),
       vaults: vaults.api,
       logger,
       registry,
@@ -154,6 +158,20 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
   closers.add(() => http.close());
   closers.add(() => follower.close());
   return http.listen({ host: config.host, port: config.port });
+}
+
+/** Said at the start, not at the first session. @throws ConfigError */
+function refuseDefaultHarness({ offers }: InstalledHarnesses, { harness }: Config): void {
+  const problem = offers.find(({ name }) => name === harness)?.unavailable;
+  if (problem) throw new ConfigError([`SANDBOX0_HARNESS: the harness "${harness}" is not available on this server: ${problem}`]);
+}
+
+function apiOf({ config, installed }: ServerParts): SessionsDeps["apiOf"] {
+  return (model, llm, { name }) =>
+    config.models.apiOf(model, {
+      isOwn: llm !== null && (llm.baseUrl !== null || llm.credentialId !== null),
+      apis: installed.apisOf(name),
+    });
 }
 
 /** Where this server listens, or will. */
@@ -198,7 +216,8 @@ interface ServerParts {
   log: EventLog;
   bells: Bells;
   sandpi: Sandpi;
-  harnesses: Map<string, Harness>;
+  installed: InstalledHarnesses;
+  harnesses: Harnesses;
   vaults: OpenVaults;
   outbound: Outbound;
   connectionString: string;
@@ -210,12 +229,12 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   // The gateway is there before the first sandbox, and asks the pool whose it is.
   let sandboxes: SandboxPool | null = null;
   const sessionOf = (sandboxId: string): string | null => sandboxes?.sessionOf(sandboxId) ?? null;
-  const providerOf = createProviderOf(config.models, parts.vaults.secrets);
+  const providerOf = createProviderOf(config.models, parts.vaults.secrets, parts.installed.apisOf);
   const vaults = parts.vaults.secrets;
   const gateways = await createGateways({ config, db, vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
   closers.add(() => gateways.close());
   countDroppedRows(parts.registry, gateways.audit);
-  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(config, gateways, logger)]);
+  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways)]);
   sandboxes = pool;
   closers.add(() => node.close());
   closers.add(() => pool.close());
@@ -229,9 +248,17 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   closers.add(() => mcp.stop());
   const web = createConfiguredWebTools(config, { db, fetch: parts.outbound.fetch });
   closers.add(() => web.close());
-  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, gateways });
+  const harnesses = startHarnesses(parts, closers);
+  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, gateways, harnesses, providerOf });
   orchestrator.start();
   closers.add(() => orchestrator.stop());
+}
+
+/** Closed after the last turn and before their sandboxes. */
+function startHarnesses({ sandpi, installed }: ServerParts, closers: Closers): Map<string, Harness> {
+  const started = installed.create();
+  for (const harness of started) closers.add(() => harness.close());
+  return new Map([sandpi, ...started].map((harness) => [harness.name, harness]));
 }
 
 function joinNodes({ connectionString, config, onError, logger }: ServerParts): Promise<NodeRegistry> {
@@ -250,10 +277,13 @@ interface Stations {
   mcp: McpConnector;
   web: WebTools;
   gateways: Gateways;
+  harnesses: Map<string, Harness>;
+  providerOf: ProviderOf;
 }
 
-function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, gateways }: Stations): Orchestrator {
-  const { config, options, logger, db, log, bells, harnesses } = parts;
+function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator {
+  const { options, logger, db, log, bells } = parts;
+  const { node, pool, mcp, web, gateways, harnesses } = stations;
   const { policies, tokens } = gateways;
   const tools = { db, pool, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(db, pool, turn, callId, text);
@@ -265,7 +295,7 @@ function createTurnRunner(parts: ServerParts, { node, pool, mcp, web, gateways }
     harnesses,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
-    resolveModel: createProviderOf(config.models, parts.vaults.secrets),
+    resolveModel: stations.providerOf,
     judge: createConfiguredJudge(parts),
     runTool: (turn, call) =>
       isWebTool(call.name) ? runWebTool({ web, fitText }, turn, call) : runSandboxTool(tools, turn, call),
@@ -305,10 +335,12 @@ function createConfiguredJudge({ config, db, logger, sandpi }: ServerParts): Jud
   });
 }
 
-async function createSandboxes(config: Config, { egress }: Gateways, logger: Logger): Promise<SandboxPool> {
+async function createSandboxes({ config, logger, installed }: ServerParts, { egress }: Gateways): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
   const dir = join(config.dataDir, "sandbox", "volumes");
-  return createSandboxPool(chooseDriver(config, egress?.caPem, onProblem), {
+  const egressCa = egress === null ? {} : { egressCa: egress.caPem };
+  const driverOptions = { dir: join(config.dataDir, "sandbox"), programs: installed.programs, onProblem, ...egressCa };
+  return createSandboxPool(chooseDriver(config, driverOptions), {
     dir,
     env: config.packageMirrors,
     openEgress: egress?.open ?? null,
@@ -318,15 +350,16 @@ async function createSandboxes(config: Config, { egress }: Gateways, logger: Log
 }
 
 /** `process` isolates nothing: only by name, and said aloud (design §6). */
-function chooseDriver(config: Config, egressCa: string | undefined, onProblem: (problem: Error) => void): SandboxDriver {
-  const dir = join(config.dataDir, "sandbox");
+function chooseDriver(config: Config, options: BubblewrapOptions & { onProblem(problem: Error): void }): SandboxDriver {
   switch (config.sandbox) {
     case "auto":
     case "bubblewrap":
-      return createBubblewrapDriver({ dir, ...(egressCa === undefined ? {} : { egressCa }), onProblem });
+      return createBubblewrapDriver(options);
     case "process":
-      onProblem(new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."));
-      return createProcessDriver({ dir });
+      options.onProblem(
+        new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."),
+      );
+      return createProcessDriver(options);
     case "docker":
       throw new Error("SANDBOX0_SANDBOX: the docker driver is not built yet; use bubblewrap");
   }

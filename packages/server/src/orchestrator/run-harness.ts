@@ -1,6 +1,7 @@
 import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome, TurnTool } from "@sandbox0/harness";
 import type { SessionAgent, SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
+import { describeMisfit } from "../domain/harness-fit.ts";
 import type { NewEvent } from "../domain/head.ts";
 import { errorEvent } from "../domain/lifecycle-events.ts";
 import type { TurnEnd } from "../domain/turn.ts";
@@ -21,7 +22,7 @@ export interface RunHarnessDeps extends EffectsDeps {
   /** Which provider serves a model of a session with these vaults, or a sentence for its log that says why none does. */
   resolveModel(
     modelId: string,
-    session: { workspaceId: string; vaultIds: readonly string[] },
+    session: { workspaceId: string; vaultIds: readonly string[]; harness: string },
   ): Promise<ProviderConfig | { unavailable: string }>;
   /** The built-in tools as the model is told of them, by name. */
   builtinTools: ReadonlyMap<string, ToolDefinition>;
@@ -40,8 +41,11 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     const harness = deps.harnesses.get(turn.session.harness);
     if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
     const { workspace_id: workspaceId, vault_ids: vaultIds } = turn.session;
-    const provider = await deps.resolveModel(modelOf(turn), { workspaceId, vaultIds });
+    const provider = await deps.resolveModel(modelOf(turn), { workspaceId, vaultIds, harness: harness.name });
     if ("unavailable" in provider) return failed(provider.unavailable, "model_request_failed_error");
+    const speaks = { name: harness.name, apis: harness.capabilities.apis };
+    const misfit = describeMisfit(speaks, { id: modelOf(turn), api: provider.api });
+    if (misfit !== null) return failed(`The model cannot be asked: ${misfit}.`, "model_request_failed_error");
     const { transcript, state } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
     turn.memory = null;
     if (transcript === null)

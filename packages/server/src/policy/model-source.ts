@@ -20,7 +20,7 @@ export interface ModelSourceDeps {
   /** `unavailable`: a sentence for the session. */
   providerOf(
     model: string,
-    user: { workspaceId: string; vaultIds: readonly string[] },
+    user: { workspaceId: string; vaultIds: readonly string[]; harness: string },
   ): Promise<ModelProvider | { unavailable: string }>;
   onError(error: unknown): void;
 }

@@ -68,12 +68,13 @@ export interface SessionModelsRow {
   workspaceId: string;
   agent: SessionAgent;
   vaultIds: string[];
+  harness: string;
 }
 
 /** `null`: no such session, or one that is over. */
 export async function readSessionModels(db: Queryable, sessionId: string): Promise<SessionModelsRow | null> {
   const { rows } = await db.query<SessionModelsRow>(
-    `select s.workspace_id as "workspaceId", s.agent, s.vault_ids as "vaultIds"
+    `select s.workspace_id as "workspaceId", s.agent, s.vault_ids as "vaultIds", s.harness
      from sessions s join session_heads h on h.session_id = s.id
      where s.id = $1 and s.archived_at is null and h.status <> 'terminated'`,
     [sessionId],

@@ -2,6 +2,7 @@ import type { Fetch } from "./token-request.ts";
 import type { CredentialValidation } from "@sandbox0/protocol";
 import { listExpiring } from "../../store/credential-refresh.ts";
 import type { Database } from "../../store/pool.ts";
+import { repeat } from "../repeat.ts";
 import { type Credentials, createCredentials } from "./credentials.ts";
 import type { KeyWrapper } from "./key-wrapper.ts";
 import { createOAuthRefresh, type OAuthRefresh } from "./oauth-refresh.ts";
@@ -105,22 +106,4 @@ async function refreshExpiring(
   };
   // Each by itself: one that hangs until its time is over, or cannot be read, must not hold the others up.
   await Promise.all(ids.map((id) => refresh(id).catch(onProblem)));
-}
-
-/** Runs a job again and again, never twice at once. */
-function repeat(job: () => Promise<void>, intervalMs: number, onProblem: (error: unknown) => void): { stop(): Promise<void> } {
-  let running: Promise<void> | null = null;
-  const timer = setInterval(() => {
-    running ??= job()
-      .catch(onProblem)
-      .finally(() => {
-        running = null;
-      });
-  }, intervalMs);
-  return {
-    async stop() {
-      clearInterval(timer);
-      await running;
-    },
-  };
 }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { text } from "node:stream/consumers";
@@ -138,6 +139,18 @@ describe("bodies", () => {
   test("more than 32 MB is 413", async () => {
     const body = JSON.stringify({ ...AGENT, system: "x".repeat(33 * 1024 * 1024) });
     expect((await refusal(send(body))).slice(0, 2)).toEqual([413, "request_too_large"]);
+  });
+
+  test("a body is refused before it is there, and its sender reads the answer all the same", async () => {
+    const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
+    const bytes = 40 * 1024 * 1024;
+    const head = `POST /v1/agents HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${TEST_KEY}\r\n`;
+    socket.write(`${head}content-type: application/json\r\ncontent-length: ${bytes}\r\n\r\n`);
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toContain("request_too_large");
+    socket.write(Buffer.alloc(bytes, " "));
+    socket.end(`GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    expect(await text(socket)).toContain('{"status":"ok"}');
   });
 
   test("unknown keys are ignored, wrong types are not", async () => {

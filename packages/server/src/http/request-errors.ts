@@ -75,6 +75,15 @@ export function retryHeaders(error: ApiError): Record<string, string> {
   };
 }
 
+/**
+ * The framework would close the connection of a body that it does not read, and a client that is still sending it would
+ * see a reset in place of the answer. What is left of the body is thrown away as it comes, for as long as a request may take.
+ */
+function takeRest(request: FastifyRequest, reply: FastifyReply): void {
+  reply.removeHeader("connection");
+  request.raw.resume();
+}
+
 /** Answers any error in the official shape; a bug is logged whole and answered with nothing but its request id. */
 export function createErrorHandler(logger: Logger) {
   return async (error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -88,6 +97,7 @@ export function createErrorHandler(logger: Logger) {
         );
       answer = new ApiError("api_error", "Internal server error");
     }
+    if (!request.raw.complete) takeRest(request, reply);
     await reply
       .code(answer.status)
       .headers(retryHeaders(answer))

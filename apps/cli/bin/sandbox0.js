@@ -3,6 +3,7 @@
 // its dependencies. Started by an older Node, this starts itself again under that one and passes signals on.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -11,13 +12,22 @@ const NODE_MAJOR_MIN = 24;
 const PARENT_CHECK_MS = 200;
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** The nearest `node_modules/.bin/node` above this file: where npm links the packaged Node. */
-function findPackagedNode() {
+/** The nearest `node_modules` above this file that npm has linked the packaged Node into. */
+function findModules() {
   for (let folder = here; ; folder = dirname(folder)) {
-    const candidate = join(folder, "node_modules", ".bin", "node");
-    if (existsSync(candidate)) return candidate;
+    const candidate = join(folder, "node_modules");
+    if (existsSync(join(candidate, ".bin", "node"))) return candidate;
     if (dirname(folder) === folder) return undefined;
   }
+}
+
+/**
+ * Half of a start is turning TypeScript into code: the next one finds it done. Beside the code, where only those can write
+ * who can change the code as well; where we cannot, every start does it anew.
+ */
+function keepCompiledCode() {
+  const modules = findModules();
+  if (modules !== undefined) module.enableCompileCache(join(modules, ".cache", "sandbox0"));
 }
 
 /**
@@ -58,6 +68,7 @@ async function start() {
     process.once("disconnect", () => process.kill(process.pid, "SIGHUP"));
     process.channel.unref();
   }
+  keepCompiledCode();
   const { main } = await import(pathToFileURL(join(here, "..", "src", "main.ts")).href);
   process.exitCode = await main(process.argv.slice(2), { stdout: process.stdout, stderr: process.stderr });
 }
@@ -69,12 +80,12 @@ if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
     process.exit(1);
   });
 } else {
-  const node = findPackagedNode();
-  if (node === undefined) {
+  const modules = findModules();
+  if (modules === undefined) {
     console.error(
       `sandbox0: needs Node ${NODE_MAJOR_MIN}, this is ${process.version}. Run 'make setup', which installs it from npm.`,
     );
     process.exit(1);
   }
-  relaunch(node);
+  relaunch(join(modules, ".bin", "node"));
 }

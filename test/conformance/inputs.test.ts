@@ -74,6 +74,8 @@ verifies("events.all-or-nothing", "content that is none, and files while there a
   for (const block of [
     { type: "image", source: { type: "base64", media_type: "image/png", data: "not base64!" } },
     { type: "image", source: { type: "url", url: "no url" } },
+    { type: "image", source: { type: "url", url: "javascript:alert(1)" } },
+    { type: "text", text: "" },
     { type: "image", source: { type: "base64", data: PIXEL } },
     { type: "image" },
     { type: "document", source: { type: "text", media_type: "text/html", data: "x" } },
@@ -82,6 +84,7 @@ verifies("events.all-or-nothing", "content that is none, and files while there a
   ]) {
     await refusedAsInvalid(send(block), "events[0].content[0]");
   }
+  await refusedAsInvalid(send({ type: "text", text: " \n" }), "events[0].content");
   for (const type of ["image", "document"]) {
     const refusal = await refused(send({ type, source: { type: "file", file_id: "file_01unknown" } }));
     expect(refusal.status).toBeOneOf([400, 404, 501]);

@@ -12,7 +12,8 @@ export const idParamSchema = z
 export const textBlockSchema = z.object({ type: z.literal("text"), text: z.string() });
 
 const base64Source = z.object({ type: z.literal("base64"), media_type: z.string().min(1), data: z.base64() });
-const urlSource = z.object({ type: z.literal("url"), url: z.url() });
+const webUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+const urlSource = z.object({ type: z.literal("url"), url: webUrl });
 const fileSource = z.object({ type: z.literal("file"), file_id: idParamSchema });
 const plainTextSource = z.object({ type: z.literal("text"), media_type: z.literal("text/plain"), data: z.string() });
 
@@ -38,8 +39,17 @@ export const searchResultBlockSchema = z.object({
 
 export const redactedBlockSchema = z.object({ type: z.literal("redacted") });
 
+/** A text that a client sends: the API refuses empty ones (semantics §7), as providers do. */
+export const textParamsSchema = textBlockSchema.extend({ text: z.string().min(1, "must not be empty") });
 /** What a client may put into a `user.message`: `redacted` comes from the platform only (semantics §5.9). */
-export const userContentSchema = z.discriminatedUnion("type", [textBlockSchema, imageBlockSchema, documentBlockSchema]);
+export const userContentSchema = z.discriminatedUnion("type", [textParamsSchema, imageBlockSchema, documentBlockSchema]);
+/** What a client may answer a tool call with. */
+export const resultParamsSchema = z.discriminatedUnion("type", [
+  textParamsSchema,
+  imageBlockSchema,
+  documentBlockSchema,
+  searchResultBlockSchema,
+]);
 export const messageContentSchema = z.discriminatedUnion("type", [
   textBlockSchema,
   imageBlockSchema,

@@ -5,7 +5,9 @@ import {
   idParamSchema,
   messageContentSchema,
   resultContentSchema,
+  resultParamsSchema,
   textBlockSchema,
+  textParamsSchema,
   userContentSchema,
 } from "./content.ts";
 import { budgetLimitSchema, modelUsageSchema, usageSnapshotSchema } from "./usage.ts";
@@ -24,9 +26,14 @@ const threadParam = idParamSchema.nullish();
 
 // --- what a client sends -------------------------------------------------------------------------------------------
 
+const isBlank = (block: z.infer<typeof userContentSchema>): boolean => block.type === "text" && block.text.trim() === "";
+
 export const userMessageParamsSchema = z.object({
   type: z.literal("user.message"),
-  content: z.array(userContentSchema).min(1),
+  content: z
+    .array(userContentSchema)
+    .min(1)
+    .refine((content) => !content.every(isBlank), "must hold more than white space"),
 });
 export const userInterruptParamsSchema = z.object({ type: z.literal("user.interrupt"), session_thread_id: threadParam });
 export const toolConfirmationParamsSchema = z.object({
@@ -39,14 +46,14 @@ export const toolConfirmationParamsSchema = z.object({
 export const toolResultParamsSchema = z.object({
   type: z.literal("user.tool_result"),
   tool_use_id: idParamSchema,
-  content: z.array(resultContentSchema).optional(),
+  content: z.array(resultParamsSchema).optional(),
   is_error: z.boolean().nullish(),
   session_thread_id: threadParam,
 });
 export const customToolResultParamsSchema = z.object({
   type: z.literal("user.custom_tool_result"),
   custom_tool_use_id: idParamSchema,
-  content: z.array(resultContentSchema).optional(),
+  content: z.array(resultParamsSchema).optional(),
   is_error: z.boolean().nullish(),
   session_thread_id: threadParam,
 });
@@ -62,7 +69,7 @@ export const defineOutcomeParamsSchema = z.object({
 });
 export const systemMessageParamsSchema = z.object({
   type: z.literal("system.message"),
-  content: z.array(textBlockSchema).min(1).max(1000),
+  content: z.array(textParamsSchema).min(1).max(1000),
 });
 
 export const eventParamsSchema = z.discriminatedUnion("type", [

@@ -17,6 +17,7 @@ const schema = z.object({
   name: z.string().max(3),
   list: z.array(z.object({ type: z.literal("a"), n: z.int() })).optional(),
   either: z.union([z.string(), z.object({ id: z.string() })]).optional(),
+  needed: z.union([z.string(), z.object({ id: z.string() })]),
   tagged: z
     .discriminatedUnion("type", [z.object({ type: z.literal("x") }), z.object({ type: z.literal("y"), v: z.string() })])
     .optional(),
@@ -24,11 +25,12 @@ const schema = z.object({
 
 describe("messages name the field and the rule", () => {
   test.each<[unknown, string]>([
-    [{}, "name: Field required"],
-    [{ name: 1 }, "name: Invalid input: expected string, received number"],
+    [{}, "name: Field required; needed: Field required"],
+    [{ name: 1, needed: "n" }, "name: Invalid input: expected string, received number"],
     [
       {
         name: "ok",
+        needed: "n",
         list: [
           { type: "a", n: 1 },
           { type: "a", n: 0.5 },
@@ -36,10 +38,10 @@ describe("messages name the field and the rule", () => {
       },
       "list[1].n: Invalid input: expected int, received number",
     ],
-    [{ name: "ok", either: 5 }, "either: Invalid input: expected string or object"],
-    [{ name: "ok", either: { id: 5 } }, "either.id: Invalid input: expected string, received number"],
-    [{ name: "ok", tagged: { type: "z" } }, "tagged.type: Invalid discriminator value. Expected 'x' | 'y'"],
-    [{ name: "ok", tagged: { type: "y" } }, "tagged.v: Field required"],
+    [{ name: "ok", needed: "n", either: 5 }, "either: Invalid input: expected string or object"],
+    [{ name: "ok", needed: "n", either: { id: 5 } }, "either.id: Invalid input: expected string, received number"],
+    [{ name: "ok", needed: "n", tagged: { type: "z" } }, "tagged.type: Invalid discriminator value. Expected 'x' | 'y'"],
+    [{ name: "ok", needed: "n", tagged: { type: "y" } }, "tagged.v: Field required"],
     ["text", "Invalid input: expected object, received string"],
   ])("%j", (value, message) => {
     const error = refusal(() => parseRequest(schema, value));

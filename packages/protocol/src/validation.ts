@@ -29,6 +29,7 @@ function describeIssue(issue: z.core.$ZodIssue, prefix: Path): string[] {
   switch (issue.code) {
     case "invalid_union": {
       if (issue.errors.length === 0) break;
+      if (issue.input === undefined) return [formatProblem(path, "Field required")];
       const branch = closestBranch(issue.errors);
       if (branch.some((inner) => inner.path.length > 0)) return branch.flatMap((inner) => describeIssue(inner, path));
       const expected = issue.errors.flat().map((inner) => (inner.code === "invalid_type" ? inner.expected : "another value"));

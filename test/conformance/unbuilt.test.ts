@@ -20,6 +20,20 @@ const BUILT = [
   "environments.list",
   "environments.retrieve",
   "environments.update",
+  "memoryStores.archive",
+  "memoryStores.create",
+  "memoryStores.delete",
+  "memoryStores.list",
+  "memoryStores.memories.create",
+  "memoryStores.memories.delete",
+  "memoryStores.memories.list",
+  "memoryStores.memories.retrieve",
+  "memoryStores.memories.update",
+  "memoryStores.memoryVersions.list",
+  "memoryStores.memoryVersions.redact",
+  "memoryStores.memoryVersions.retrieve",
+  "memoryStores.retrieve",
+  "memoryStores.update",
   "models.list",
   "models.retrieve",
   "sessions.archive",
@@ -75,7 +89,7 @@ verifies("http.unbuilt", "with the body that the SDK would send, through the SDK
   const retrying = server.client.withOptions({ maxRetries: 2 });
   const before = server.wire.count;
   const calls = [
-    () => retrying.beta.memoryStores.create({ name: "m" }),
+    () => retrying.beta.deployments.retrieve("depl_01x"),
     () => retrying.beta.files.upload({ file: new File(["x"], "x.txt") }),
     () => retrying.beta.environments.work.poll(server.environmentId),
   ];

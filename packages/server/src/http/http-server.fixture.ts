@@ -12,6 +12,7 @@ import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createHarnesses, type HarnessOffer } from "../resources/harnesses/harnesses.ts";
+import { openMemory } from "../resources/memory/open-memory.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
@@ -97,12 +98,14 @@ export async function startTestServer(
   const byName = (model: string): string => (model.startsWith("claude") ? "anthropic-messages" : "openai-responses");
   const apiOf: SessionsDeps["apiOf"] = (model, llm, harness) => (llm === null ? byName(model) : (harness.apis[0] ?? ""));
   const sessions = createSessions({ ...parts, apiOf });
+  const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db),
       harnesses,
+      memory: memory.api,
       models: createModels(models),
       vaults: vaults.api,
       apiKeys,
@@ -133,6 +136,7 @@ export async function startTestServer(
     request: (method, path, request = {}) => send(url, method, path, request, problems),
     async close() {
       await server.close();
+      await memory.close();
       await vaults.close();
       follower.close();
       await notifier.close();

@@ -32,6 +32,7 @@ import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesses.ts";
+import { openMemory } from "../resources/memory/open-memory.ts";
 import { createModels } from "../resources/models/models.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
@@ -139,12 +140,15 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
   const models = catalogueOf(config.models);
   const follower = createFollower(db.reads, bells, parts.onError);
   const { harnesses } = parts;
+  const memory = openMemory({ db, onProblem: parts.onError });
+  closers.add(() => memory.close());
   const http = createHttpServer(
     {
       apiKeys,
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db.reads),
+      memory: memory.api,
       models: createModels(models),
       harnesses,
       sessions: createSessions({ db, log, bells, follower, models, vaults: vaults.secrets, harnesses, apiOf: apiOf(parts) }),

@@ -59,6 +59,17 @@ export {
   type ToolEvaluation,
   type UserMessageParams,
 } from "./events.ts";
+export {
+  describeFileNameProblem,
+  fileListQuerySchema,
+  fileUploadParamsSchema,
+  legacyFileListQuerySchema,
+  type FileListQuery,
+  type FileMetadata,
+  type FileUploadParams,
+  type LegacyFileListQuery,
+  type LegacyFileMetadata,
+} from "./files.ts";
 export { ID_PREFIXES, createId, type IdKind } from "./ids.ts";
 export {
   EVENTS_PAGE_SIZE_MAX,

@@ -10,6 +10,7 @@ import {
   type SessionEvent,
   type StreamPreview,
 } from "./events.ts";
+import { fileSchema, legacyFileSchema } from "./files.ts";
 import { memoryListItemSchema, memorySchema } from "./memories.ts";
 import { memoryStoreSchema } from "./memory-stores.ts";
 import { memoryVersionSchema } from "./memory-versions.ts";
@@ -89,6 +90,10 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "memoryStores.memoryVersions.retrieve": memoryVersionSchema,
   "memoryStores.memoryVersions.list": pageOf(memoryVersionSchema),
   "memoryStores.memoryVersions.redact": memoryVersionSchema,
+  "files.upload": fileSchema,
+  "files.list": z.union([pageOf(fileSchema), idPageOf(legacyFileSchema)]),
+  "files.retrieveMetadata": fileSchema,
+  "files.delete": deleted("file_deleted"),
   "models.list": idPageOf(modelInfoSchema),
   "models.retrieve": modelInfoSchema,
 };

@@ -3,6 +3,7 @@ import type * as Environments from "@anthropic-ai/sdk/resources/beta/environment
 import type * as Memories from "@anthropic-ai/sdk/resources/beta/memory-stores/memories";
 import type * as MemoryStores from "@anthropic-ai/sdk/resources/beta/memory-stores/memory-stores";
 import type * as MemoryVersions from "@anthropic-ai/sdk/resources/beta/memory-stores/memory-versions";
+import type * as Files from "@anthropic-ai/sdk/resources/beta/files";
 import type { BetaModelInfo } from "@anthropic-ai/sdk/resources/beta/models";
 import type * as Events from "@anthropic-ai/sdk/resources/beta/sessions/events";
 import type * as Resources from "@anthropic-ai/sdk/resources/beta/sessions/resources";
@@ -10,6 +11,8 @@ import type * as Sessions from "@anthropic-ai/sdk/resources/beta/sessions/sessio
 import type * as Threads from "@anthropic-ai/sdk/resources/beta/sessions/threads/threads";
 import type * as Credentials from "@anthropic-ai/sdk/resources/beta/vaults/credentials";
 import type * as Vaults from "@anthropic-ai/sdk/resources/beta/vaults/vaults";
+import type * as GaFiles from "@anthropic-ai/sdk/resources/files";
+import type * as OldFiles from "anthropic-sdk-0-86/resources/beta/files";
 import { expect, test } from "vitest";
 import type { z } from "zod";
 import type {
@@ -25,6 +28,7 @@ import type { EventFilterType, SessionEvent, StreamPreview, eventParamsSchema, u
 import type { Memory, MemoryListItem, memoryCreateParamsSchema, memoryUpdateParamsSchema } from "./memories.ts";
 import type { MemoryStore, memoryStoreCreateParamsSchema, memoryStoreUpdateParamsSchema } from "./memory-stores.ts";
 import type { MemoryVersion } from "./memory-versions.ts";
+import type { FileMetadata, LegacyFileMetadata } from "./files.ts";
 import type { ModelInfo } from "./models.ts";
 import type { SessionResource } from "./session-resources.ts";
 import type { Session, Thread, sessionCreateParamsSchema, sessionUpdateParamsSchema } from "./sessions.ts";
@@ -109,6 +113,10 @@ test("responses are the official types, both ways", () => {
   check<Same<Session, Sessions.BetaManagedAgentsSession>>();
   check<Same<SessionResource, Resources.BetaManagedAgentsSessionResource>>();
   check<Same<Thread, Threads.BetaManagedAgentsSessionThread>>();
+  check<Same<FileMetadata, Files.BetaFileMetadata>>();
+  // A client of `client.files` does not know of scopes; it finds everything it knows of.
+  check<Same<Omit<FileMetadata, "scope">, GaFiles.FileMetadata>>();
+  check<Same<LegacyFileMetadata, OldFiles.FileMetadata>>();
   check<Same<ModelInfo, BetaModelInfo>>();
   check<Same<Vault, Vaults.BetaManagedAgentsVault>>();
   check<Same<Credential, Credentials.BetaManagedAgentsCredential>>();

@@ -17,6 +17,7 @@ import type { OpenEgress } from "@sandbox0/sandbox";
 import type { Logger } from "pino";
 import { Counter, type Registry } from "prom-client";
 import { createAuditSink, type DurableAuditSink } from "../policy/audit-sink.ts";
+import { createMeasuredRequests, type MeasuredRequests } from "../policy/measured-requests.ts";
 import { createModelSource, type ModelSourceDeps } from "../policy/model-source.ts";
 import { createPackageHosts } from "../policy/package-hosts.ts";
 import { createPolicySource } from "../policy/policy-source.ts";
@@ -79,6 +80,7 @@ export interface Gateways {
   egress: { open: OpenEgress; caPem: string } | null;
   /** For harnesses in sandboxes, who show them to the model gateway. */
   tokens: SessionTokens;
+  measured: MeasuredRequests;
   close(): Promise<void>;
 }
 
@@ -92,7 +94,8 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
   const audit = createAuditSink({ db, sessionOf, onError });
   const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));
   const source = createPolicySource(policies, sessionOf);
-  const models = createModelSource({ db, sessionOf, tokens, providerOf: parts.providerOf, onError });
+  const measured = createMeasuredRequests();
+  const models = createModelSource({ db, sessionOf, tokens, providerOf: parts.providerOf, measured, onError });
   const onBug = (error: unknown, sandboxId: string): void =>
     logger.error({ err: error, sandbox: sandboxId }, "a connection of a sandbox was cut for a fault of the gateway");
   const modelGateway = createModelGateway({ models, policies: source, guard, onProblem: onBug });
@@ -100,7 +103,7 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
     await modelGateway.close();
     await Promise.all([models.close(), audit.close()]);
   };
-  const base = { policies, audit, tokens };
+  const base = { policies, audit, tokens, measured };
   try {
     const ca = await createCertificateAuthority({ dir: join(config.dataDir, "egress") });
     const model = modelGateway.handle;

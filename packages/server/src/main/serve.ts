@@ -304,6 +304,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     runTool: (turn, call) =>
       isWebTool(call.name) ? runWebTool({ web, fitText }, turn, call) : runSandboxTool(tools, turn, call),
     openSandbox: (turn) => openHarnessSandbox(tools, turn),
+    measured: gateways.measured,
     findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
     mcp,
     fitText,

@@ -14,11 +14,13 @@ import type { Judgement } from "../domain/permissions.ts";
 import { callsToJudge, planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { Bells } from "../log/bells.ts";
 import type { EventLog } from "../log/event-log.ts";
+import type { MeasuredRequests } from "../policy/measured-requests.ts";
 import { LeaseLost, type SessionWrite, type SpanEnd, type Written } from "../store/append.ts";
 import { saveHarnessState } from "../store/harness-states.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { Queryable } from "../store/query.ts";
 import type { Judge } from "./judge.ts";
+import { measuredStep } from "./measured-step.ts";
 import { type McpDeps, refreshMcp, runMcpTool } from "./mcp-turn.ts";
 import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
 
@@ -30,6 +32,8 @@ export interface EffectsDeps extends McpDeps {
   runTool(turn: HeldTurn, call: { id: string; name: string; input: Record<string, unknown> }): Promise<ToolResult>;
   /** The session's sandbox, for a harness that runs in it. @throws SandboxError */
   openSandbox(turn: HeldTurn): Promise<HarnessSandbox>;
+  /** Requests that went through the model gateway. */
+  measured: Pick<MeasuredRequests, "take">;
   /** Decides calls under permission policy `auto`; without one they are asked for. */
   judge: Judge | null;
 }
@@ -68,13 +72,18 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     now: () => new Date(),
     newEventId: () => createId("event"),
     startStep: () => startStep(turn, write),
-    finishStep: (spanId, step) => finishStep(deps.judge, turn, write, spanId, step),
+    finishStep(spanId, step) {
+      const { usage, timing } = measuredStep(deps.measured, turn.sessionId, step);
+      return finishStep(deps.judge, turn, write, spanId, { ...step, usage: usage ?? step.usage, timing });
+    },
     async failStep(spanId, failure) {
+      const told = measuredStep(deps.measured, turn.sessionId, failure);
+      const usage = told.usage ?? NO_USAGE;
       stopIfStopped(turn);
       await write({
-        events: [spanEndEvent(spanId, true, failure.usage ?? NO_USAGE)],
-        spanEnds: [spanEnd(spanId, true, failure.usage ?? NO_USAGE, failure.timing)],
-        patch: { addUsage: usageDelta(failure.usage ?? NO_USAGE) },
+        events: [spanEndEvent(spanId, true, usage)],
+        spanEnds: [spanEnd(spanId, true, usage, told.timing)],
+        patch: { addUsage: usageDelta(usage) },
       });
       stopIfStopped(turn);
     },

@@ -69,6 +69,8 @@ export interface NodeOptions {
   web?: WebTools;
   /** Default: there are no sandboxes. */
   openSandbox?: OrchestratorDeps["openSandbox"];
+  /** Default: the model gateway has seen no request. */
+  measured?: OrchestratorDeps["measured"];
 }
 
 export interface Stage {
@@ -188,7 +190,7 @@ function createNode(
   database: Database,
   bells: Bells,
   alive: Set<number>,
-  { times, stuck, judge, web, mcp = refusingMcp(), openSandbox = noSandbox }: NodeOptions,
+  { times, stuck, judge, web, mcp = refusingMcp(), openSandbox = noSandbox, measured = NOTHING_MEASURED }: NodeOptions,
 ): StageNode {
   const turns = new Queue<PlayedTurn>();
   const tools = new Queue<RunningTool>();
@@ -225,6 +227,7 @@ function createNode(
       findPolicyErrors: async () => [],
       runTool: toolRunner(tools, web),
       openSandbox,
+      measured,
       mcp,
       fitText: async (_turn, _callId, text) => text,
       onRest: (sessionId) => seen.rested.push(sessionId),
@@ -248,6 +251,8 @@ function createNode(
     ...seen,
   };
 }
+
+const NOTHING_MEASURED = { take: () => null };
 
 function noSandbox(): Promise<never> {
   return Promise.reject(new SandboxError("unavailable", "this stage has no sandboxes"));

@@ -8,6 +8,7 @@ import { listModelRequests } from "../store/model-requests.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { archiveSessionRow, insertSession } from "../store/sessions.ts";
+import { createMeasuredRequests } from "./measured-requests.ts";
 import { createModelSource, type DurableModelSource, type ModelSourceDeps } from "./model-source.ts";
 
 let database: TestDatabase;
@@ -61,6 +62,7 @@ function newSource({ claims = {}, ...deps }: Options = {}): { source: DurableMod
     db,
     tokens,
     sessionOf: (sandboxId) => claims[sandboxId] ?? null,
+    measured: createMeasuredRequests(),
     providerOf: async () => PROVIDER,
     onError: (error) => errors.push(error),
     ...deps,

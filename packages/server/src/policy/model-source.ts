@@ -4,6 +4,7 @@ import type { SessionAgent } from "@sandbox0/protocol";
 import { membersOf } from "../resources/environments/session-environment.ts";
 import { insertModelRequests, type NewModelRequest, readSessionModels } from "../store/model-requests.ts";
 import type { Queryable } from "../store/query.ts";
+import type { MeasuredRequests } from "./measured-requests.ts";
 import { createRowQueue } from "./row-queue.ts";
 
 /** Who serves a model, for a session with these vaults. */
@@ -22,6 +23,7 @@ export interface ModelSourceDeps {
     model: string,
     user: { workspaceId: string; vaultIds: readonly string[]; harness: string },
   ): Promise<ModelProvider | { unavailable: string }>;
+  measured: Pick<MeasuredRequests, "add">;
   onError(error: unknown): void;
 }
 
@@ -50,7 +52,10 @@ export function createModelSource(deps: ModelSourceDeps): DurableModelSource {
       const { api, baseUrl, apiKey, guarded = false } = provider;
       return { api, baseUrl, apiKey, guarded };
     },
-    record: (span) => spans.add({ ...span, key: randomUUID() }),
+    record(span) {
+      deps.measured.add(span);
+      spans.add({ ...span, key: randomUUID() });
+    },
     flush: () => spans.flush(),
     close: () => spans.close(),
   };

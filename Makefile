@@ -15,8 +15,8 @@ setup: ## install what is missing (idempotent)
 setup-tests: setup
 	@sh scripts/setup.sh tests
 
-demo: setup ## one real session on this machine, driven by the official SDK
-	@$(WITH_NODE) sandbox0 demo
+demo: setup ## one real session on this machine, driven by the official SDK (HARNESS=sandpi, claude or codex)
+	@$(WITH_NODE) sandbox0 demo $(if $(HARNESS),--harness $(HARNESS))
 
 serve: setup ## the server in the foreground
 	@$(WITH_NODE) sandbox0 serve

@@ -10,6 +10,8 @@ import { loadSettings, type Settings } from "./settings.ts";
 
 /** From the start of the server to the end of the turn; a real model needs well under a minute. */
 const DEMO_TIMEOUT_MS = 5 * 60_000;
+const ANTHROPIC_MODEL = "claude-haiku-5-5";
+const OPENAI_MODEL = "gpt-5.4-mini";
 const TASK =
   "Write a small bash script in /workspace that prints the primes below its argument, run it for 50, read back what it " +
   "wrote, and tell me the primes.";
@@ -28,6 +30,7 @@ export const demo: Command = {
   positionals: [],
   options: {
     model: { type: "string", help: "the model (default: one that fits the provider key that is set)", value: "id" },
+    harness: { type: "string", help: "sandpi, claude or codex (SANDBOX0_HARNESS, default sandpi)", value: "name" },
     "data-dir": { type: "string", help: "where the demo's data lives (default .sandbox0/demo)", value: "path" },
   },
   details: `
@@ -36,27 +39,29 @@ fixed script. Server, database, sandbox and tools are the real ones. Exit code 0
   async run(args, output) {
     const settings = loadSettings();
     const dataDir = args.text("data-dir") ?? join(settings.dataDir, "demo");
-    const provider = await chooseProvider(settings, args.text("model"));
+    const harness = args.text("harness") ?? settings.harness;
+    const provider = await chooseProvider(settings, harness, args.text("model"));
     try {
-      return await runDemo({ settings, dataDir, provider, output });
+      return await runDemo({ settings, dataDir, harness, provider, output });
     } finally {
       await provider.close?.();
     }
   },
 };
 
-async function chooseProvider(settings: Settings, model: string | undefined): Promise<Provider> {
-  if (settings.anthropicApiKey !== undefined) {
-    return { description: "Anthropic, by ANTHROPIC_API_KEY", model: model ?? "claude-haiku-5-5", environment: {} };
+/** A vendor's harness speaks its vendor's API alone. */
+async function chooseProvider(settings: Settings, harness: string, model: string | undefined): Promise<Provider> {
+  if (settings.anthropicApiKey !== undefined && harness !== "codex") {
+    return { description: "Anthropic, by ANTHROPIC_API_KEY", model: model ?? ANTHROPIC_MODEL, environment: {} };
   }
-  if (settings.openaiApiKey !== undefined) {
-    return { description: "OpenAI, by OPENAI_API_KEY", model: model ?? "gpt-5.4-mini", environment: {} };
+  if (settings.openaiApiKey !== undefined && harness !== "claude") {
+    return { description: "OpenAI, by OPENAI_API_KEY", model: model ?? OPENAI_MODEL, environment: {} };
   }
   const { createScriptedProvider, demoScript } = await import("@sandbox0/testkit");
   const scripted = await createScriptedProvider({ script: demoScript });
   return {
     description: "the built-in scripted provider (set ANTHROPIC_API_KEY or OPENAI_API_KEY for a real one)",
-    model: model ?? "claude-haiku-5-5",
+    model: model ?? (harness === "codex" ? OPENAI_MODEL : ANTHROPIC_MODEL),
     environment: {
       ANTHROPIC_BASE_URL: scripted.url,
       ANTHROPIC_API_KEY: "scripted",
@@ -70,11 +75,13 @@ async function chooseProvider(settings: Settings, model: string | undefined): Pr
 interface Demo {
   settings: Settings;
   dataDir: string;
+  harness: string;
   provider: Provider;
   output: Output;
 }
 
-async function runDemo({ settings, dataDir, provider, output }: Demo): Promise<number> {
+async function runDemo({ settings, dataDir, harness, provider, output }: Demo): Promise<number> {
+  printLine(output, `harness   ${harness}`);
   printLine(output, `model     ${provider.model} from ${provider.description}`);
   const shownDir = relative(process.cwd(), dataDir).startsWith("..") ? dataDir : relative(process.cwd(), dataDir);
   const apiKey = `demo-${randomBytes(16).toString("hex")}`;
@@ -90,6 +97,7 @@ async function runDemo({ settings, dataDir, provider, output }: Demo): Promise<n
     SANDBOX0_ROLES: undefined,
     SANDBOX0_DATA_DIR: dataDir,
     SANDBOX0_API_KEY: apiKey,
+    SANDBOX0_HARNESS: harness,
     ...provider.environment,
   });
   try {

@@ -38,8 +38,20 @@ async function diagnose(settings: Settings): Promise<Diagnosis[]> {
     required(await checkPostgres(settings)),
     required(await checkPort(settings)),
     ...(await checkSandbox()).map(required),
+    ...(await checkHarnesses(settings)),
     advice(checkProviders(settings)),
   ];
+}
+
+/** Each harness, and of those that are a vendor's program which version is installed. Only the default one is needed. */
+async function checkHarnesses({ sandbox, harness }: Settings): Promise<Diagnosis[]> {
+  const { findInstalledHarnesses } = await import("@sandbox0/server/main");
+  return findInstalledHarnesses({ sandbox }).offers.map(({ name, version, placement, apis, unavailable }) => {
+    const where = placement === "agent-in-sandbox" ? "in the session's sandbox" : "in the server";
+    const detail = unavailable ?? `${version === null ? "" : `${version}, `}runs ${where}, speaks ${apis.join(", ")}`;
+    const fix = unavailable === null ? {} : { fix: "Run 'make setup' again, or use another harness; see docs/harnesses.md." };
+    return { name: `harness: ${name}`, ok: unavailable === null, detail, ...fix, required: name === harness };
+  });
 }
 
 /** What the default driver finds when it gets ready to start a sandbox, and what it can enforce here. */

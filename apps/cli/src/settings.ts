@@ -10,6 +10,8 @@ export interface Settings {
   readonly host: string;
   readonly port: number;
   readonly sandbox: string;
+  /** Of a session that asks for none. */
+  readonly harness: string;
   readonly anthropicApiKey: string | undefined;
   readonly openaiApiKey: string | undefined;
   /** What `vaults rotate-key` makes the master key. */
@@ -32,6 +34,7 @@ export function loadSettings(environment: Readonly<Record<string, string | undef
     host: read("SANDBOX0_HOST") ?? "127.0.0.1",
     port,
     sandbox: read("SANDBOX0_SANDBOX") ?? "auto",
+    harness: read("SANDBOX0_HARNESS") ?? "sandpi",
     anthropicApiKey: read("ANTHROPIC_API_KEY"),
     openaiApiKey: read("OPENAI_API_KEY"),
     newMasterKey: read("SANDBOX0_NEW_MASTER_KEY"),

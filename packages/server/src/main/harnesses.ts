@@ -1,6 +1,5 @@
 import type { Harness, HarnessProgram, ProviderConfig } from "@sandbox0/harness";
 import type { HarnessOffer } from "../resources/harnesses/harnesses.ts";
-import type { Config } from "./config.ts";
 
 type Api = ProviderConfig["api"];
 type RunningHarness = Harness & { close(): Promise<void> };
@@ -29,7 +28,8 @@ export interface InstalledHarnesses {
   create(): RunningHarness[];
 }
 
-export function findInstalledHarnesses({ sandbox }: Pick<Config, "sandbox">): InstalledHarnesses {
+/** @param config its `sandbox`: the driver by name */
+export function findInstalledHarnesses({ sandbox }: { sandbox: string }): InstalledHarnesses {
   const found = VENDORS.map((vendor) => ({ vendor, program: findProgram(vendor, sandbox) }));
   const installed = found.flatMap(({ vendor, program }) => ("unavailable" in program ? [] : [{ vendor, program }]));
   return {
@@ -43,7 +43,7 @@ export function findInstalledHarnesses({ sandbox }: Pick<Config, "sandbox">): In
   };
 }
 
-function findProgram(vendor: VendorHarness, sandbox: Config["sandbox"]): HarnessProgram | { unavailable: string } {
+function findProgram(vendor: VendorHarness, sandbox: string): HarnessProgram | { unavailable: string } {
   if (sandbox !== "process") return vendor.find();
   return { unavailable: "it runs in the sandbox, and those of SANDBOX0_SANDBOX=process have no way to the model gateway" };
 }

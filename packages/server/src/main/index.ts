@@ -1,3 +1,4 @@
 export { type Config, ConfigError, loadConfig } from "./config.ts";
+export { findInstalledHarnesses } from "./harnesses.ts";
 export { type RunningServer, serve, type ServeOptions } from "./serve.ts";
 export { findPostgresBinaries } from "./postgres-binaries.ts";

@@ -21,9 +21,9 @@ export interface EgressLimits {
 }
 
 export const EGRESS_LIMITS: EgressLimits = {
-  connectionsPerSandboxMax: 256,
+  connectionsPerSandboxMax: 128,
   socketsMax: 8_192,
-  socketsPerSandboxMax: 768,
+  socketsPerSandboxMax: 384,
   refusalsMax: 256,
   refusalsPerSandboxMax: 32,
   pipelinedRequestsMax: 16,

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { HTTP2_CONNECTIONS_PER_SANDBOX_MAX } from "./limits.ts";
 import { createWorld, HOST, openTunnel, serveHttp1, type World } from "./opened.fixture.ts";
 
 const WAIT = { timeout: 60_000 };
@@ -55,14 +56,14 @@ test("HTTP/2: a connection whose requests are reset as fast as they come is clos
 
 test("HTTP/2: a client is told how many requests it may have open, and how large their heads", async () => {
   const session = await http2To();
-  expect(session.remoteSettings).toMatchObject({ maxConcurrentStreams: 64, maxHeaderListSize: 64 * 1024, enablePush: false });
+  expect(session.remoteSettings).toMatchObject({ maxConcurrentStreams: 32, maxHeaderListSize: 64 * 1024, enablePush: false });
   session.destroy();
 });
 
 test("HTTP/2: a sandbox has only so many connections of it, and more in HTTP/1.1", async () => {
   const open = [];
-  for (let at = 0; at < 32; at += 1) open.push(await openTunnel(world, ["h2", "http/1.1"]));
-  expect(open.map(({ alpnProtocol }) => alpnProtocol)).toEqual(Array.from({ length: 32 }, () => "h2"));
+  for (let at = 0; at < HTTP2_CONNECTIONS_PER_SANDBOX_MAX; at += 1) open.push(await openTunnel(world, ["h2", "http/1.1"]));
+  expect(open.map(({ alpnProtocol }) => alpnProtocol)).toEqual(open.map(() => "h2"));
   expect((await openTunnel(world, ["h2", "http/1.1"])).alpnProtocol).toBe("http/1.1");
   open[0]?.destroy();
   await vi.waitFor(async () => expect((await openTunnel(world, ["h2", "http/1.1"])).alpnProtocol).toBe("h2"), WAIT);

@@ -4,8 +4,9 @@ import type { Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } fr
 import { type HeaderList, toHeaderList, toHttp2Headers, without } from "./headers.ts";
 import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
 
-/** What one stream, and all of them together, may have on the way: enough for a fast line, bounded for memory. */
-export const STREAM_WINDOW_BYTES = 1024 * 1024;
+/** What a stream may send ahead of its reader, who may never come: so much of each is held. Enough for 5 MB/s at 50 ms. */
+export const STREAM_WINDOW_BYTES = 256 * 1024;
+/** All streams together, until it has arrived: Node opens this window again whether anyone reads or not. */
 export const SESSION_WINDOW_BYTES = 2 * 1024 * 1024;
 
 export interface Http2Upstream extends Upstream {

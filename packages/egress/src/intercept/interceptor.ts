@@ -14,11 +14,12 @@ import { type Forwarding, forward } from "./forward.ts";
 import { createHttp1Exchange } from "./http1-exchange.ts";
 import { createHttp1Upstream } from "./http1-upstream.ts";
 import { createHttp2Exchange } from "./http2-exchange.ts";
-import { SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./http2-upstream.ts";
+import { SESSION_WINDOW_BYTES } from "./http2-upstream.ts";
 import {
   BUFFERED_BODIES_BYTES_MAX,
   BUFFERED_BODIES_PER_SANDBOX_BYTES_MAX,
   CLIENT_HANDSHAKE_MS,
+  CLIENT_STREAM_WINDOW_BYTES,
   CONCURRENT_STREAMS_MAX,
   FIRST_REQUEST_MS,
   HEADER_BYTES_MAX,
@@ -230,7 +231,7 @@ function serveHttp2(connection: Opened): void {
     ...HTTP2_FLOOD_BOUNDS,
     settings: {
       enablePush: false,
-      initialWindowSize: STREAM_WINDOW_BYTES,
+      initialWindowSize: CLIENT_STREAM_WINDOW_BYTES,
       maxConcurrentStreams: CONCURRENT_STREAMS_MAX,
       maxHeaderListSize: HEADER_BYTES_MAX,
     },

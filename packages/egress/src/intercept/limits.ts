@@ -20,14 +20,17 @@ export const PIPELINED_REQUESTS_MAX = 16;
 export const IDLE_MS = 10 * 60_000;
 
 /**
- * Connections of HTTP/2, of all sandboxes together and of one: each may hold the windows of `http2-upstream.ts` twice, which
- * is 4 MiB. More are served in HTTP/1.1.
+ * Connections of HTTP/2, of all sandboxes together and of one. Each may hold the windows of all its streams, those of the
+ * upstream and of the client, and what is between them, which is 16 MiB. More are served in HTTP/1.1.
  */
-export const HTTP2_CONNECTIONS_MAX = 512;
-export const HTTP2_CONNECTIONS_PER_SANDBOX_MAX = 32;
+export const HTTP2_CONNECTIONS_MAX = 128;
+export const HTTP2_CONNECTIONS_PER_SANDBOX_MAX = 8;
 
 /** Requests that one HTTP/2 connection of a sandbox may have open. */
-export const CONCURRENT_STREAMS_MAX = 64;
+export const CONCURRENT_STREAMS_MAX = 32;
+
+/** What a client may send of one ahead of its upstream: it is near, and needs no more. */
+export const CLIENT_STREAM_WINDOW_BYTES = 64 * 1024;
 
 /** Those, and those that were reset while the work for them still ends. One more ends the connection. */
 export const HTTP2_REQUESTS_MAX = 2 * CONCURRENT_STREAMS_MAX;

@@ -1,9 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createWorld, HOST, openTunnel, serveHttp1, type World } from "./opened.fixture.ts";
+import { STREAM_WINDOW_BYTES } from "./http2-upstream.ts";
+import { CONCURRENT_STREAMS_MAX, HTTP2_CONNECTIONS_PER_SANDBOX_MAX } from "./limits.ts";
+import { createWorld, HOST, openTunnel, serveHttp1, serveHttp2, type World } from "./opened.fixture.ts";
 
 const MIB = 1024 * 1024;
 const STREAMED_BYTES = 200 * MIB;
@@ -102,3 +107,50 @@ test("a server is held back when the client does not read, a client when the ser
   writer.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${STREAMED_BYTES}\r\n\r\n`);
   expect(await writeUntilStuck(writer)).toBeLessThan(UNREAD_BYTES_MAX);
 });
+
+/** What this process really keeps: the collector has been. */
+function bytesKept(): number {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+test("HTTP/2: all connections of a sandbox, with all their streams and none of them read, hold their windows and no more", async () => {
+  let taken = 0;
+  const server = await serveHttp2(world, (stream) => {
+    stream.on("error", () => stream.destroy());
+    stream.respond({ ":status": 200 });
+    const write = (): void => {
+      do taken += CHUNK.length;
+      while (stream.write(CHUNK));
+    };
+    stream.on("drain", write);
+    write();
+  });
+  server.on("session", (session) => session.on("error", () => session.destroy()));
+  const before = bytesKept();
+  for (let at = 0; at < HTTP2_CONNECTIONS_PER_SANDBOX_MAX; at += 1) {
+    const socket = await openTunnel(world, ["h2"]);
+    const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
+    session.on("error", () => session.destroy());
+    world.closers.push(async () => session.destroy());
+    for (let stream = 0; stream < CONCURRENT_STREAMS_MAX; stream += 1) {
+      // Paused: nobody listens to its data.
+      session.request({ ":path": "/" }).on("error", () => undefined);
+    }
+  }
+  let last = -1;
+  await vi.waitFor(
+    () => {
+      const stuck = taken === last;
+      last = taken;
+      expect(stuck).toBe(true);
+    },
+    { interval: 2_000, timeout: 120_000 },
+  );
+  const streams = HTTP2_CONNECTIONS_PER_SANDBOX_MAX * CONCURRENT_STREAMS_MAX;
+  expect(taken).toBeGreaterThan(streams * STREAM_WINDOW_BYTES);
+  // Besides the window, what the streams between keep, and the two ends that are this test's. It is freed beside us.
+  await vi.waitFor(() => expect(bytesKept() - before).toBeLessThan(streams * 4 * STREAM_WINDOW_BYTES), { timeout: 60_000 });
+}, 300_000);

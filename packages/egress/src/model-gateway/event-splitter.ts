@@ -1,3 +1,5 @@
+import type { HeldBytes } from "./held-bytes.ts";
+
 /** A whole server-sent event with the blank line behind it, or a piece of one that is too long to be held. */
 export interface StreamPiece {
   bytes: Buffer;
@@ -5,7 +7,7 @@ export interface StreamPiece {
 }
 
 export interface EventSplitter {
-  /** What is complete with this chunk; pieces in order are exactly the stream. */
+  /** What is complete with this chunk; pieces in order are exactly the stream. Those of earlier chunks have gone on. */
   push(chunk: Buffer): StreamPiece[];
   /** What came after the last blank line. */
   end(): StreamPiece;
@@ -15,9 +17,7 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /** Cuts a server-sent event stream behind its blank lines (LF or CRLF). */
-export function createEventSplitter(eventBytesMax: number): EventSplitter {
-  let held: Buffer[] = [];
-  let heldBytes = 0;
+export function createEventSplitter(held: HeldBytes): EventSplitter {
   /** A part of this event has gone already. */
   let begun = false;
   /** Bytes of the current line so far, and whether they are one carriage return at most. */
@@ -25,11 +25,13 @@ export function createEventSplitter(eventBytesMax: number): EventSplitter {
   let lineBlank = true;
 
   const take = (bytes: Buffer, ends: boolean): StreamPiece => {
-    const piece = { bytes: held.length === 0 ? bytes : Buffer.concat([...held, bytes]), whole: ends && !begun };
-    held = [];
-    heldBytes = 0;
+    const before = held.length();
+    // Where there is no room for the rest, both go on unread.
+    const fits = before === 0 || held.append(bytes);
+    const piece = before === 0 ? bytes : fits ? held.take() : Buffer.concat([held.take(), bytes]);
+    const whole = ends && !begun && fits;
     begun = !ends;
-    return piece;
+    return { bytes: piece, whole };
   };
   const isBlankLine = (chunk: Buffer, start: number, end: number): boolean => {
     const bytes = end - start;
@@ -40,6 +42,7 @@ export function createEventSplitter(eventBytesMax: number): EventSplitter {
 
   return {
     push(chunk) {
+      held.settle();
       const pieces: StreamPiece[] = [];
       let from = 0;
       let line = 0;
@@ -55,12 +58,7 @@ export function createEventSplitter(eventBytesMax: number): EventSplitter {
       isBlankLine(chunk, line, chunk.length);
       const rest = chunk.subarray(from);
       if (rest.length === 0) return pieces;
-      if (heldBytes + rest.length > eventBytesMax) {
-        pieces.push(take(rest, false));
-      } else {
-        held.push(rest);
-        heldBytes += rest.length;
-      }
+      if (!held.append(rest)) pieces.push(take(rest, false));
       return pieces;
     },
     end: () => take(Buffer.alloc(0), true),

@@ -1,15 +1,18 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { createBudget } from "../budget.ts";
+import { createHeldBytes, type HeldBytes } from "./held-bytes.ts";
 import { createAnswerMeter, createStreamMeter, type Meter } from "./meter.ts";
 import type { Api } from "./operation.ts";
 
 const MIB = 1024 * 1024;
+const heldUpTo = (bytesMax: number): HeldBytes => createHeldBytes(bytesMax, createBudget(MIB, MIB).open("sbx_1"));
 const start = (api: Api, hidesUsage = false, meteredBytesMax = MIB): { meter: Meter; firsts: () => number } => {
   let firsts = 0;
   const onFirstToken = (): void => {
     firsts += 1;
   };
-  return { meter: createStreamMeter({ api, meteredBytesMax, hidesUsage, onFirstToken }), firsts: () => firsts };
+  return { meter: createStreamMeter({ api, held: heldUpTo(meteredBytesMax), hidesUsage, onFirstToken }), firsts: () => firsts };
 };
 /** What comes out when the stream goes in cut at these places. */
 function run(meter: Meter, stream: string, cuts: readonly number[]): string {
@@ -82,7 +85,7 @@ test("Anthropic's last counts replace the first ones, and what it leaves out sta
 });
 
 test("an answer in one piece beyond the limit goes through uncounted", () => {
-  const meter = createAnswerMeter("anthropic-messages", 10);
+  const meter = createAnswerMeter("anthropic-messages", heldUpTo(10));
   const answer = JSON.stringify({ usage: { input_tokens: 1 } });
   expect(run(meter, answer, [3])).toBe(answer);
   expect(meter.usage().inputTokens).toBe(0);

@@ -1,4 +1,5 @@
 import { createEventSplitter, dataOf, type StreamPiece } from "./event-splitter.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import type { Api } from "./operation.ts";
 import type { Json } from "./request-body.ts";
 import { NO_USAGE, readEvent, type Usage, usageOfAnswer } from "./usage.ts";
@@ -14,7 +15,8 @@ export interface Meter {
 
 export interface MeterOptions {
   api: Api;
-  meteredBytesMax: number;
+  /** For what has to be whole to be read; what does not fit goes through unmetered. */
+  held: HeldBytes;
   /** Leaves out the chunk that only has the usage. Then events go on whole. */
   hidesUsage: boolean;
   onFirstToken: () => void;
@@ -23,8 +25,8 @@ export interface MeterOptions {
 const EMPTY = Buffer.alloc(0);
 
 /** For answers in server-sent events. */
-export function createStreamMeter({ api, meteredBytesMax, hidesUsage, onFirstToken }: MeterOptions): Meter {
-  const splitter = createEventSplitter(meteredBytesMax);
+export function createStreamMeter({ api, held, hidesUsage, onFirstToken }: MeterOptions): Meter {
+  const splitter = createEventSplitter(held);
   let usage = NO_USAGE;
   let begun = false;
   /** @returns whether the piece goes on */
@@ -53,19 +55,20 @@ export function createStreamMeter({ api, meteredBytesMax, hidesUsage, onFirstTok
 }
 
 /** For answers in one piece of JSON. */
-export function createAnswerMeter(api: Api, meteredBytesMax: number): Meter {
-  let chunks: Buffer[] = [];
-  let bytes = 0;
+export function createAnswerMeter(api: Api, held: HeldBytes): Meter {
+  let fits = true;
   let usage = NO_USAGE;
   return {
     push(chunk) {
-      bytes += chunk.length;
-      if (bytes > meteredBytesMax) chunks = [];
-      else chunks.push(chunk);
+      fits &&= held.append(chunk);
+      if (!fits) {
+        held.take();
+        held.settle();
+      }
       return chunk;
     },
     end() {
-      const answer = bytes > meteredBytesMax ? null : parseObject(Buffer.concat(chunks).toString("utf8"));
+      const answer = fits ? parseObject(held.take().toString("utf8")) : null;
       if (answer !== null) usage = { ...NO_USAGE, ...usageOfAnswer(api, answer) };
       return EMPTY;
     },

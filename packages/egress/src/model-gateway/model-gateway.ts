@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressGuard } from "../address-guard.ts";
+import { type Budget, createBudget, type Hold } from "../budget.ts";
 import type { ModelRoute, ModelSource, ModelSpan, PolicySource } from "../port.ts";
-import { type ByteBudget, type ByteHold, createByteBudget, createSlots, type Slots } from "./bounds.ts";
+import { createHeldBytes } from "./held-bytes.ts";
 import { MODEL_GATEWAY_LIMITS, type ModelGatewayLimits } from "./limits.ts";
-import { createAnswerMeter, createStreamMeter, type Meter } from "./meter.ts";
+import { createAnswerMeter, createStreamMeter, type Meter, type MeterOptions } from "./meter.ts";
 import { type Operation, operationOf, vendorOf } from "./operation.ts";
 import { createProviderClient, type ProviderAnswer, type ProviderClient } from "./provider-client.ts";
 import { requestHeaders, secretOf, tokenOf } from "./provider-headers.ts";
@@ -38,8 +39,10 @@ export interface ModelGateway {
 
 interface Parts extends Omit<ModelGatewayOptions, "limits"> {
   limits: ModelGatewayLimits;
-  slots: Slots;
-  budget: ByteBudget;
+  slots: Budget;
+  /** Bytes of requests, and of answers that are metered. */
+  bodies: Budget;
+  answers: Budget;
   client: ProviderClient;
 }
 
@@ -51,7 +54,7 @@ interface Exchange {
   at: Date;
   startedMs: number;
   /** The memory that the body takes. */
-  hold: ByteHold;
+  hold: Hold;
   /** Aborts when the client has gone. */
   signal: AbortSignal;
 }
@@ -61,8 +64,9 @@ export function createModelGateway(options: ModelGatewayOptions): ModelGateway {
   const parts: Parts = {
     ...options,
     limits,
-    slots: createSlots(limits.requestsPerSandboxMax),
-    budget: createByteBudget(limits.bufferedBytesMax),
+    slots: createBudget(Number.POSITIVE_INFINITY, limits.requestsPerSandboxMax),
+    bodies: createBudget(limits.bufferedBytesMax, limits.bufferedBytesPerSandboxMax),
+    answers: createBudget(limits.heldAnswersBytesMax, limits.heldAnswersBytesPerSandboxMax),
     client: createProviderClient(options.guard, limits),
   };
   /** What is under way, by its response. */
@@ -89,10 +93,10 @@ export function createModelGateway(options: ModelGatewayOptions): ModelGateway {
 async function answer(parts: Parts, req: IncomingMessage, res: ServerResponse, sandboxId: string): Promise<void> {
   const gone = new AbortController();
   res.once("close", () => gone.abort());
-  const hold = parts.budget.open();
+  const hold = parts.bodies.open(sandboxId);
   const times = { at: new Date(), startedMs: performance.now() };
   const exchange: Exchange = { req, res, sandboxId, ...times, hold, signal: gone.signal };
-  const leave = parts.slots.take(sandboxId);
+  const leave = parts.slots.take(sandboxId, 1);
   try {
     if (leave === null) throw new Refusal("busy", "This sandbox has too many model requests at once.");
     const operation = operationOf(req);
@@ -196,7 +200,8 @@ function urlOf({ baseUrl }: ModelRoute, { providerPath, search }: Operation): UR
 /** Asks the provider and passes its answer on; leaves one span, however it ends. */
 async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepared: Prepared): Promise<void> {
   const { limits } = parts;
-  const { res, signal, startedMs } = exchange;
+  const { res, sandboxId, signal, startedMs } = exchange;
+  const held = parts.answers.open(sandboxId);
   let status: number | null = null;
   let firstTokenMs: number | null = null;
   let meter: Meter | null = null;
@@ -207,9 +212,18 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
     const answer = await send(parts.client, prepared, signal);
     exchange.hold.release();
     status = answer.statusCode;
-    if (operation.generates) meter = meterOf(answer, operation, prepared.hidesUsage, limits, onFirstToken);
+    if (operation.generates) {
+      const { hidesUsage } = prepared;
+      meter = meterOf(answer, {
+        api: operation.api,
+        held: createHeldBytes(limits.meteredBytesMax, held),
+        hidesUsage,
+        onFirstToken,
+      });
+    }
     await relay(answer, res, { meter, secret: secretOf(prepared.route), silenceMs: limits.silenceMs, signal });
   } finally {
+    held.release();
     if (operation.generates) {
       const totalMs = performance.now() - startedMs;
       const usage = meter?.usage() ?? NO_USAGE;
@@ -233,14 +247,7 @@ function record(parts: Parts, { sandboxId }: Exchange, span: ModelSpan): void {
   }
 }
 
-function meterOf(
-  { headers }: ProviderAnswer,
-  { api }: Operation,
-  hidesUsage: boolean,
-  { meteredBytesMax }: ModelGatewayLimits,
-  onFirstToken: () => void,
-): Meter {
-  return String(headers["content-type"] ?? "").startsWith("text/event-stream")
-    ? createStreamMeter({ api, meteredBytesMax, hidesUsage, onFirstToken })
-    : createAnswerMeter(api, meteredBytesMax);
+function meterOf({ headers }: ProviderAnswer, options: MeterOptions): Meter {
+  const isStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
+  return isStream ? createStreamMeter(options) : createAnswerMeter(options.api, options.held);
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ByteHold } from "./bounds.ts";
+import type { Hold } from "../budget.ts";
 import { type Members, scanJson } from "./json-scan.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
 import type { Api } from "./operation.ts";
@@ -26,7 +26,7 @@ export async function readModelRequest(
   req: IncomingMessage,
   res: ServerResponse,
   limits: ModelGatewayLimits,
-  hold: ByteHold,
+  hold: Hold,
 ): Promise<ModelRequest> {
   const encoding = req.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity")

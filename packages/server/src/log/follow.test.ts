@@ -188,6 +188,35 @@ test("previews reach both processes in pieces that join to the text", async () =
   for (const reader of readers) expect(joined(reader)).toBe(text);
 });
 
+test("a preview comes behind the events that were logged before it, and before those logged after it", async () => {
+  const sessionId = await newSession();
+  const bells = createBells(here);
+  const log = createEventLog(db, bells);
+  const append = (type: string) => log.append({ sessionId, threadId, generation: null, events: [newEvent(type, {})] });
+  const answers = new LateAnswers();
+  const from = createFollower(answers, bells, rethrow);
+  followers.push(from);
+  const seen: string[] = [];
+  const subscription = await from.follow(sessionId, {
+    events: (frames) => seen.push(...frames.map((frame) => frame.type)) > 0,
+    preview: (preview) => seen.push(preview.type === "text" ? preview.text : preview.type),
+    end: () => undefined,
+  });
+  const look = answers.hold("read_events_after");
+  await append("session.status_running");
+  await look.arrived;
+  await append("span.model_request_start");
+  bells.preview(sessionId, { type: "start", eventType: "agent.message", eventId: "e" });
+  bells.preview(sessionId, { type: "text", eventId: "e", index: 0, offset: 0, text: "a" });
+  await append("agent.message");
+  look.release();
+  await until(() => seen.includes("agent.message"));
+  bells.preview(sessionId, { type: "start", eventType: "agent.message", eventId: "f" });
+  await until(() => seen.length === 6);
+  expect(seen).toEqual(["session.status_running", "span.model_request_start", "start", "a", "agent.message", "start"]);
+  subscription?.close();
+});
+
 test("a deleted session says so and ends its streams; an unknown one is null", async () => {
   const sessionId = await newSession();
   const readers = [await new Reader().open(follower(here), sessionId), await new Reader().open(follower(there), sessionId)];

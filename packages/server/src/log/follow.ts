@@ -5,6 +5,8 @@ import type { Bells, LivePreview } from "./bells.ts";
 
 /** Read at once: it is the most that a stream which does not take it has in its socket. */
 const READ_MOST = { rows: 500, bytes: 1024 * 1024 };
+/** Previews that wait for the log to be read; more are lost, which closes the preview they belong to. */
+const HELD_PREVIEWS_MAX = 256;
 /** How often all followed sessions are compared with their rows: the price of a lost hint, never of correctness. */
 export const FOLLOW_SWEEP_MS = 2_000;
 
@@ -102,6 +104,8 @@ class Feed {
   /** Up to here the log is known to reach. */
   private known = 0;
   private pumping = false;
+  /** Previews that came before the live readers had the log up to `after`: behind the events they follow, never before. */
+  private held: { after: number; preview: LivePreview }[] = [];
 
   constructor(sessionId: string, db: Queryable, drop: (feed: Feed) => void, onError: (error: unknown) => void) {
     this.sessionId = sessionId;
@@ -149,6 +153,12 @@ class Feed {
   }
 
   preview(preview: LivePreview): void {
+    if (!this.hasLive()) return;
+    if (this.known <= this.cursor) this.show(preview);
+    else if (this.held.length < HELD_PREVIEWS_MAX) this.held.push({ after: this.known, preview });
+  }
+
+  private show(preview: LivePreview): void {
     for (const reader of this.readers) {
       if (reader.state === "live") reader.sink.preview(preview);
     }
@@ -182,14 +192,35 @@ class Feed {
         if (!last) break;
         this.cursor = last.seq;
         this.known = Math.max(this.known, last.seq);
-        for (const reader of this.readers) if (reader.state === "live") this.hand(reader, frames);
+        this.deliver(frames, last.seq);
       }
     } catch (error) {
       // The next bell or the sweep tries again.
       this.onError(error);
     } finally {
       this.pumping = false;
+      if (!this.hasLive()) this.held = [];
     }
+  }
+
+  /** Each held preview behind the last event that was known when it came. */
+  private deliver(frames: readonly LogFrame[], upTo: number): void {
+    let rest = frames;
+    while (this.held[0] && this.held[0].after <= upTo) {
+      const { after, preview } = this.held[0];
+      this.held.shift();
+      const behind = rest.findIndex((frame) => frame.seq > after);
+      const before = behind < 0 ? rest.length : behind;
+      this.handLive(rest.slice(0, before));
+      rest = rest.slice(before);
+      this.show(preview);
+    }
+    this.handLive(rest);
+  }
+
+  private handLive(frames: readonly LogFrame[]): void {
+    if (frames.length === 0) return;
+    for (const reader of this.readers) if (reader.state === "live") this.hand(reader, frames);
   }
 
   private async read(after: number): Promise<LogFrame[]> {

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { Anthropic } from "@anthropic-ai/sdk";
 import { validateResponse } from "@sandbox0/protocol";
 import { createTestDatabase } from "@sandbox0/testkit";
+import { createBlobs } from "../blobs/blobs.ts";
+import { createDirectoryStore } from "../blobs/directory-store.ts";
 import { createBells } from "../log/bells.ts";
 import { createEventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
@@ -11,6 +13,7 @@ import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
+import { type Files, type FilesDeps, createFiles } from "../resources/files/files.ts";
 import { createHarnesses, type HarnessOffer } from "../resources/harnesses/harnesses.ts";
 import { openMemory } from "../resources/memory/open-memory.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
@@ -74,6 +77,7 @@ export async function startTestServer(
     wrapSessions?: (sessions: Sessions) => Sessions;
     vaultFetch?: typeof fetch;
     harnesses?: HarnessOffer[];
+    files?: Partial<FilesDeps>;
   } = {},
 ): Promise<TestServer> {
   const database = await createTestDatabase();
@@ -87,16 +91,8 @@ export async function startTestServer(
   const { workspaceId } = await apiKeys.bootstrap(TEST_KEY);
   const harnesses = createHarnesses(options.harnesses ?? [SANDPI], "sandpi");
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-http-"));
-  const keys = await createLocalKeys({ db, configured: undefined, file: join(dir, "master-keys.json") });
-  const vaults = openVaults({
-    db,
-    keys,
-    fetch: options.vaultFetch ?? (() => Promise.reject(new Error("this test has no way out"))),
-    onProblem: (error) => bugs.push(error),
-  });
+  const vaults = await openTestVaults(db, dir, { fetch: options.vaultFetch, onProblem: (error) => bugs.push(error) });
   const parts = { db, log: createEventLog(db, bells), bells, follower, models, harnesses, vaults: vaults.secrets };
-  const byName = (model: string): string => (model.startsWith("claude") ? "anthropic-messages" : "openai-responses");
-  const apiOf: SessionsDeps["apiOf"] = (model, llm, harness) => (llm === null ? byName(model) : (harness.apis[0] ?? ""));
   const sessions = createSessions({ ...parts, apiOf });
   const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
   const server = createHttpServer(
@@ -104,6 +100,7 @@ export async function startTestServer(
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db),
+      files: await createTestFiles(db, join(dir, "blobs"), { onProblem: (error) => bugs.push(error), ...options.files }),
       harnesses,
       memory: memory.api,
       models: createModels(models),
@@ -125,14 +122,7 @@ export async function startTestServer(
     vaults,
     bugs,
     streams: server.streams,
-    client: (given = {}) =>
-      new Anthropic({
-        apiKey: given.apiKey ?? TEST_KEY,
-        baseURL: url,
-        maxRetries: 0,
-        ...(given.headers ? { defaultHeaders: given.headers } : {}),
-        fetch: checkingFetch(problems),
-      }),
+    client: (given = {}) => createTestClient(url, problems, given),
     request: (method, path, request = {}) => send(url, method, path, request, problems),
     async close() {
       await server.close();
@@ -148,10 +138,42 @@ export async function startTestServer(
   };
 }
 
+function createTestClient(
+  baseURL: string,
+  problems: string[],
+  { apiKey = TEST_KEY, headers }: { apiKey?: string; headers?: Record<string, string> },
+): Anthropic {
+  const defaultHeaders = headers ? { defaultHeaders: headers } : {};
+  return new Anthropic({ apiKey, baseURL, maxRetries: 0, ...defaultHeaders, fetch: checkingFetch(problems) });
+}
+
+const byName = (model: string): string => (model.startsWith("claude") ? "anthropic-messages" : "openai-responses");
+const apiOf: SessionsDeps["apiOf"] = (model, llm, harness) => (llm === null ? byName(model) : (harness.apis[0] ?? ""));
+
+async function openTestVaults(
+  db: Database,
+  dir: string,
+  { fetch, onProblem }: { fetch: typeof globalThis.fetch | undefined; onProblem: (error: unknown) => void },
+): Promise<OpenVaults> {
+  const keys = await createLocalKeys({ db, configured: undefined, file: join(dir, "master-keys.json") });
+  const noWayOut = (): Promise<never> => Promise.reject(new Error("this test has no way out"));
+  return openVaults({ db, keys, fetch: fetch ?? noWayOut, onProblem });
+}
+
+/** Whose uploads can be downloaded, unless the test says otherwise. */
+async function createTestFiles(
+  db: Database,
+  path: string,
+  { onProblem, ...options }: Partial<FilesDeps> & { onProblem: (error: unknown) => void },
+): Promise<Files> {
+  const blobs = createBlobs({ db, store: await createDirectoryStore(path), onProblem });
+  return createFiles({ db, blobs, uploadsDownloadable: true, ...options });
+}
+
 function checkingFetch(problems: string[]): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init);
-    if (response.headers.get("content-type") !== "application/json") return response;
+    if (!response.headers.get("content-type")?.startsWith("application/json")) return response;
     const { pathname } = new URL(String(input));
     const method = init?.method?.toUpperCase() ?? "GET";
     const body: unknown = await response.clone().json();

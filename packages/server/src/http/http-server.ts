@@ -6,12 +6,14 @@ import type { Agents } from "../resources/agents/agents.ts";
 import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
 import type { EgressRequests } from "../resources/egress/egress-requests.ts";
 import type { Environments } from "../resources/environments/environments.ts";
+import type { Files } from "../resources/files/files.ts";
 import type { Harnesses } from "../resources/harnesses/harnesses.ts";
 import type { MemoryApi } from "../resources/memory/open-memory.ts";
 import type { Models } from "../resources/models/models.ts";
 import type { VaultApi } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createAuthHook } from "./auth.ts";
+import { REQUEST_MS_MAX, addBodyDeadline } from "./body-deadline.ts";
 import { addCors } from "./cors.ts";
 import { addJsonParser } from "./json-body.ts";
 import { Registry, addRequestMetrics } from "./metrics.ts";
@@ -21,6 +23,7 @@ import { addAgentRoutes } from "./routes/agents.ts";
 import { addApiKeyRoutes } from "./routes/api-keys.ts";
 import { addEgressRoutes } from "./routes/egress.ts";
 import { addEnvironmentRoutes } from "./routes/environments.ts";
+import { addFileRoutes } from "./routes/files.ts";
 import { addHarnessRoutes } from "./routes/harnesses.ts";
 import { addMemoryRoutes, addMemoryStoreRoutes, addMemoryVersionRoutes } from "./routes/memory-stores.ts";
 import { addModelRoutes } from "./routes/models.ts";
@@ -33,8 +36,6 @@ import { addCredentialRoutes, addVaultRoutes } from "./routes/vaults.ts";
 import { type StreamHub, createStreamHub } from "./stream-hub.ts";
 import { type UnusedConnections, trackUnusedConnections } from "./unused-connections.ts";
 
-/** A whole request, head and body, must be here within this time. */
-const REQUEST_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_MS = 75_000;
 /** What running requests have to finish once the server stops. */
 const LAST_REQUESTS_MS = 20_000;
@@ -44,6 +45,7 @@ export interface HttpDeps {
   agents: Agents;
   environments: Environments;
   egress: EgressRequests;
+  files: Files;
   harnesses: Harnesses;
   memory: MemoryApi;
   models: Models;
@@ -99,11 +101,13 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
   app.register(async (api) => {
     const guard = addOverloadGuard(api, isStopping);
+    addBodyDeadline(api);
     addRequestMetrics(api, registry, { streams: hub.size, inFlight: guard.inFlight });
     api.addHook("onRequest", createAuthHook(deps.apiKeys));
     addAgentRoutes(api, deps.agents);
     addEnvironmentRoutes(api, deps.environments);
     addEgressRoutes(api, deps.egress);
+    addFileRoutes(api, deps.files);
     addHarnessRoutes(api, deps.harnesses);
     addMemoryStoreRoutes(api, deps.memory);
     addMemoryRoutes(api, deps.memory);
@@ -142,7 +146,7 @@ function createApp(logger: Logger): FastifyInstance {
     bodyLimit: BODY_BYTES_MAX,
     genReqId: () => createId("request"),
     requestIdHeader: false,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     return503OnClosing: false,
     forceCloseConnections: "idle",

@@ -6,10 +6,11 @@ export const REQUESTS_IN_FLIGHT_MAX = 4_000;
 /** Request bodies at once, in bytes: what they may take of the server's memory. */
 export const BODY_BYTES_IN_FLIGHT_MAX = 256 * 1024 * 1024;
 
-/** What a request may bring: its declared size, or, when it does not say, the most it could. */
+/** What a request may bring into memory: its declared size, or, when it does not say, the most it could. */
 function declaredBytes(request: FastifyRequest): number {
-  if (request.headers["transfer-encoding"] !== undefined) return BODY_BYTES_MAX;
-  return Math.min(Number(request.headers["content-length"] ?? 0) || 0, BODY_BYTES_MAX);
+  const most = request.routeOptions.config.bodyBytesInMemory ?? BODY_BYTES_MAX;
+  if (request.headers["transfer-encoding"] !== undefined) return most;
+  return Math.min(Number(request.headers["content-length"] ?? 0) || 0, most);
 }
 
 /** Refuses work beyond the bounds with a typed 529, before anything is read or asked of the database. */
@@ -52,6 +53,10 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
 }
 
 declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Of a body that is streamed: the most of it that is in memory at once. */
+    bodyBytesInMemory?: number;
+  }
   interface FastifyInstance {
     /** A stream has begun: it is bounded by the streams, no longer by the requests. */
     releaseSlot(request: FastifyRequest): void;

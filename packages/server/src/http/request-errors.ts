@@ -41,6 +41,15 @@ function describeUnavailable(error: Error): ApiError {
   });
 }
 
+/** `server/blobs` says so by this code; `http` may not import it (design §3). A full disk does not empty itself. */
+function describeNoBlobs(error: Error): ApiError {
+  const full = "reason" in error && error.reason === "full";
+  return new ApiError("api_error", `The storage of this server is ${full ? "full" : "unavailable; try again in a moment"}.`, {
+    status: 503,
+    ...(full ? { shouldRetry: false } : { retryAfterSeconds: RETRY_AFTER_SECONDS }),
+  });
+}
+
 export function overloaded(message: string): ApiError {
   return new ApiError("overloaded_error", message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
 }
@@ -50,6 +59,7 @@ export function toApiError(error: unknown): ApiError | undefined {
   if (error instanceof ApiError) return error;
   const code = codeOf(error);
   if (code === "database_unavailable" && error instanceof Error) return describeUnavailable(error);
+  if (code === "blobs_unavailable" && error instanceof Error) return describeNoBlobs(error);
   if (code !== undefined && Object.hasOwn(FRAMEWORK_ERRORS, code)) return FRAMEWORK_ERRORS[code]?.();
   const status = statusOf(error);
   if (status !== undefined && status >= 400 && status < 500 && error instanceof Error) {

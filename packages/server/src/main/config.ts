@@ -25,6 +25,10 @@ export interface Config {
   warmSandboxes: number;
   roles: ReadonlySet<Role>;
   blobs: { type: "directory"; path: string } | { type: "s3"; url: string };
+  /** How long deleted content stays. */
+  blobGraceMs: number;
+  /** Whether files that clients uploaded can be downloaded; those that sessions made always can. */
+  uploadsDownloadable: boolean;
   /** Addresses and CIDRs that the gateways may reach although they are private. */
   egressAllowPrivate: readonly string[];
   /** Ports that sandboxes may connect to. */
@@ -71,6 +75,7 @@ const PORT_MAX = 65_535;
 const MASTER_KEY_BYTES = 32;
 /** Each takes a few MB and two processes, one of them some 40 MB more. */
 const WARM_SANDBOXES_MAX = 64;
+const BLOB_GRACE_SECONDS_MAX = 30 * 24 * 3_600;
 
 const list = z.string().transform((text) =>
   text
@@ -83,13 +88,13 @@ const key = z.string().regex(/^[\x21-\x7e]+$/, "must be printable ASCII without 
 const oneOf = <const T extends readonly [string, ...string[]]>(...names: T) =>
   z.enum(names, { error: `must be one of ${names.join(", ")}` });
 
-const wholeNumber = (max: number) => {
-  const rule = `must be a whole number from 0 to ${max}`;
+const wholeNumber = (max: number, min = 0) => {
+  const rule = `must be a whole number from ${min} to ${max}`;
   return z
     .string()
     .regex(/^\d+$/, rule)
     .transform(Number)
-    .refine((value) => value <= max, rule);
+    .refine((value) => value >= min && value <= max, rule);
 };
 
 const hostPatterns = list.pipe(
@@ -122,6 +127,8 @@ const environmentSchema = z.object({
     .string()
     .regex(/^(s3:\/\/.|(?![a-z0-9+.-]+:\/\/))/, "must be a directory or an s3:// URL")
     .optional(),
+  SANDBOX0_BLOB_GRACE_SECONDS: wholeNumber(BLOB_GRACE_SECONDS_MAX, 1).default(3_600),
+  SANDBOX0_UPLOADS_DOWNLOADABLE: oneOf("true", "false").default("false"),
   SANDBOX0_EGRESS_ALLOW_PRIVATE: list
     .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
     .default([]),
@@ -178,6 +185,8 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     warmSandboxes: env.SANDBOX0_WARM_SANDBOXES,
     roles: new Set(env.SANDBOX0_ROLES),
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
+    blobGraceMs: env.SANDBOX0_BLOB_GRACE_SECONDS * 1_000,
+    uploadsDownloadable: env.SANDBOX0_UPLOADS_DOWNLOADABLE === "true",
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
     egressPorts: env.SANDBOX0_EGRESS_PORTS,
     egressBlockedHosts: env.SANDBOX0_EGRESS_BLOCKED_HOSTS,

@@ -33,6 +33,7 @@ import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesses.ts";
 import { openMemory } from "../resources/memory/open-memory.ts";
+import { createFiles } from "../resources/files/files.ts";
 import { createModels } from "../resources/models/models.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
@@ -47,6 +48,7 @@ import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
+import { openStorage, type Storage } from "./storage.ts";
 import { openServerVaults } from "./vaults.ts";
 import { createConfiguredWebTools } from "./web.ts";
 import { WEB_TOOL_DEFINITIONS, type WebTools } from "../web/web-tools.ts";
@@ -126,8 +128,14 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   refuseDefaultHarness(installed, config);
   const vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   closers.add(() => vaults.close());
+  const storage = await openStorage({
+    config,
+    db,
+    onProblem: (error) => logger.warn({ err: error }, "trouble with the storage"),
+  });
+  closers.add(() => storage.close());
   const registry = new Registry();
-  const made = { config, options, registry, logger, db, log, bells, sandpi, installed, harnesses, vaults, outbound };
+  const made = { config, options, registry, storage, logger, db, log, bells, sandpi, installed, harnesses, vaults, outbound };
   const parts: ServerParts = { ...made, connectionString, onError };
   if (config.roles.has("worker")) await startWorker(parts, closers);
   if (config.roles.has("api")) url = await startApi(parts, apiKeys, closers);
@@ -148,6 +156,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db.reads),
+      files: createFiles({ db, blobs: parts.storage.blobs, uploadsDownloadable: config.uploadsDownloadable }),
       memory: memory.api,
       models: createModels(models),
       harnesses,
@@ -213,6 +222,7 @@ function createResidentHarness({ guard }: Outbound, closers: Closers): Sandpi {
 
 interface ServerParts {
   config: Config;
+  storage: Storage;
   options: ServeOptions;
   logger: Logger;
   registry: Registry;

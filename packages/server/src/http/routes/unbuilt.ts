@@ -55,6 +55,11 @@ export const BUILT_OPERATIONS: ReadonlySet<OperationName> = new Set([
   "memoryStores.memoryVersions.retrieve",
   "memoryStores.memoryVersions.list",
   "memoryStores.memoryVersions.redact",
+  "files.upload",
+  "files.list",
+  "files.retrieveMetadata",
+  "files.download",
+  "files.delete",
   "models.list",
   "models.retrieve",
 ]);

@@ -6,6 +6,7 @@ import { ENGINE } from "./requirements/engine.ts";
 import { HTTP } from "./requirements/http.ts";
 import type { Requirements } from "./requirements/requirement.ts";
 import { MCP } from "./requirements/mcp.ts";
+import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
@@ -46,6 +47,6 @@ test("every requirement says where it is written", () => {
     expect(source).toMatch(/^(semantics|contract|design|issue) /);
     expect(text.length).toBeGreaterThan(10);
   }
-  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING].map((part) => Object.keys(part).length);
+  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY].map((part) => Object.keys(part).length);
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
 });

@@ -1,6 +1,7 @@
 import { ENGINE } from "./requirements/engine.ts";
 import { HTTP } from "./requirements/http.ts";
 import { MCP } from "./requirements/mcp.ts";
+import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
@@ -11,6 +12,16 @@ import { WEB } from "./requirements/web.ts";
  * What a wire-compatible server must do, one entry a behaviour: id → where it is written, and what it says. Tests cite
  * the ids with `verifies`; `coverage.test.ts` fails when one has no test, and the reporter counts how many hold.
  */
-export const REQUIREMENTS = { ...HTTP, ...RESOURCES, ...SESSIONS, ...ENGINE, ...MCP, ...WEB, ...VAULTS, ...NETWORKING } as const;
+export const REQUIREMENTS = {
+  ...HTTP,
+  ...RESOURCES,
+  ...SESSIONS,
+  ...ENGINE,
+  ...MCP,
+  ...WEB,
+  ...VAULTS,
+  ...NETWORKING,
+  ...MEMORY,
+} as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

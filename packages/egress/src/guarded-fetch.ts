@@ -1,4 +1,4 @@
-import { Agent, buildConnector, fetch as undiciFetch, type RequestInit as UndiciRequestInit } from "undici";
+import type { Agent, buildConnector, fetch as undiciFetch, RequestInit as UndiciRequestInit } from "undici";
 import type { AddressGuard } from "./address-guard.ts";
 import { EgressError } from "./egress-error.ts";
 import { createUpstreamTrust } from "./intercept/upstream-dial.ts";
@@ -30,6 +30,12 @@ const BODY_HEADERS = ["content-length", "content-type", "content-encoding", "tra
 const TLS_HANDSHAKE_MS = 20_000;
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
+/** What sends, from its own library: not at the start of a server, which would wait for it to be loaded. */
+interface Client {
+  agent: Agent;
+  fetch: typeof undiciFetch;
+}
+
 interface Hop {
   url: URL;
   init: RequestInit;
@@ -37,23 +43,21 @@ interface Hop {
 
 /** `fetch` for the server's own requests (MCP, OAuth, web_fetch): the checked address is the one dialled, at every hop. */
 export const createGuardedFetch = (guard: AddressGuard, options: GuardedFetchOptions = {}): GuardedFetch => {
-  const agent = new Agent({
-    connect: createConnector(guard, options.extraCas ?? []),
-    allowH2: false,
-    // A tool call may stay silent for long; its caller knows how long.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
+  let client: Promise<Client> | undefined;
+  let closed = false;
   const redirectsMax = options.redirectsMax ?? REDIRECTS_MAX;
 
   const ask = async ({ url, init }: Hop): Promise<Response> => {
     if (!(url.protocol in DEFAULT_PORTS))
       throw new EgressError("denied", "scheme_not_allowed", "only http and https URLs are fetched");
     await options.checkUrl?.(url);
+    client ??= createClient(guard, options.extraCas ?? []);
+    const { agent, fetch } = await client;
+    if (closed) throw new EgressError("failed", "closed", "the server is stopping");
     try {
       // undici's own types differ from the global ones in name only.
       const asked = { ...init, redirect: "manual", dispatcher: agent } as UndiciRequestInit;
-      return (await undiciFetch(url, asked)) as unknown as Response;
+      return (await fetch(url, asked)) as unknown as Response;
     } catch (error) {
       throw (error as Error).cause instanceof EgressError ? (error as Error).cause : error;
     }
@@ -74,13 +78,32 @@ export const createGuardedFetch = (guard: AddressGuard, options: GuardedFetchOpt
         hop = nextHop(hop, response.status, location);
       }
     },
-    close: () => agent.destroy(),
+    async close() {
+      closed = true;
+      await (await client)?.agent.destroy();
+    },
   };
 };
 
-const createConnector = (guard: AddressGuard, extraCas: readonly string[]): buildConnector.connector => {
-  const secureContext = createUpstreamTrust(extraCas);
-  const startTls = buildConnector({ secureContext, allowH2: false, timeout: TLS_HANDSHAKE_MS });
+const createClient = async (guard: AddressGuard, extraCas: readonly string[]): Promise<Client> => {
+  const { Agent, buildConnector, fetch } = await import("undici");
+  const agent = new Agent({
+    connect: createConnector(guard, buildConnector, extraCas),
+    allowH2: false,
+    // A tool call may stay silent for long; its caller knows how long.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  return { agent, fetch };
+};
+
+const createConnector = (
+  guard: AddressGuard,
+  build: typeof buildConnector,
+  extraCas: readonly string[],
+): buildConnector.connector => {
+  const secureContext = createUpstreamTrust(extraCas)();
+  const startTls = build({ secureContext, allowH2: false, timeout: TLS_HANDSHAKE_MS });
   return (asked, done) => {
     const port = Number(asked.port) || (DEFAULT_PORTS[asked.protocol] ?? 0);
     guard.dial(asked.hostname, port).then(

@@ -33,7 +33,7 @@ import {
 } from "./limits.ts";
 import { createNegotiatedUpstream } from "./negotiated-upstream.ts";
 import type { Interceptor, InterceptorDeps, Target } from "./port.ts";
-import { createUpstreamTrust, dialPlain, dialTls } from "./upstream-dial.ts";
+import { createUpstreamTrust, dialPlain, dialTls, type UpstreamTrust } from "./upstream-dial.ts";
 import { asksForWebSocket, forwardWebSocket } from "./web-socket.ts";
 
 /** Fatal alert `unrecognized_name` (RFC 6066 §3). */
@@ -167,7 +167,7 @@ function endForBreach(breach: Breach, { socket, forwarding }: Opened): void {
 }
 
 /** Serves HTTP/1.1 on connections that are opened: Node's server parses and never listens. */
-function createHttp1Door(deps: InterceptorDeps, trust: SecureContext): (connection: Opened) => void {
+function createHttp1Door(deps: InterceptorDeps, trust: UpstreamTrust): (connection: Opened) => void {
   const opened = new WeakMap<Duplex, OpenedHttp1>();
   const server = createParser();
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {

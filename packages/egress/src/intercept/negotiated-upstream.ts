@@ -1,15 +1,15 @@
-import type { SecureContext, TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import type { Upstream } from "./exchange.ts";
 import { createHttp1Upstream } from "./http1-upstream.ts";
 import { createHttp2Upstream, type Http2Upstream } from "./http2-upstream.ts";
 import type { Target } from "./port.ts";
-import { dialTls } from "./upstream-dial.ts";
+import { dialTls, type UpstreamTrust } from "./upstream-dial.ts";
 
 const HTTP1 = ["http/1.1"];
 const ANY = ["h2", "http/1.1"];
 
 /** For a client of HTTP/2: the same to the target if it speaks it, else HTTP/1.1. */
-export function createNegotiatedUpstream(target: Target, trust: SecureContext, authority: string): Upstream {
+export function createNegotiatedUpstream(target: Target, trust: UpstreamTrust, authority: string): Upstream {
   let http2: Http2Upstream | null = null;
   let http1: Upstream | null = null;
   let agreeing: Promise<Upstream> | null = null;

@@ -6,14 +6,23 @@ import type { Target } from "./port.ts";
 
 const TLS_HANDSHAKE_MS = 20_000;
 
-/** What upstreams are checked against: Node's roots, the system's, and the operator's. Read once, it costs some time. */
-export function createUpstreamTrust(extraCas: readonly string[]): SecureContext {
-  const roots = [...getCACertificates("bundled"), ...getCACertificates("system"), ...extraCas];
-  return createSecureContext({ ca: [...new Set(roots)], minVersion: "TLSv1.2" });
+/** What upstreams are checked against: Node's roots, the system's, and the operator's. */
+export type UpstreamTrust = () => SecureContext;
+
+/** Read once, and not before it is needed: it costs some time. */
+export function createUpstreamTrust(extraCas: readonly string[]): UpstreamTrust {
+  let context: SecureContext | undefined;
+  return () => {
+    if (context === undefined) {
+      const roots = [...getCACertificates("bundled"), ...getCACertificates("system"), ...extraCas];
+      context = createSecureContext({ ca: [...new Set(roots)], minVersion: "TLSv1.2" });
+    }
+    return context;
+  };
 }
 
 /** A checked address, and behind it somebody with a certificate for the target's host. Rejects with an `EgressError`. */
-export async function dialTls(target: Target, trust: SecureContext, protocols: readonly string[]): Promise<TLSSocket> {
+export async function dialTls(target: Target, trust: UpstreamTrust, protocols: readonly string[]): Promise<TLSSocket> {
   const socket = await target.dial();
   return new Promise((resolve, reject) => {
     const tls = connect({
@@ -22,7 +31,7 @@ export async function dialTls(target: Target, trust: SecureContext, protocols: r
       // An address has no server name; its certificate is checked against `host`.
       servername: isIP(target.host) ? "" : target.host,
       ALPNProtocols: [...protocols],
-      secureContext: trust,
+      secureContext: trust(),
     });
     const fail = (error: EgressError): void => {
       clearTimeout(timer);

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { Agent, buildConnector, type Dispatcher, request } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
 import type { AddressGuard } from "../address-guard.ts";
 import { EgressError } from "../egress-error.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
@@ -25,11 +25,19 @@ export interface ProviderClient {
 
 export function createProviderClient(guard: AddressGuard, limits: ModelGatewayLimits): ProviderClient {
   const { connectTimeoutMs: timeout, silenceMs } = limits;
-  const options = { headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
-  const direct = new Agent({ ...options, connect: { timeout } });
-  const checked = new Agent({ ...options, connect: guardedConnector(guard, timeout) });
+  // At the first request: a server that starts does not wait for the library.
+  let connections: ReturnType<typeof open> | undefined;
+  const open = async () => {
+    const { Agent, buildConnector, request } = await import("undici");
+    const options = { headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
+    const direct = new Agent({ ...options, connect: { timeout } });
+    const checked = new Agent({ ...options, connect: guardedConnector(guard, buildConnector, timeout) });
+    return { request, direct, checked };
+  };
   return {
     async send({ url, guarded, body, ...rest }) {
+      connections ??= open();
+      const { request, direct, checked } = await connections;
       const dispatcher = guarded ? checked : direct;
       let answer: ProviderAnswer;
       try {
@@ -44,13 +52,14 @@ export function createProviderClient(guard: AddressGuard, limits: ModelGatewayLi
       throw new Refusal("provider", problem);
     },
     close: async () => {
-      await Promise.all([direct.destroy(), checked.destroy()]);
+      const opened = await connections;
+      await Promise.all([opened?.direct.destroy(), opened?.checked.destroy()]);
     },
   };
 }
 
-function guardedConnector(guard: AddressGuard, timeout: number): buildConnector.connector {
-  const startTls = buildConnector({ timeout, allowH2: false });
+function guardedConnector(guard: AddressGuard, build: typeof buildConnector, timeout: number): buildConnector.connector {
+  const startTls = build({ timeout, allowH2: false });
   return (asked, done) => {
     const secure = asked.protocol === "https:";
     guard.dial(asked.hostname, Number(asked.port) || (secure ? 443 : 80), AbortSignal.timeout(timeout)).then(

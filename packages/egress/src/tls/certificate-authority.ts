@@ -2,13 +2,11 @@
  * The authority of this installation, which its sandboxes trust: it signs for the hosts whose connections the gateway opens.
  * Its key never leaves the data directory.
  */
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
-import { randomBytes, webcrypto } from "node:crypto";
+import { createPrivateKey, randomBytes, type webcrypto, X509Certificate } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { createSecureContext, type SecureContext } from "node:tls";
+import type { Validity } from "./certificates.ts";
 
 export interface CertificateAuthority {
   /** The root, for the sandboxes' bundle of trusted certificates. */
@@ -28,8 +26,8 @@ export interface Leaf {
 const AUTHORITY_FILE = "egress-ca.pem";
 const AUTHORITY_FILE_MODE = 0o600;
 const AUTHORITY_DIR_MODE = 0o700;
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-const SERIAL_BYTES = 16;
+const KEY_BLOCK = /-----BEGIN PRIVATE KEY-----[^-]*-----END PRIVATE KEY-----/;
+const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ROOT_VALID_MS = 20 * 365 * DAY_MS;
 const LEAF_VALID_MS = 7 * DAY_MS;
@@ -48,7 +46,8 @@ export interface CertificateAuthorityOptions {
 }
 
 interface Authority {
-  certificate: x509.X509Certificate;
+  /** PEM that ends its line: it is put among others. */
+  certificate: string;
   key: webcrypto.CryptoKey;
 }
 
@@ -78,8 +77,7 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
     if (kept.size > leavesMax && oldest !== undefined) kept.delete(oldest);
     return entry.leaf;
   };
-  // Ends its line: it is put among others.
-  return { certificatePem: `${authority.certificate.toString("pem")}\n`, leafFor };
+  return { certificatePem: authority.certificate, leafFor };
 }
 
 async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {
@@ -87,7 +85,9 @@ async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {
   const found = await readIfThere(path);
   if (found !== null) return parseAuthority(found, path);
   await mkdir(dir, { recursive: true, mode: AUTHORITY_DIR_MODE });
-  await publish(path, await makeAuthorityPem(nowMs));
+  const { makeAuthority } = await import("./certificates.ts");
+  const { key, certificate } = await makeAuthority(validity(nowMs, ROOT_VALID_MS));
+  await publish(path, `${key}${certificate}`);
   // Whoever came first: what is in the file counts, also for the server that made another.
   return parseAuthority(await readFile(path, "utf8"), path);
 }
@@ -117,35 +117,21 @@ async function publish(path: string, text: string): Promise<void> {
   }
 }
 
-async function makeAuthorityPem(nowMs: number): Promise<string> {
-  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-  const name = `CN=Sandbox0 egress ${randomBytes(4).toString("hex")}, O=Sandbox0`;
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serialNumber(),
-    name,
-    notBefore: new Date(nowMs - CLOCK_SKEW_MS),
-    notAfter: new Date(nowMs + ROOT_VALID_MS),
-    signingAlgorithm: ALGORITHM,
-    keys,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  return `${await privateKeyPem(keys.privateKey)}\n${certificate.toString("pem")}\n`;
-}
-
 async function parseAuthority(text: string, path: string): Promise<Authority> {
-  const blocks = x509.PemConverter.decodeWithHeaders(text);
-  const key = blocks.find((block) => block.type === "PRIVATE KEY");
-  const certificate = blocks.find((block) => block.type === "CERTIFICATE");
+  const key = KEY_BLOCK.exec(text)?.[0];
+  const certificate = CERTIFICATE_BLOCK.exec(text)?.[0];
   // The file holds a key: the error says which file, never what is in it.
-  if (!key || !certificate) throw new Error(`${path} is not a certificate authority of the egress gateway`);
-  return {
-    certificate: new x509.X509Certificate(certificate.rawData),
-    key: await webcrypto.subtle.importKey("pkcs8", key.rawData, ALGORITHM, false, ["sign"]),
-  };
+  const broken = () => new Error(`${path} is not a certificate authority of the egress gateway`);
+  if (key === undefined || certificate === undefined) throw broken();
+  try {
+    const root = new X509Certificate(certificate);
+    const privateKey = createPrivateKey(key);
+    if (!root.ca || !root.checkPrivateKey(privateKey)) throw broken();
+    const signing = privateKey.toCryptoKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
+    return { certificate: `${certificate}\n`, key: signing };
+  } catch {
+    throw broken();
+  }
 }
 
 function keepLeaf(authority: Authority, host: string, nowMs: number): KeptLeaf {
@@ -153,37 +139,12 @@ function keepLeaf(authority: Authority, host: string, nowMs: number): KeptLeaf {
 }
 
 async function makeLeaf(authority: Authority, host: string, nowMs: number): Promise<Leaf> {
-  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
-    // The name is in the SAN; a subject may not hold more than 64 characters of it.
-    subject: "CN=Sandbox0 egress leaf",
-    issuer: authority.certificate.subject,
-    notBefore: new Date(nowMs - CLOCK_SKEW_MS),
-    notAfter: new Date(nowMs + LEAF_VALID_MS),
-    signingAlgorithm: ALGORITHM,
-    publicKey: keys.publicKey,
-    signingKey: authority.key,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: isIP(host) ? "ip" : "dns", value: host }], false),
-      await x509.AuthorityKeyIdentifierExtension.create(authority.certificate),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  const pem = { key: await privateKeyPem(keys.privateKey), cert: certificate.toString("pem") };
+  const certificates = await import("./certificates.ts");
+  const { key, certificate } = await certificates.makeLeaf(authority, host, validity(nowMs, LEAF_VALID_MS));
+  const pem = { key, cert: certificate };
   return { ...pem, context: createSecureContext({ ...pem, minVersion: "TLSv1.2" }) };
 }
 
-async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
-  return x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
-}
-
-/** Positive and of one length, whatever the random bytes are. */
-function serialNumber(): string {
-  const bytes = randomBytes(SERIAL_BYTES);
-  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return bytes.toString("hex");
+function validity(nowMs: number, validMs: number): Validity {
+  return { notBefore: new Date(nowMs - CLOCK_SKEW_MS), notAfter: new Date(nowMs + validMs) };
 }

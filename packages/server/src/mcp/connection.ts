@@ -11,8 +11,9 @@ import {
 import { boundReplies, type McpFetch } from "./bounded-fetch.ts";
 import type { ConnectionCredential } from "./credentials.ts";
 import { MCP_FAREWELL_MS, MCP_PAGES_MAX, type McpTimes } from "./limits.ts";
-import { McpFailure, statusOf, STREAM_ENDED, toMcpFailure, tooLarge } from "./mcp-failure.ts";
+import { McpFailure, SessionUnknown, tooLarge } from "./mcp-failure.ts";
 import { type McpToolResult, toToolResult } from "./result-content.ts";
+import { statusOf, STREAM_ENDED, toMcpFailure } from "./sdk-failure.ts";
 import { listTools, type McpTool } from "./tool-list.ts";
 
 export interface ConnectionOptions {
@@ -40,14 +41,6 @@ export interface Connection {
   call(name: string, input: Record<string, unknown>, signal: AbortSignal): Promise<McpToolResult>;
   /** Never rejects. */
   close(): Promise<void>;
-}
-
-/** The server has forgotten this MCP session: nothing was run, and a new session may try. */
-export class SessionUnknown extends McpFailure {
-  constructor() {
-    super("connection", "the server no longer knows this MCP session");
-    this.name = "SessionUnknown";
-  }
 }
 
 /** A stream that ends without the answer must not leave its call waiting for the time limit. */

@@ -1,8 +1,8 @@
 import type { McpFetch } from "./bounded-fetch.ts";
-import { type Connection, connect, SessionUnknown } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { ConnectionCredential, type McpCredentialSource } from "./credentials.ts";
 import { MCP_IDLE_CONNECTIONS_MAX, MCP_TIMES, type McpTimes } from "./limits.ts";
-import { McpFailure } from "./mcp-failure.ts";
+import { McpFailure, SessionUnknown } from "./mcp-failure.ts";
 import type { McpToolResult } from "./result-content.ts";
 import type { McpTool } from "./tool-list.ts";
 
@@ -209,6 +209,8 @@ class Link implements McpLink {
     await this.#credential.id();
     const { fetch, version, times, onTrouble } = this.#deps;
     const options = { url: this.#url, credential: this.#credential, fetch, version, times, onTrouble };
+    // The library is large, and most servers start without a session that needs it.
+    const { connect } = await import("./connection.ts");
     const connection = await connect(options, signal);
     this.#connection = connection;
     if (this.#closed) await connection.close();

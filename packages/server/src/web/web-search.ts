@@ -1,4 +1,3 @@
-import { convert } from "html-to-text";
 import type { SearchHit, SearchLocation, SearchProvider } from "./search/provider.ts";
 import { SearchFailed } from "./search/provider.ts";
 import type { Turnstile } from "./turnstile.ts";
@@ -51,10 +50,11 @@ export async function webSearch(deps: WebSearchDeps, call: WebCall<WebSearchConf
     signal,
   };
   const hits = await deps.turnstile.pass(call.sessionId, signal, () => find(search, asked));
+  const plain = await loadPlain();
   const blocks = hits
     .filter((hit) => isAllowed(hit, rules))
     .slice(0, GIVEN_MAX)
-    .map(toBlock);
+    .map((hit) => toBlock(hit, plain));
   return blocks.length > 0 ? { content: blocks, isError: false } : textResult(NOTHING);
 }
 
@@ -87,13 +87,14 @@ function isAllowed(hit: SearchHit, rules: WebRules): boolean {
   return url !== null && /^https?:$/.test(url.protocol) && describeUrlProblem(url, rules) === null;
 }
 
-function toBlock(hit: SearchHit): WebResult["content"][number] {
+function toBlock(hit: SearchHit, plain: (text: string) => string): WebResult["content"][number] {
   const title = plain(hit.title).slice(0, TITLE_CHARS_MAX) || hit.url;
   const text = plain(hit.text).slice(0, TEXT_CHARS_MAX) || title;
   return { type: "search_result", source: hit.url, title, content: [{ type: "text", text }], citations: { enabled: false } };
 }
 
-/** Services mark words with tags and write entities. */
-function plain(text: string): string {
-  return convert(text.slice(0, HTML_CHARS_MAX), { wordwrap: false, limits: { maxDepth: 20 } }).trim();
+/** Services mark words with tags and write entities. What reads them is loaded by the first search, not by every start. */
+async function loadPlain(): Promise<(text: string) => string> {
+  const { convert } = await import("html-to-text");
+  return (text) => convert(text.slice(0, HTML_CHARS_MAX), { wordwrap: false, limits: { maxDepth: 20 } }).trim();
 }

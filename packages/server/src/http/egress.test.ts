@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { insertEgressRows, type NewEgressRow } from "../store/egress-audit.ts";
 import { startTestServer, type TestServer } from "./http-server.fixture.ts";
@@ -19,6 +20,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const row = (change: Partial<NewEgressRow>): NewEgressRow => ({
+  key: randomUUID(),
   workspaceId: server.workspaceId,
   sessionId,
   sandboxId: "1.2.ab",

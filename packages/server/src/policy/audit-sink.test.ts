@@ -83,6 +83,22 @@ test("waits for a database that is away, and loses nothing", async () => {
   expect([errors.length, sink.dropped()]).toEqual([2, 0]);
 }, 60_000);
 
+test("writes a row once although the answer of the database was lost", async () => {
+  let lost = 0;
+  const query: Queryable["query"] = async (...statement) => {
+    const answer = await db.query<never>(...statement);
+    if (lost++ === 0) throw new DatabaseUnavailable("connection", true);
+    return answer;
+  };
+  const sink = createAuditSink({ db: { query }, sessionOf: () => null, onError: (error) => void errors.push(error) });
+  sinks.push(sink);
+  sink.record(row("sesn_once", "one"));
+  sink.record(row("sesn_once", "two"));
+  await sink.flush();
+  expect(await hostsOf("sesn_once")).toEqual(["two", "one"]);
+  expect([errors.length, sink.dropped()]).toEqual([1, 0]);
+}, 60_000);
+
 test("drops, and counts, what the database refuses for good and what its queue cannot hold", async () => {
   const sink = openSink();
   failures = [new Error("no such column")];

@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import type { AuditRow, AuditSink } from "@sandbox0/egress";
-import { deleteEgressRows, insertEgressRows } from "../store/egress-audit.ts";
+import { deleteEgressRows, insertEgressRows, type NewEgressRow } from "../store/egress-audit.ts";
 import type { Queryable } from "../store/query.ts";
 import { createRowQueue } from "./row-queue.ts";
 
@@ -30,7 +31,7 @@ export interface DurableAuditSink extends AuditSink {
 
 /** Writes the gateway's rows to Postgres in batches, away from any request, and removes old ones. */
 export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): DurableAuditSink {
-  const queue = createRowQueue<AuditRow>((rows) => insertEgressRows(db, rows), onError);
+  const queue = createRowQueue<NewEgressRow>((rows) => insertEgressRows(db, rows), onError);
   const summarise = createDenialLimit();
   let isClosed = false;
   const removeOld = async (now: Date): Promise<void> => {
@@ -43,7 +44,7 @@ export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): D
   return {
     record(row) {
       const kept = summarise(row);
-      if (kept !== null) queue.add(kept.sessionId === null ? { ...kept, sessionId: sessionOf(kept.sandboxId) } : kept);
+      if (kept !== null) queue.add({ ...kept, sessionId: kept.sessionId ?? sessionOf(kept.sandboxId), key: randomUUID() });
     },
     dropped: queue.dropped,
     flush: queue.flush,

@@ -2,6 +2,8 @@ import type { Queryable } from "./query.ts";
 
 /** One row as the gateway reports it; times in milliseconds, sizes in bytes. */
 export interface NewEgressRow {
+  /** A UUID of the writer's, by which a row is written once however often it is tried. */
+  key: string;
   workspaceId: string | null;
   sessionId: string | null;
   sandboxId: string;
@@ -16,7 +18,7 @@ export interface NewEgressRow {
   credentialIds: readonly string[];
 }
 
-export interface EgressRow extends NewEgressRow {
+export interface EgressRow extends Omit<NewEgressRow, "key"> {
   id: number;
 }
 
@@ -26,6 +28,7 @@ const HOST_CHARS_MAX = 255;
 /** All of them in one statement. */
 export async function insertEgressRows(db: Queryable, rows: readonly NewEgressRow[]): Promise<void> {
   const values = rows.map((row) => ({
+    key: row.key,
     workspace_id: row.workspaceId,
     session_id: row.sessionId,
     sandbox_id: row.sandboxId,
@@ -40,11 +43,12 @@ export async function insertEgressRows(db: Queryable, rows: readonly NewEgressRo
     credential_ids: row.credentialIds,
   }));
   await db.query(
-    `insert into egress_audit (workspace_id, session_id, sandbox_id, at, duration_ms, host, port, verdict, reason, bytes_out,
+    `insert into egress_audit (key, workspace_id, session_id, sandbox_id, at, duration_ms, host, port, verdict, reason, bytes_out,
                                bytes_in, credential_ids)
-     select workspace_id, session_id, sandbox_id, at, duration_ms, host, port, verdict, reason, bytes_out, bytes_in, credential_ids
-     from jsonb_to_recordset($1::jsonb) as r(workspace_id text, session_id text, sandbox_id text, at timestamptz,
-       duration_ms int, host text, port int, verdict text, reason text, bytes_out bigint, bytes_in bigint, credential_ids jsonb)`,
+     select key, workspace_id, session_id, sandbox_id, at, duration_ms, host, port, verdict, reason, bytes_out, bytes_in, credential_ids
+     from jsonb_to_recordset($1::jsonb) as r(key uuid, workspace_id text, session_id text, sandbox_id text, at timestamptz,
+       duration_ms int, host text, port int, verdict text, reason text, bytes_out bigint, bytes_in bigint, credential_ids jsonb)
+     on conflict (key) do nothing`,
     [JSON.stringify(values)],
     "insert_egress_rows",
   );

@@ -2,7 +2,7 @@ import { chmod, readFile, readdir, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newKey } from "./envelope.ts";
-import type { OpenVaults } from "./open-vaults.ts";
+import { type OpenVaults, VaultsUnreadable } from "./open-vaults.ts";
 import { createVaultStage, type VaultStage } from "./vaults.fixture.ts";
 
 let stage: VaultStage;
@@ -155,8 +155,24 @@ test("rotation says which vaults nothing opens, and does the others", async () =
   const vaultId = rows[0]?.vault_id ?? "";
   await stage.db.query("update vault_data_keys set wrapped = '\\x00' where vault_id = $1", [vaultId]);
   expect(await server.api.rotateKey(undefined)).toMatchObject({ rewrapped: 1, unreadable: [vaultId] });
+  expect(stage.problems.splice(0)).toMatchObject([{ vaultIds: [vaultId] }]);
   expect(await server.secrets.secretOf(good)).toBe("canary");
   await expect(server.secrets.secretOf(bad)).rejects.toThrow();
+});
+
+test("the upkeep says once which vaults nothing opens, and does the others", async () => {
+  const server = await stage.server();
+  const [bad, good] = [await addSecret(server), await addSecret(server)];
+  const { rows } = await stage.db.query<{ vault_id: string }>("select vault_id from vault_credentials where id = $1", [bad]);
+  const vaultId = rows[0]?.vault_id ?? "";
+  // Under a key that is not the current one, as a rotation that was broken off leaves it.
+  await stage.db.query("update vault_data_keys set wrapped = '\\x00', master_key_id = 'gone' where vault_id = $1", [vaultId]);
+  await server.upkeep.keys();
+  await server.upkeep.keys();
+  const told = stage.problems.splice(0);
+  expect(told.every((problem) => problem instanceof VaultsUnreadable)).toBe(true);
+  expect(told).toMatchObject([{ vaultIds: [vaultId], message: expect.stringContaining(vaultId) }]);
+  expect(await server.secrets.secretOf(good)).toBe("canary");
 });
 
 test("secrets are read, changed and made while keys rotate, and none is lost", async () => {

@@ -54,6 +54,16 @@ export interface VaultsDeps {
   probeTimeoutMs?: number;
 }
 
+/** Vaults whose data key nothing opens any more. Said once a vault: only its owner, or the key that was lost, can help. */
+export class VaultsUnreadable extends Error {
+  readonly vaultIds: readonly string[];
+  constructor(vaultIds: readonly string[]) {
+    super(`No key that this server has opens ${vaultIds.join(", ")}: their secrets cannot be read, nor put under the new key.`);
+    this.name = "VaultsUnreadable";
+    this.vaultIds = vaultIds;
+  }
+}
+
 /** Vaults with their upkeep: keys that other servers rotated, and OAuth tokens that are about to end. */
 export function openVaults(deps: VaultsDeps): OpenVaults {
   const { db, keys, fetch } = deps;
@@ -62,12 +72,13 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
   const { tokenTimeoutMs, probeTimeoutMs } = deps;
   const oauth = createOAuthRefresh({ db, box, fetch, ...(tokenTimeoutMs === undefined ? {} : { tokenTimeoutMs }) });
   const validation = { db, box, oauth, fetch, now, ...(probeTimeoutMs === undefined ? {} : { probeTimeoutMs }) };
+  const rewrap = createRewrap(db, box, deps.onProblem);
   const upkeep = {
     async keys() {
       await keys.refresh();
       const current = await keys.currentId();
       // What another server wrapped while a rotation went on, or all that was left when one was broken off.
-      if (current !== null) await rewrapAll(db, box, current);
+      if (current !== null) await rewrap(current);
     },
     tokens: () => refreshExpiring(db, box, oauth, deps.onProblem),
   };
@@ -80,7 +91,7 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
         validate: (workspaceId, vaultId, id) => validateCredential(validation, workspaceId, vaultId, id),
       },
       async rotateKey(given) {
-        return rewrapAll(db, box, await keys.rotate(given));
+        return rewrap(await keys.rotate(given));
       },
     },
     secrets: createVaultSecrets({ db, box, oauth, now }),
@@ -89,6 +100,22 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
       await Promise.all(rounds.map((round) => round.stop()));
       await oauth.settle();
     },
+  };
+}
+
+/** Puts all under a key, and tells of each vault for which that does not work, once. */
+function createRewrap(
+  db: Database,
+  box: SecretBox,
+  onProblem: (error: unknown) => void,
+): (masterKeyId: string) => Promise<Rotation> {
+  const told = new Set<string>();
+  return async (masterKeyId) => {
+    const rotation = await rewrapAll(db, box, masterKeyId);
+    const untold = rotation.unreadable.filter((id) => !told.has(id));
+    for (const id of untold) told.add(id);
+    if (untold.length > 0) onProblem(new VaultsUnreadable(untold));
+    return rotation;
   };
 }
 

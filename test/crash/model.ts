@@ -1,4 +1,4 @@
-import { byMarker, call, createGate, type Gate, hold, say, type ScriptedProvider, type Step } from "@sandbox0/testkit";
+import { asOffered, byMarker, call, createGate, type Gate, hold, say, type ScriptedProvider, type Step } from "@sandbox0/testkit";
 import { effectToken } from "./invariants.ts";
 
 /** Where the answer to one request can be stopped: before its first byte, or in the middle. */
@@ -55,7 +55,7 @@ export function createModel(provider: ScriptedProvider): Model {
   const armed = new Map<string, Stop>();
   const stopped = new Map<string, Gate[]>();
   const counts = new Map<string, number>();
-  const play = byMarker(SCRIPTS);
+  const play = asOffered(byMarker(SCRIPTS));
   const stopOf = (tag: string): Stop | undefined => {
     const stop = armed.get(tag);
     if (stop === undefined || --stop.left > 0) return undefined;

@@ -1,5 +1,6 @@
 import { lastResults, type ScriptedRequest } from "./request.ts";
 import type { Script } from "./script.ts";
+import { asOffered } from "./as-offered.ts";
 import { call, say, type Step } from "./step.ts";
 
 const PROGRAM_PATH = "/workspace/primes.sh";
@@ -15,12 +16,12 @@ done
  * The model of `sandbox0 demo` when no provider key is set: writes a small program, runs it, reads it back and reports
  * what the tools really answered. Without those tools it says what it is.
  */
-export const demoScript: Script = (request) => {
+export const demoScript: Script = asOffered((request) => {
   const missing = ["write", "bash", "read"].filter((name) => !request.toolNames.includes(name));
   if (missing.length > 0)
     return say("I am the built-in scripted model: I play one fixed script and need the tools write, bash and read for it.");
   return demoStep(request, answersSinceUser(request));
-};
+});
 
 function demoStep(request: ScriptedRequest, answered: number): Step {
   const output = lastResults(request)[0]?.text.trim() ?? "";

@@ -1,3 +1,4 @@
+export { asOffered } from "./as-offered.ts";
 export { demoScript } from "./demo-script.ts";
 export { createGate, type Gate } from "./gate.ts";
 export { lastResults, lastUserText, type ScriptedApi, type ScriptedMessage, type ScriptedRequest } from "./request.ts";

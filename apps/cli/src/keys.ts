@@ -9,8 +9,10 @@ interface ApiKey {
   id: string;
   name: string;
   workspace_id: string;
+  /** The last characters of the key. */
+  hint: string;
   created_at: string;
-  last_used_at?: string | null;
+  revoked_at: string | null;
 }
 
 interface CreatedApiKey extends ApiKey {
@@ -52,8 +54,8 @@ export const keysList: Command = {
     if (args.flag("json")) {
       printJson(output, data);
     } else {
-      const rows = data.map((key) => [key.id, key.name, key.workspace_id, key.created_at, key.last_used_at ?? "never"]);
-      printTable(output, ["ID", "NAME", "WORKSPACE", "CREATED", "LAST USED"], rows);
+      const rows = data.map((key) => [key.id, key.name, `…${key.hint}`, key.workspace_id, key.created_at, key.revoked_at ?? ""]);
+      printTable(output, ["ID", "NAME", "KEY", "WORKSPACE", "CREATED", "REVOKED"], rows);
     }
     return EXIT.ok;
   },

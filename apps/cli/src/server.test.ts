@@ -147,7 +147,11 @@ describe("client commands", () => {
 
     const withNewKey = ["sessions", "list", "--api-key", created.key];
     expect((await run(...withNewKey)).code).toBe(0);
+    const line = async () => (await run("keys", "list")).stdout.split("\n").find((text) => text.includes(created.id));
+    expect(await line()).not.toMatch(/Z\s.*Z/);
     expect((await run("keys", "revoke", created.id)).stdout).toBe(`revoked ${created.id}\n`);
+    // When it was made, and when it was revoked.
+    expect(await line()).toMatch(/Z\s+\S+Z$/);
     const refused = await run(...withNewKey);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("refuses the API key");

@@ -3,3 +3,5 @@ export { TurnStopped } from "./port.ts";
 export { mcpToolName } from "./mcp-tool-name.ts";
 export { createSandpi, type Sandpi, type SandpiOptions } from "./sandpi/sandpi.ts";
 export { CompletionFailed, type TextQuestion } from "./sandpi/complete-text.ts";
+export { createCodex, type Codex, type CodexOptions } from "./codex/codex.ts";
+export { findCodexProgram } from "./codex/find-codex-program.ts";

@@ -1,0 +1,91 @@
+import { SandboxError } from "@sandbox0/sandbox";
+import type { ModelAnswer } from "../loop/model-answer.ts";
+import type { Transcript } from "../loop/transcript.ts";
+import { type Effects, type HarnessProgram, type Turn, TurnStopped } from "../port.ts";
+import { ProgramFailed } from "./app-server.ts";
+import type { Conversation, Question } from "./conversation.ts";
+import { createLaunch } from "./launch.ts";
+import { createPreviewer } from "./preview.ts";
+import type { ProgramPool } from "./program-pool.ts";
+import { createResponseReader } from "./read-response.ts";
+import { type Target, toItems } from "./to-items.ts";
+import { toStep } from "./translate.ts";
+import { toTurnError } from "./turn-error.ts";
+import { createWireNames } from "./wire-names.ts";
+
+/** One turn's way to its program. */
+export interface Asker {
+  ask(turn: Turn, transcript: Transcript, effects: Effects): Promise<ModelAnswer>;
+}
+
+const INSTRUCTIONS = "You are a helpful assistant.";
+
+/**
+ * Asks the model through the program. A program that fails is ended, and another one is given the whole conversation,
+ * once a turn; after that the turn has failed.
+ */
+export function createAsker(pool: ProgramPool, program: HarnessProgram, modelIdleMs: number): Asker {
+  let hasFailed = false;
+  return {
+    async ask(turn, transcript, effects) {
+      for (;;) {
+        try {
+          const sandbox = await effects.openSandbox();
+          const { agent, provider, threadId } = turn;
+          const launch = createLaunch(program, agent.model.id, provider, sandbox.modelGateway, modelIdleMs);
+          const conversation = await pool.take(threadId, sandbox, launch);
+          return await askOnce(conversation, turn, transcript, effects, sandbox.modelGateway.apiKey);
+        } catch (error) {
+          if (effects.signal.aborted || error instanceof TurnStopped) return aborted();
+          if (error instanceof SandboxError) return failedFor(error);
+          if (!(error instanceof ProgramFailed)) throw error;
+          pool.discard(turn.threadId);
+          if (hasFailed) return failedFor(error);
+          hasFailed = true;
+        }
+      }
+    },
+  };
+}
+
+/** @throws ProgramFailed */
+async function askOnce(
+  conversation: Conversation,
+  turn: Turn,
+  transcript: Transcript,
+  effects: Effects,
+  token: string,
+): Promise<ModelAnswer> {
+  const { agent, provider } = turn;
+  const names = createWireNames(agent.tools.map((tool) => tool.name));
+  const target: Target = { baseUrl: provider.baseUrl, model: agent.model.id, names };
+  const question: Question = {
+    items: toItems(transcript.items, target),
+    instructions: agent.system ?? INSTRUCTIONS,
+    model: agent.model.id,
+    tools: agent.tools.map(({ name, description, inputSchema }) => {
+      return { type: "function", name: names.toWire(name), description, inputSchema: inputSchema as never };
+    }),
+    ...(agent.model.effort === undefined ? {} : { effort: agent.model.effort }),
+    ...(agent.model.speed === "fast" ? { serviceTier: "priority" } : {}),
+  };
+  const previewer = createPreviewer(effects);
+  const reader = createResponseReader(previewer);
+  const end = await conversation.ask(question, reader, effects.signal);
+  const timing = reader.timing();
+  if (end === "aborted") return { type: "aborted", usage: null, timing };
+  if (end.type === "failed") return { type: "failed", error: toTurnError(end.error, token), usage: null, timing };
+  const parts = { ...previewer.settle(), newEventId: effects.newEventId };
+  return { type: "finished", ...toStep(end.response, parts, timing, target) };
+}
+
+const NO_TIME = { firstTokenMs: null, totalMs: 0 };
+
+function aborted(): ModelAnswer {
+  return { type: "aborted", usage: null, timing: NO_TIME };
+}
+
+function failedFor(error: ProgramFailed | SandboxError): ModelAnswer {
+  const told = { kind: "unknown_error", message: error.message, disposition: "retryable" } as const;
+  return { type: "failed", error: told, usage: null, timing: NO_TIME };
+}

@@ -1,0 +1,89 @@
+import type { HarnessSandbox } from "../port.ts";
+import { AppServer, ProgramFailed } from "./app-server.ts";
+import { Conversation, type ConversationTimes } from "./conversation.ts";
+import type { Launch } from "./launch.ts";
+
+export interface PoolTimes extends ConversationTimes {
+  /** A program is kept for so long after its turn. */
+  idleMs: number;
+  /** How long the program may take for an answer of its own, also its first one. */
+  answerMs: number;
+}
+
+interface Kept {
+  /** The same sandbox and the same launch. */
+  key: string;
+  opening: Promise<Conversation>;
+  /** `null` while a turn has it. */
+  idle: NodeJS.Timeout | null;
+}
+
+/** One program for each thread that runs a turn or did so a moment ago. */
+export class ProgramPool {
+  readonly #times: PoolTimes;
+  readonly #kept = new Map<string, Kept>();
+  #isClosed = false;
+
+  constructor(times: PoolTimes) {
+    this.#times = times;
+  }
+
+  /** The thread's program, for a turn that gives it back with `release`. @throws ProgramFailed, SandboxError */
+  async take(threadId: string, sandbox: HarnessSandbox, launch: Launch): Promise<Conversation> {
+    const key = JSON.stringify([sandbox.id, launch]);
+    const kept = this.#kept.get(threadId);
+    if (kept !== undefined) {
+      if (kept.idle !== null) clearTimeout(kept.idle);
+      kept.idle = null;
+      if (kept.key === key) {
+        const conversation = await kept.opening;
+        if (conversation.isUsable) return conversation;
+      }
+      this.discard(threadId);
+    }
+    if (this.#isClosed) throw new ProgramFailed("The server is stopping.");
+    const opening = this.#open(sandbox, launch);
+    this.#kept.set(threadId, { key, opening, idle: null });
+    // Whoever waits for it is told.
+    opening.catch(() => this.#forget(threadId, opening));
+    return opening;
+  }
+
+  /** The turn is over; the program waits for the next one for a while. */
+  release(threadId: string): void {
+    const kept = this.#kept.get(threadId);
+    if (kept === undefined || kept.idle !== null) return;
+    kept.idle = setTimeout(() => this.discard(threadId), this.#times.idleMs);
+    kept.idle.unref();
+  }
+
+  /** Ends the thread's program, if it has one. */
+  discard(threadId: string): void {
+    const kept = this.#kept.get(threadId);
+    if (kept === undefined) return;
+    this.#kept.delete(threadId);
+    if (kept.idle !== null) clearTimeout(kept.idle);
+    void stopWhenOpen(kept.opening);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const opening = [...this.#kept.values()].map((kept) => kept.opening);
+    for (const threadId of [...this.#kept.keys()]) this.discard(threadId);
+    await Promise.all(opening.map(stopWhenOpen));
+  }
+
+  async #open(sandbox: HarnessSandbox, launch: Launch): Promise<Conversation> {
+    return new Conversation(await AppServer.start(sandbox, launch, this.#times.answerMs), this.#times);
+  }
+
+  #forget(threadId: string, opening: Promise<Conversation>): void {
+    if (this.#kept.get(threadId)?.opening === opening) this.#kept.delete(threadId);
+  }
+}
+
+/** A program that did not start stopped by itself, and whoever started it was told. */
+async function stopWhenOpen(opening: Promise<Conversation>): Promise<void> {
+  const [opened] = await Promise.allSettled([opening]);
+  if (opened.status === "fulfilled") opened.value.stop();
+}

@@ -102,9 +102,15 @@ verifies(
   },
 );
 
-verifies("sessions.update-refused", "vaults and budgets", async () => {
+verifies("sessions.update-refused", "vaults, budgets, and the model, system and skills of the agent", async () => {
   const session = await server.createSession();
   await refusedAsInvalid(sessions().update(session.id, { vault_ids: ["vlt_x"] }), /vault_ids/);
+  for (const agent of [{ model: "claude-opus-5-5" }, { system: "Other words." }, { skills: [] }]) {
+    await refusedAsInvalid(
+      sessions().update(session.id, { agent: agent as object }),
+      /agent\.(model|system|skills): cannot change/,
+    );
+  }
   const budget = { type: "limit" as const, max_list_cost: { amount: "100", currency: "USD" as const } };
   const refusal = await refused(sessions().update(session.id, { budget }));
   expect(refusal).toMatchObject({ status: 400, type: "invalid_request_error" });

@@ -78,11 +78,22 @@ export const sessionCreateParamsSchema = z.object({
 });
 export type SessionCreateParams = z.infer<typeof sessionCreateParamsSchema>;
 
+/** An unknown key is ignored elsewhere; who sends one of these would believe that the session has changed. */
+const fixed = z.undefined({ error: "cannot change in a session; only tools and mcp_servers can" }).optional();
+
 export const sessionUpdateParamsSchema = z.object({
   title: z.string().max(TITLE_CHARS_MAX).nullish(),
   metadata: metadataPatchSchema.nullish(),
   budget: budgetParams.nullish(),
-  agent: z.object({ tools: toolsParamsSchema.nullish(), mcp_servers: mcpServersParamsSchema.nullish() }).optional(),
+  agent: z
+    .object({
+      tools: toolsParamsSchema.nullish(),
+      mcp_servers: mcpServersParamsSchema.nullish(),
+      model: fixed,
+      system: fixed,
+      skills: fixed,
+    })
+    .optional(),
   vault_ids: z.undefined({ error: "Updating vault_ids is not yet supported" }).optional(),
 });
 export type SessionUpdateParams = z.infer<typeof sessionUpdateParamsSchema>;

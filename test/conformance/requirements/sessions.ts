@@ -42,7 +42,10 @@ export const SESSIONS = {
   ],
   "sessions.update-agent-idle": ["semantics §4.3", "agent.* is refused unless the session is idle."],
   "sessions.update-running": ["semantics §25 no. 13", "title and metadata may change while the session runs."],
-  "sessions.update-refused": ["semantics §4.3", "vault_ids: 400; a budget after creation: 400 budget_create_only."],
+  "sessions.update-refused": [
+    "semantics §4.3",
+    "vault_ids, agent.model, system, skills: 400; a budget after creation: 400 budget_create_only.",
+  ],
   "sessions.update-archived": ["semantics §25 no. 13", "A terminated session is not updated: 400."],
   "sessions.archive": ["semantics §4.4", "Archive: terminated, session.status_terminated on the log, history kept."],
   "sessions.archive-again": ["semantics §25 no. 16", "Archiving again is a 200 that changes nothing."],

@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { GuardedFetch } from "@sandbox0/egress";
 import { askPackageManagers, type PackageSource, urlsIn } from "./package-managers.ts";
 
 /** Package managers and registries are asked again after this time, and sooner when something did not answer. */
 const HOSTS_LIFE_MS = 60 * 60_000;
 const HOSTS_RETRY_MS = 60_000;
+/** How long the first who asks is held up. The package managers take a second or two, registries that do not answer much longer. */
+export const HOSTS_WAIT_MS = 4_000;
 const INDEX_TIMEOUT_MS = 10_000;
 /** What is read of a registry's answer. */
 const INDEX_BYTES_MAX = 512 * 1024;
@@ -16,56 +19,80 @@ export interface PackageHostsOptions {
   /** Environment of the package managers. */
   env: Readonly<Record<string, string>>;
   fetch: GuardedFetch["fetch"];
-  onProblem(problem: Error): void;
+  onProblem(problem: unknown): void;
+  waitMs?: number;
 }
 
 /**
  * The hosts that `allow_package_managers` opens: those that the package managers of this machine are set up to use, where
- * those registries say that their files are, and the operator's. Asked for at first use; later answers may be an hour old.
+ * those registries say that their files are, and the operator's. Looked for at first use; later answers may be an hour old.
+ * Who asks first waits a while, and then has what is found by then: a registry that is slow to answer holds nobody up, and
+ * what nobody has named yet stays shut. Never rejects.
  */
 export function createPackageHosts(options: PackageHostsOptions): () => Promise<readonly string[]> {
-  let known: readonly string[] | null = null;
-  let looking: Promise<readonly string[]> | null = null;
+  const { onProblem, waitMs = HOSTS_WAIT_MS } = options;
+  let known = distinct(options.operatorHosts);
+  let isKnown = false;
+  let looking: Promise<void> | null = null;
   let endsAtMs = 0;
-  const look = async (): Promise<readonly string[]> => {
+  const downloads = new Map<string, readonly string[]>();
+  const look = async (): Promise<void> => {
     // Also when it fails: whoever comes next shall not ask again at once.
     endsAtMs = performance.now() + HOSTS_RETRY_MS;
-    const { hosts, isComplete } = await findHosts(options);
-    known = hosts;
+    let found = distinct(options.operatorHosts);
+    const isComplete = await findHosts(options, downloads, (hosts) => {
+      found = distinct([...found, ...hosts]);
+      // What was known before is better than a part of what will be.
+      if (!isKnown) known = found;
+    });
+    known = found;
+    isKnown = true;
     endsAtMs = performance.now() + (isComplete ? HOSTS_LIFE_MS : HOSTS_RETRY_MS);
-    return hosts;
   };
-  return () => {
+  return async () => {
     if (performance.now() >= endsAtMs) {
-      looking ??= look().finally(() => {
-        looking = null;
-      });
-      // Whoever waits for it hears of a failure; the others have the hosts of before.
-      looking.catch(options.onProblem);
+      looking ??= look()
+        .catch(onProblem)
+        .finally(() => {
+          looking = null;
+        });
     }
-    return known === null && looking !== null ? looking : Promise.resolve(known ?? options.operatorHosts);
+    if (!isKnown && looking !== null) await Promise.race([looking, sleep(waitMs, undefined, { ref: false })]);
+    return known;
   };
 }
 
-async function findHosts(options: PackageHostsOptions): Promise<{ hosts: readonly string[]; isComplete: boolean }> {
-  const sources = await askPackageManagers(options.env);
+const distinct = (hosts: readonly string[]): readonly string[] => [...new Set(hosts.map((host) => host.toLowerCase()))];
+
+/**
+ * Tells of hosts as soon as they are found. @returns whether every registry has answered
+ * @param downloads where each registry has said that its files are, for when it does not answer
+ */
+async function findHosts(
+  options: PackageHostsOptions,
+  downloads: Map<string, readonly string[]>,
+  onHosts: (hosts: readonly string[]) => void,
+): Promise<boolean> {
   let isComplete = true;
-  const downloads = await Promise.all(
-    sources.map(async (source) => {
-      try {
-        return await downloadHosts(options.fetch, source);
-      } catch (error) {
-        isComplete = false;
-        const reason = error instanceof Error ? error.message : String(error);
-        options.onProblem(
-          new Error(`${source.manager}: its registry ${hostOf(source.url)} does not say where its files are: ${reason}`),
-        );
-        return [];
-      }
-    }),
-  );
-  const hosts = [...options.operatorHosts, ...sources.map(({ url }) => hostOf(url)), ...downloads.flat()];
-  return { hosts: [...new Set(hosts.map((host) => host.toLowerCase()))], isComplete };
+  const askRegistry = async (source: PackageSource): Promise<void> => {
+    try {
+      downloads.set(source.url, await downloadHosts(options.fetch, source));
+    } catch (error) {
+      isComplete = false;
+      const reason = error instanceof Error ? error.message : String(error);
+      options.onProblem(
+        new Error(`${source.manager}: its registry ${hostOf(source.url)} does not say where its files are: ${reason}`),
+      );
+    }
+    onHosts(downloads.get(source.url) ?? []);
+  };
+  const askManager = async (answer: Promise<PackageSource[]>): Promise<void> => {
+    const sources = await answer;
+    onHosts(sources.map(({ url }) => hostOf(url)));
+    await Promise.all(sources.map(askRegistry));
+  };
+  await Promise.all(askPackageManagers(options.env).map(askManager));
+  return isComplete;
 }
 
 /** Some indexes keep the files themselves on another host: pip's pages link there, and cargo's configuration names it. */

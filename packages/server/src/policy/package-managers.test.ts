@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createPackageHosts } from "./package-hosts.ts";
 import { askPackageManagers } from "./package-managers.ts";
 
@@ -22,7 +22,8 @@ async function install(name: string, script: string): Promise<void> {
 
 const urls = async (): Promise<Record<string, string[]>> => {
   const found: Record<string, string[]> = {};
-  for (const { manager, url } of await askPackageManagers(env)) found[manager] = [...(found[manager] ?? []), url];
+  for (const { manager, url } of (await Promise.all(askPackageManagers(env))).flat())
+    found[manager] = [...(found[manager] ?? []), url];
   return found;
 };
 
@@ -86,17 +87,61 @@ test("adds the operator's hosts and where an index has its files; one that is aw
     operatorHosts: ["*.Own.test"],
     env,
     fetch,
-    onProblem: (problem: Error) => void problems.push(problem.message),
+    onProblem: (problem: unknown) => void problems.push((problem as Error).message),
   };
-  expect(await createPackageHosts(options)()).toEqual(["*.own.test", "pip.test", "cargo.test", "files.test"]);
+  expect([...(await createPackageHosts(options)())].sort()).toEqual(["*.own.test", "cargo.test", "files.test", "pip.test"]);
   expect(problems).toEqual(["cargo: its registry cargo.test does not say where its files are: away"]);
   isAway = false;
   const hosts = createPackageHosts(options);
   const [first, second] = await Promise.all([hosts(), hosts()]);
-  expect(first).toEqual(["*.own.test", "pip.test", "cargo.test", "files.test", "dl.test"]);
+  expect([...(first ?? [])].sort()).toEqual(["*.own.test", "cargo.test", "dl.test", "files.test", "pip.test"]);
   expect(second).toBe(first);
   expect(await hosts()).toBe(first);
   expect(asked).toHaveLength(4);
+});
+
+test("a registry that does not answer holds nobody up, and opens nothing that it has not named", async () => {
+  await install("pip", `[ "$1" = config ] && printf "global.index-url='https://pip.test/simple'\\n"`);
+  const { promise: answer, resolve: send } = Promise.withResolvers<Response>();
+  const problems: unknown[] = [];
+  const options = {
+    operatorHosts: ["own.test"],
+    env,
+    fetch: () => answer,
+    onProblem: (problem: unknown) => problems.push(problem),
+  };
+  const hosts = createPackageHosts({ ...options, waitMs: 50 });
+  expect(["own.test", "pip.test"]).toEqual(expect.arrayContaining([...(await hosts())]));
+  await expect.poll(hosts, { timeout: 30_000 }).toEqual(["own.test", "pip.test"]);
+  send(new Response('<a href="https://files.test/1">x</a>'));
+  await expect.poll(hosts, { timeout: 30_000 }).toEqual(["own.test", "pip.test", "files.test"]);
+  expect(problems).toEqual([]);
+});
+
+test("package managers that never answer leave the operator's hosts", async () => {
+  await install("apt-get", "exec /bin/sleep 5");
+  const options = { operatorHosts: ["own.test"], env, fetch: () => Promise.reject(new Error("no")), onProblem: () => undefined };
+  expect(await createPackageHosts({ ...options, waitMs: 50 })()).toEqual(["own.test"]);
+});
+
+test("where files are is remembered of a registry that does not answer any more", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  try {
+    await install("pip", `[ "$1" = config ] && printf "global.index-url='https://pip.test/simple'\\n"`);
+    let isAway = false;
+    const fetch = async (): Promise<Response> => {
+      if (isAway) throw new Error("away");
+      return new Response('<a href="https://files.test/1">x</a>');
+    };
+    const problems: unknown[] = [];
+    const hosts = createPackageHosts({ operatorHosts: [], env, fetch, onProblem: (problem) => problems.push(problem) });
+    expect(await hosts()).toEqual(["pip.test", "files.test"]);
+    isAway = true;
+    vi.advanceTimersByTime(24 * 60 * 60_000);
+    await expect.poll(async () => [await hosts(), problems.length], { timeout: 30_000 }).toEqual([["pip.test", "files.test"], 1]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("a mirror's password is sent to the mirror and shown nowhere", async () => {
@@ -108,7 +153,12 @@ test("a mirror's password is sent to the mirror and shown nowhere", async () => 
     asked.push({ url: String(url), authorization: new Headers(init?.headers).get("authorization") });
     throw new TypeError(`cannot fetch ${url}`);
   };
-  const hosts = createPackageHosts({ operatorHosts: [], env, fetch, onProblem: ({ message }) => void problems.push(message) });
+  const hosts = createPackageHosts({
+    operatorHosts: [],
+    env,
+    fetch,
+    onProblem: (problem) => void problems.push(String(problem)),
+  });
   expect(await hosts()).toEqual(["pip.test"]);
   expect(asked).toEqual([
     { url: "https://pip.test/simple/pip/", authorization: `Basic ${Buffer.from("me:canary!").toString("base64")}` },

@@ -23,10 +23,10 @@ type Ask = (file: string, args: readonly string[], env?: Readonly<Record<string,
 
 /**
  * Asks each package manager that is installed here where it would go, mirrors of its configuration included: nothing is
- * known here by name. One that is missing or does not answer has no sources.
+ * known here by name. One that is missing or does not answer has no sources; none waits for another.
  * @param env what the package managers are run with: `PATH`, `HOME` and their own variables
  */
-export async function askPackageManagers(env: Readonly<Record<string, string>>): Promise<PackageSource[]> {
+export function askPackageManagers(env: Readonly<Record<string, string>>): Promise<PackageSource[]>[] {
   const ask: Ask = async (file, args, more = {}) => {
     const options = { env: { ...env, LC_ALL: "C", ...more }, timeout: TOOL_TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX, cwd: "/" };
     return run(file, [...args], options).then(
@@ -37,15 +37,14 @@ export async function askPackageManagers(env: Readonly<Record<string, string>>):
   };
   const of = async (manager: PackageSource["manager"], text: Promise<string>): Promise<PackageSource[]> =>
     urlsIn(await text).map((url) => ({ manager, url }));
-  const answers = await Promise.all([
+  return [
     of("npm", npmUrls(ask)),
     of("pip", pipUrls(ask)),
     of("apt", ask("apt-get", ["indextargets", "--format", "$(SITE)"])),
     of("go", goUrls(ask)),
     of("gem", ask("gem", ["sources"])),
     of("cargo", cargoUrls(ask, env)),
-  ]);
-  return answers.flat();
+  ];
 }
 
 export function urlsIn(text: string): string[] {

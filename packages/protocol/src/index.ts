@@ -156,6 +156,19 @@ export {
   type SessionUpdateParams,
   type Thread,
 } from "./sessions.ts";
+export {
+  skillCreateParamsSchema,
+  skillFrontMatterSchema,
+  skillListQuerySchema,
+  skillVersionListQuerySchema,
+  type LegacySkillInfo,
+  type LegacySkillVersionInfo,
+  type SkillFrontMatter,
+  type SkillInfo,
+  type SkillListQuery,
+  type SkillVersionInfo,
+  type SkillVersionListQuery,
+} from "./skills.ts";
 export { PING_FRAME, encodeFrame } from "./sse.ts";
 export {
   AGENT_TOOLSET,

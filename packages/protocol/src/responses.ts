@@ -17,6 +17,7 @@ import { memoryVersionSchema } from "./memory-versions.ts";
 import { modelInfoSchema } from "./models.ts";
 import { findOperation, type OperationName } from "./operations.ts";
 import { bidirectionalPageOf, idPageOf, pageOf } from "./pagination.ts";
+import { legacySkillInfoSchema, legacySkillVersionInfoSchema, skillInfoSchema, skillVersionInfoSchema } from "./skills.ts";
 import { sessionSchema, threadSchema } from "./sessions.ts";
 import { credentialSchema, credentialValidationSchema, vaultSchema } from "./vaults.ts";
 import { describeProblems, formatPath } from "./validation.ts";
@@ -37,6 +38,9 @@ export const errorBodySchema = z.object({
 
 const deleted = <T extends string>(type: T) => z.object({ id: z.string(), type: z.literal(type) });
 const eventPage = pageOf(sessionEventSchema);
+const eitherSkill = z.union([skillInfoSchema, legacySkillInfoSchema]);
+const eitherSkillVersion = z.union([legacySkillVersionInfoSchema, skillVersionInfoSchema]);
+const legacyPageOf = <S extends z.ZodType>(item: S) => pageOf(item).extend({ has_more: z.boolean() });
 
 /** The body of each operation's 200. Streams and operations that are not built have none. */
 export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
@@ -90,6 +94,14 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "memoryStores.memoryVersions.retrieve": memoryVersionSchema,
   "memoryStores.memoryVersions.list": pageOf(memoryVersionSchema),
   "memoryStores.memoryVersions.redact": memoryVersionSchema,
+  "skills.create": eitherSkill,
+  "skills.retrieve": eitherSkill,
+  "skills.list": z.union([legacyPageOf(legacySkillInfoSchema), pageOf(skillInfoSchema)]),
+  "skills.delete": deleted("skill_deleted"),
+  "skills.versions.create": eitherSkillVersion,
+  "skills.versions.retrieve": eitherSkillVersion,
+  "skills.versions.list": z.union([legacyPageOf(legacySkillVersionInfoSchema), pageOf(skillVersionInfoSchema)]),
+  "skills.versions.delete": deleted("skill_version_deleted"),
   "files.upload": fileSchema,
   "files.list": z.union([pageOf(fileSchema), idPageOf(legacyFileSchema)]),
   "files.retrieveMetadata": fileSchema,

@@ -9,6 +9,8 @@ import type * as Events from "@anthropic-ai/sdk/resources/beta/sessions/events";
 import type * as Resources from "@anthropic-ai/sdk/resources/beta/sessions/resources";
 import type * as Sessions from "@anthropic-ai/sdk/resources/beta/sessions/sessions";
 import type * as Threads from "@anthropic-ai/sdk/resources/beta/sessions/threads/threads";
+import type * as Skills from "@anthropic-ai/sdk/resources/beta/skills/skills";
+import type * as SkillVersions from "@anthropic-ai/sdk/resources/beta/skills/versions";
 import type * as Credentials from "@anthropic-ai/sdk/resources/beta/vaults/credentials";
 import type * as Vaults from "@anthropic-ai/sdk/resources/beta/vaults/vaults";
 import type * as GaFiles from "@anthropic-ai/sdk/resources/files";
@@ -32,6 +34,7 @@ import type { FileMetadata, LegacyFileMetadata } from "./files.ts";
 import type { ModelInfo } from "./models.ts";
 import type { SessionResource } from "./session-resources.ts";
 import type { Session, Thread, sessionCreateParamsSchema, sessionUpdateParamsSchema } from "./sessions.ts";
+import type { SkillInfo, SkillVersionInfo } from "./skills.ts";
 import type {
   Credential,
   CredentialValidation,
@@ -124,6 +127,8 @@ test("responses are the official types, both ways", () => {
   check<Same<Memory, Memories.BetaManagedAgentsMemory>>();
   check<Same<MemoryListItem, Memories.BetaManagedAgentsMemoryListItem>>();
   check<Same<MemoryVersion, MemoryVersions.BetaManagedAgentsMemoryVersion>>();
+  check<Same<SkillInfo, Skills.BetaSkill>>();
+  check<Same<SkillVersionInfo, SkillVersions.BetaSkillVersion>>();
   check<Same<CredentialValidation, Credentials.BetaManagedAgentsCredentialValidation>>();
 });
 

@@ -13,12 +13,13 @@ import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
-import { type Files, type FilesDeps, createFiles } from "../resources/files/files.ts";
+import { type FilesDeps, createFiles } from "../resources/files/files.ts";
 import { createHarnesses, type HarnessOffer } from "../resources/harnesses/harnesses.ts";
 import { openMemory } from "../resources/memory/open-memory.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
+import { createSkillApi } from "../resources/skills/skill-api.ts";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
@@ -95,15 +96,19 @@ export async function startTestServer(
   const parts = { db, log: createEventLog(db, bells), bells, follower, models, harnesses, vaults: vaults.secrets };
   const sessions = createSessions({ ...parts, apiOf });
   const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
+  const onProblem = (error: unknown) => bugs.push(error);
+  const blobs = createBlobs({ db, store: await createDirectoryStore(join(dir, "blobs")), onProblem });
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db),
-      files: await createTestFiles(db, join(dir, "blobs"), { onProblem: (error) => bugs.push(error), ...options.files }),
+      // Whose uploads can be downloaded, unless the test says otherwise.
+      files: createFiles({ db, blobs, uploadsDownloadable: true, ...options.files }),
       harnesses,
       memory: memory.api,
       models: createModels(models),
+      skills: createSkillApi({ db, blobs }),
       vaults: vaults.api,
       apiKeys,
       sessions: options.wrapSessions?.(sessions) ?? sessions,
@@ -158,16 +163,6 @@ async function openTestVaults(
   const keys = await createLocalKeys({ db, configured: undefined, file: join(dir, "master-keys.json") });
   const noWayOut = (): Promise<never> => Promise.reject(new Error("this test has no way out"));
   return openVaults({ db, keys, fetch: fetch ?? noWayOut, onProblem });
-}
-
-/** Whose uploads can be downloaded, unless the test says otherwise. */
-async function createTestFiles(
-  db: Database,
-  path: string,
-  { onProblem, ...options }: Partial<FilesDeps> & { onProblem: (error: unknown) => void },
-): Promise<Files> {
-  const blobs = createBlobs({ db, store: await createDirectoryStore(path), onProblem });
-  return createFiles({ db, blobs, uploadsDownloadable: true, ...options });
 }
 
 function checkingFetch(problems: string[]): typeof fetch {

@@ -10,6 +10,7 @@ import type { Files } from "../resources/files/files.ts";
 import type { Harnesses } from "../resources/harnesses/harnesses.ts";
 import type { MemoryApi } from "../resources/memory/open-memory.ts";
 import type { Models } from "../resources/models/models.ts";
+import type { SkillApi } from "../resources/skills/skill-api.ts";
 import type { VaultApi } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createAuthHook } from "./auth.ts";
@@ -29,6 +30,7 @@ import { addMemoryRoutes, addMemoryStoreRoutes, addMemoryVersionRoutes } from ".
 import { addModelRoutes } from "./routes/models.ts";
 import { addSessionEventRoutes } from "./routes/session-events.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
+import { addSkillRoutes, addSkillVersionRoutes } from "./routes/skills.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
 import { addVaultKeyRoutes } from "./routes/vault-keys.ts";
@@ -51,6 +53,7 @@ export interface HttpDeps {
   models: Models;
   apiKeys: ApiKeys;
   sessions: Sessions;
+  skills: SkillApi;
   vaults: VaultApi;
   logger: Logger;
   /** `null` when the server can do its work, else a short sentence. */
@@ -115,6 +118,8 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     addModelRoutes(api, deps.models);
     addSessionRoutes(api, deps.sessions);
     addSessionEventRoutes(api, deps.sessions, hub);
+    addSkillRoutes(api, deps.skills.skills);
+    addSkillVersionRoutes(api, deps.skills.versions);
     addVaultRoutes(api, deps.vaults);
     addCredentialRoutes(api, deps.vaults);
     addVaultKeyRoutes(api, deps.vaults);

@@ -35,6 +35,7 @@ import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesse
 import { openMemory } from "../resources/memory/open-memory.ts";
 import { createFiles } from "../resources/files/files.ts";
 import { createModels } from "../resources/models/models.ts";
+import { createSkillApi } from "../resources/skills/skill-api.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { migrate } from "../store/migrate.ts";
@@ -158,6 +159,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       egress: createEgressRequests(db.reads),
       files: createFiles({ db, blobs: parts.storage.blobs, uploadsDownloadable: config.uploadsDownloadable }),
       memory: memory.api,
+      skills: createSkillApi({ db, blobs: parts.storage.blobs }),
       models: createModels(models),
       harnesses,
       sessions: createSessions({ db, log, bells, follower, models, vaults: vaults.secrets, harnesses, apiOf: apiOf(parts) }),

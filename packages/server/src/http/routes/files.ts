@@ -8,6 +8,7 @@ import {
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { type Files, type ReceivedFile, legacyFileOf } from "../../resources/files/files.ts";
 import { workspaceOf } from "../auth.ts";
+import { hasBeta } from "../betas.ts";
 import { REQUEST_MS_MAX } from "../body-deadline.ts";
 import { readQuery, sendValue } from "../json-body.ts";
 import { addMultipart, readParts } from "../multipart.ts";
@@ -55,11 +56,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
   );
 }
 
-function isLegacy({ headers }: FastifyRequest): boolean {
-  const betas = headers["anthropic-beta"];
-  const list = Array.isArray(betas) ? betas.join(",") : (betas ?? "");
-  return list.split(",").some((beta) => beta.trim() === LEGACY_BETA);
-}
+const isLegacy = (request: FastifyRequest): boolean => hasBeta(request, LEGACY_BETA);
 
 /** Everything of the form is read and found good before there is a file. */
 async function upload(files: Files, request: FastifyRequest): ReturnType<Files["create"]> {

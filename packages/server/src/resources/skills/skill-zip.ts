@@ -1,0 +1,130 @@
+import { once } from "node:events";
+import { type Readable, Transform, pipeline } from "node:stream";
+import { crc32 } from "node:zlib";
+import { ApiError, invalidRequest } from "@sandbox0/protocol";
+import { type Entry, type ZipFile, fromBufferPromise } from "yauzl";
+import { ZipFile as ZipWriter } from "yazl";
+import { SKILL_BYTES_MAX, SKILL_FILES_MAX } from "./skill-limits.ts";
+import { shown } from "./skill-paths.ts";
+
+/** A file of a skill. */
+export interface SkillFile {
+  /** Within the skill, as in `scripts/run.py`. */
+  path: string;
+  executable: boolean;
+  sizeBytes: number;
+  /** Its content; fails when an archive does not hold what it promises. */
+  open(): Promise<Readable>;
+}
+
+const FILE_TYPE = 0xf000;
+const REGULAR = 0x8000;
+const DIRECTORY = 0x4000;
+const ANY_EXECUTE = 0o111;
+/** The same for all: what is in an archive, not when it was packed, says what it is. */
+const MTIME = new Date(Date.UTC(1980, 0, 2));
+
+export const tooLarge = (): ApiError =>
+  new ApiError("request_too_large", `files: A skill must not have more than ${SKILL_BYTES_MAX} bytes`);
+export const tooManyFiles = (): ApiError => invalidRequest(`files: A skill must not have more than ${SKILL_FILES_MAX} files`);
+
+export function isZip(bytes: Buffer): boolean {
+  return bytes.length >= 4 && bytes.readUInt32BE(0) === 0x504b0304;
+}
+
+/**
+ * The files of a zip archive, without what macOS adds. Nothing is unpacked before a file is opened; the sizes are those that
+ * the archive promises, and reading a file holds it to them.
+ * @throws ApiError for an archive that is broken, encrypted or too large, or has links or devices
+ */
+export async function readZip(bytes: Buffer): Promise<SkillFile[]> {
+  try {
+    const zip = await fromBufferPromise(bytes, { lazyEntries: true });
+    // Directories count too, and so does what is left out below.
+    if (zip.entryCount > 2 * SKILL_FILES_MAX) throw tooManyFiles();
+    const files: SkillFile[] = [];
+    let total = 0;
+    for await (const entry of zip.eachEntry()) {
+      const { fileName } = entry;
+      checkEntry(entry);
+      if (fileName.endsWith("/") || isJunk(fileName)) continue;
+      total += entry.uncompressedSize;
+      if (total > SKILL_BYTES_MAX) throw tooLarge();
+      if (files.length === SKILL_FILES_MAX) throw tooManyFiles();
+      const executable = (modeOf(entry) & ANY_EXECUTE) !== 0;
+      files.push({ path: fileName, executable, sizeBytes: entry.uncompressedSize, open: () => openEntry(zip, entry) });
+    }
+    return files;
+  } catch (error) {
+    throw error instanceof ApiError ? error : brokenZip(error);
+  }
+}
+
+/** The library's errors have no type: whatever it says, the archive is not a good one. */
+function brokenZip(error: unknown): ApiError {
+  return invalidRequest(`files: The zip archive cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+}
+
+/** As Unix has it; 0 when the archive was made elsewhere. */
+const modeOf = (entry: Entry): number => entry.externalFileAttributes >>> 16;
+
+function isJunk(path: string): boolean {
+  return path.startsWith("__MACOSX/") || path.split("/").at(-1) === ".DS_Store";
+}
+
+function checkEntry(entry: Entry): void {
+  const type = modeOf(entry) & FILE_TYPE;
+  if (type !== 0 && type !== REGULAR && type !== DIRECTORY)
+    throw invalidRequest(`files: ${shown(entry.fileName)} is neither a file nor a directory; links are not allowed`);
+  if (entry.isEncrypted()) throw invalidRequest(`files: ${shown(entry.fileName)} is encrypted`);
+  if (!entry.canDecodeFileData())
+    throw invalidRequest(`files: ${shown(entry.fileName)} is compressed with an unsupported method`);
+}
+
+async function openEntry(zip: ZipFile, entry: Entry): Promise<Readable> {
+  try {
+    const source = await zip.openReadStreamPromise(entry);
+    let crc = 0;
+    const checked = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        crc = crc32(chunk, crc);
+        done(null, chunk);
+      },
+      flush(done) {
+        done(crc === entry.crc32 ? null : brokenZip(new Error(`${shown(entry.fileName)} has another checksum`)));
+      },
+    });
+    return pipeline(source, checked, (error) => {
+      // Both ends are destroyed with it: whoever reads is told.
+      if (error && !(error instanceof ApiError)) checked.destroy(brokenZip(error));
+    });
+  } catch (error) {
+    throw brokenZip(error);
+  }
+}
+
+/**
+ * The files as a zip archive in one directory, packed while it is read.
+ * The stream fails when one of the files does.
+ */
+export async function* writeZip(directory: string, files: readonly SkillFile[]): AsyncGenerator<Uint8Array, void, undefined> {
+  const zip = new ZipWriter();
+  const output = zip.outputStream as Readable;
+  zip.on("error", (error: Error) => output.destroy(error));
+  for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    const options = { mtime: MTIME, mode: file.executable ? 0o100755 : 0o100644 };
+    zip.addReadStreamLazy(`${directory}/${file.path}`, options, (done) => {
+      file.open().then(
+        (stream) => done(null, stream),
+        (error: unknown) => done(error, output),
+      );
+    });
+  }
+  zip.end();
+  try {
+    for await (const chunk of output) yield chunk as Uint8Array;
+  } finally {
+    output.destroy();
+    if (!output.closed) await once(output, "close");
+  }
+}

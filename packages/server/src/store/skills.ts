@@ -1,0 +1,155 @@
+import type { Queryable } from "./query.ts";
+
+export interface SkillRecord {
+  id: string;
+  name: string;
+  displayName: string;
+  createdAt: Date;
+  updatedAt: Date;
+  /** `null` when its last version was deleted. */
+  latest: { id: string; number: number } | null;
+}
+
+interface Row {
+  id: string;
+  name: string;
+  display_name: string;
+  created_at: Date;
+  updated_at: Date;
+  latest_id: string | null;
+  latest_number: number | null;
+}
+
+const toRecord = (row: Row): SkillRecord => ({
+  id: row.id,
+  name: row.name,
+  displayName: row.display_name,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  latest: row.latest_id === null || row.latest_number === null ? null : { id: row.latest_id, number: row.latest_number },
+});
+
+const SELECT = `select s.id, s.name, s.display_name, s.created_at, s.updated_at, v.id as latest_id, v.number as latest_number
+  from skills s left join lateral (select id, number from skill_versions where skill_id = s.id order by number desc limit 1) v on true`;
+
+export async function insertSkill(tx: Queryable, workspaceId: string, skill: SkillRecord): Promise<void> {
+  await tx.query(
+    "insert into skills (id, workspace_id, name, display_name, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)",
+    [skill.id, workspaceId, skill.name, skill.displayName, skill.createdAt],
+  );
+}
+
+export async function readSkill(db: Queryable, workspaceId: string, id: string): Promise<SkillRecord | null> {
+  const { rows } = await db.query<Row>(`${SELECT} where s.id = $1 and s.workspace_id = $2`, [id, workspaceId], "read_skill");
+  return rows[0] ? toRecord(rows[0]) : null;
+}
+
+/** Until the transaction ends, nobody else changes the skill or its versions. */
+export async function lockSkill(tx: Queryable, workspaceId: string, id: string): Promise<SkillRecord | null> {
+  await tx.query("select from skills where id = $1 and workspace_id = $2 for no key update", [id, workspaceId], "lock_skill");
+  // Another statement: it sees what the one before waited for.
+  return readSkill(tx, workspaceId, id);
+}
+
+export async function touchSkill(tx: Queryable, id: string, at: Date): Promise<void> {
+  await tx.query("update skills set updated_at = $2 where id = $1", [id, at]);
+}
+
+/** With its versions. */
+export async function deleteSkill(tx: Queryable, id: string): Promise<void> {
+  await tx.query("delete from skills where id = $1", [id]);
+}
+
+/** Newest first. `bare`: also those without a version. */
+export async function listSkills(
+  db: Queryable,
+  workspaceId: string,
+  filter: { bare: boolean; after?: { createdAt: Date; id: string } | undefined; limit: number },
+): Promise<SkillRecord[]> {
+  const { rows } = await db.query<Row>(
+    `${SELECT}
+     where s.workspace_id = $1 and ($2 or v.id is not null)
+       and ($3::timestamptz is null or (s.created_at, s.id) < ($3, $4))
+     order by s.created_at desc, s.id desc limit $5`,
+    [workspaceId, filter.bare, filter.after?.createdAt ?? null, filter.after?.id ?? null, filter.limit],
+  );
+  return rows.map(toRecord);
+}
+
+// --- versions --------------------------------------------------------------------------------------------------------
+
+export interface SkillVersionRecord {
+  id: string;
+  skillId: string;
+  number: number;
+  description: string;
+  /** The blob that is its zip archive. */
+  sha256: string;
+  sizeBytes: number;
+  createdAt: Date;
+}
+
+interface VersionRow {
+  id: string;
+  skill_id: string;
+  number: number;
+  description: string;
+  size_bytes: number;
+  sha256: string;
+  created_at: Date;
+}
+
+const VERSION_COLUMNS = "id, skill_id, number, description, size_bytes, sha256, created_at";
+
+const toVersion = (row: VersionRow): SkillVersionRecord => ({
+  id: row.id,
+  skillId: row.skill_id,
+  number: row.number,
+  description: row.description,
+  sizeBytes: row.size_bytes,
+  sha256: row.sha256,
+  createdAt: row.created_at,
+});
+
+export async function insertSkillVersion(tx: Queryable, version: SkillVersionRecord): Promise<void> {
+  await tx.query(
+    `insert into skill_versions (id, skill_id, number, description, size_bytes, sha256, created_at)
+     values ($1, $2, $3, $4, $5, $6, $7)`,
+    [version.id, version.skillId, version.number, version.description, version.sizeBytes, version.sha256, version.createdAt],
+  );
+}
+
+/** The caller has seen that the skill is its workspace's. By id, by number, or the latest. */
+export async function readSkillVersion(
+  db: Queryable,
+  skillId: string,
+  which: { id: string } | { number: number } | "latest",
+): Promise<SkillVersionRecord | null> {
+  const id = typeof which === "object" && "id" in which ? which.id : null;
+  const number = typeof which === "object" && "number" in which ? which.number : null;
+  const { rows } = await db.query<VersionRow>(
+    `select ${VERSION_COLUMNS} from skill_versions
+     where skill_id = $1 and ($2::text is null or id = $2) and ($3::bigint is null or number = $3) order by number desc limit 1`,
+    [skillId, id, number],
+    "read_skill_version",
+  );
+  return rows[0] ? toVersion(rows[0]) : null;
+}
+
+export async function deleteSkillVersion(tx: Queryable, id: string): Promise<void> {
+  await tx.query("delete from skill_versions where id = $1", [id]);
+}
+
+/** The last one first, below `before` when given. */
+export async function listSkillVersions(
+  db: Queryable,
+  skillId: string,
+  { before, limit }: { before: number | null; limit: number },
+): Promise<SkillVersionRecord[]> {
+  const { rows } = await db.query<VersionRow>(
+    `select ${VERSION_COLUMNS} from skill_versions
+     where skill_id = $1 and ($2::bigint is null or number < $2) order by number desc limit $3`,
+    [skillId, before, limit],
+  );
+  return rows.map(toVersion);
+}

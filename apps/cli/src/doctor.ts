@@ -29,8 +29,6 @@ export const doctor: Command = {
 };
 
 async function diagnose(settings: Settings): Promise<Diagnosis[]> {
-  const required = (finding: Finding): Diagnosis => ({ ...finding, required: true });
-  const advice = (finding: Finding): Diagnosis => ({ ...finding, required: false });
   return [
     required(checkNode()),
     advice(checkMachine()),
@@ -38,9 +36,19 @@ async function diagnose(settings: Settings): Promise<Diagnosis[]> {
     required(await checkPostgres(settings)),
     required(await checkPort(settings)),
     ...(await checkSandbox()).map(required),
+    ...(await checkEgress(settings)),
     ...(await checkHarnesses(settings)),
     advice(checkProviders(settings)),
   ];
+}
+
+const required = (finding: Finding): Diagnosis => ({ ...finding, required: true });
+const advice = (finding: Finding): Diagnosis => ({ ...finding, required: false });
+
+/** The way out of the sandboxes. That `socat` is there, which leads to it, the sandbox driver says. */
+async function checkEgress({ dataDir }: Settings): Promise<Diagnosis[]> {
+  const { checkEgressGateway, checkOpenFiles } = await import("@sandbox0/server/main");
+  return [required(await checkEgressGateway(dataDir)), advice(checkOpenFiles())];
 }
 
 /** Each harness, and of those that are a vendor's program which version is installed. Only the default one is needed. */

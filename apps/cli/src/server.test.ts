@@ -243,7 +243,9 @@ describe("demo and doctor", () => {
     const { ok, findings } = JSON.parse((await startCommandLine(["doctor", "--json"], environment).ended).stdout);
     expect(ok).toBe(true);
     const names = findings.map((finding: { name: string }) => finding.name);
-    expect(names).toEqual(expect.arrayContaining(["node", "data directory", "postgres", "port", "model provider"]));
+    expect(names).toEqual(
+      expect.arrayContaining(["node", "data directory", "postgres", "port", "egress gateway", "open files", "model provider"]),
+    );
     expect(text.stdout + JSON.stringify(findings)).not.toContain("scripted");
   });
 

@@ -17,6 +17,7 @@ export { createSessionTokens } from "./model-gateway/session-tokens.ts";
 export type { SessionTokens } from "./model-gateway/session-tokens.ts";
 export type * from "./port.ts";
 export type { ModelHandler } from "./reception.ts";
-export { createCertificateAuthority, type CertificateAuthority } from "./tls/certificate-authority.ts";
+export { createCertificateAuthority, hasCertificateAuthority, type CertificateAuthority } from "./tls/certificate-authority.ts";
+export { readOpenFilesMax } from "./socket-budget.ts";
 export { createResolver } from "./resolver.ts";
 export type { Resolve } from "./resolver.ts";

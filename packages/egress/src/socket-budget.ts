@@ -60,8 +60,8 @@ export const createSocketBudget = (
   };
 };
 
-/** Of this process. Node has raised it to the most that it may have. */
-const readOpenFilesMax = (): number => {
+/** How many files this process may open. Node has raised it to the most that it may have. */
+export const readOpenFilesMax = (): number => {
   // Only Linux says it in a file, and only there are sandboxes.
   if (process.platform !== "linux") return Number.POSITIVE_INFINITY;
   const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1")) ?? [];

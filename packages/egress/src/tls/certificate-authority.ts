@@ -80,6 +80,15 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
   return { certificatePem: authority.certificate, leafFor };
 }
 
+/** What a start over this directory would find; makes nothing. Rejects when a start would. @returns `false`: it would make one */
+export async function hasCertificateAuthority(dir: string): Promise<boolean> {
+  const path = join(dir, AUTHORITY_FILE);
+  const found = await readIfThere(path);
+  if (found === null) return false;
+  await parseAuthority(found, path);
+  return true;
+}
+
 async function loadOrMake(dir: string, nowMs: number): Promise<Authority> {
   const path = join(dir, AUTHORITY_FILE);
   const found = await readIfThere(path);

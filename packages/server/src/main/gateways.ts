@@ -25,6 +25,7 @@ import { createSessionPolicies, type SessionPolicies } from "../policy/session-p
 import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
 import type { Database } from "../store/pool.ts";
 import type { Config } from "./config.ts";
+import { EGRESS_DIR } from "./egress-check.ts";
 
 const POSTGRES_PORT = 5432;
 const TOKEN_SECRET_BYTES = 32;
@@ -105,7 +106,7 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
   };
   const base = { policies, audit, tokens, measured };
   try {
-    const ca = await createCertificateAuthority({ dir: join(config.dataDir, "egress") });
+    const ca = await createCertificateAuthority({ dir: join(config.dataDir, EGRESS_DIR) });
     const model = modelGateway.handle;
     const gateway = createEgressGateway({ policies: source, audit, guard, ca, model, ports: config.egressPorts, onBug });
     const close = (): Promise<void> => gateway.close().then(closeRest);

@@ -23,7 +23,7 @@ function head(change: Partial<Head> = {}): Head {
     ending: null,
     attempts: 0,
     steps: 0,
-    usage: { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, activeMs: 0 },
+    usage: { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0, activeMs: 0, webSearches: 0 },
     runningSince: null,
     leaseOwner: null,
     leaseGeneration: 1,

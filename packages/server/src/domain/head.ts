@@ -1,12 +1,13 @@
 import type { RefusalDetails, StopReason } from "@sandbox0/protocol";
 
-/** Token counts and running time of a session so far. */
+/** Token counts, running time and web searches of a session so far. */
 export interface UsageTotals {
   inputTokens: number;
   outputTokens: number;
   cacheReadTokens: number;
   cacheWriteTokens: number;
   activeMs: number;
+  webSearches: number;
 }
 
 export type SessionStatus = "idle" | "running" | "rescheduling" | "terminated";

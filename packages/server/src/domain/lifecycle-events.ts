@@ -43,6 +43,8 @@ export function usageFields(totals: UsageTotals): Record<string, unknown> {
     cache_read_input_tokens: totals.cacheReadTokens,
     cache_creation: { ephemeral_5m_input_tokens: totals.cacheWriteTokens, ephemeral_1h_input_tokens: 0 },
     active_seconds: totals.activeMs / 1000,
+    // Fetches are free, and are not counted (semantics §15).
+    server_tool_use: { web_search_requests: totals.webSearches, web_fetch_requests: 0 },
   };
 }
 

@@ -21,7 +21,7 @@ function head(change: Partial<Head> = {}): Head {
     ending: null,
     attempts: 0,
     steps: 0,
-    usage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4, activeMs: 1500 },
+    usage: { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4, activeMs: 1500, webSearches: 0 },
     runningSince: null,
     leaseOwner: 1,
     leaseGeneration: 1,

@@ -1,7 +1,7 @@
 import { createId } from "@sandbox0/protocol";
 import { createTestDatabase, type TestDatabase } from "@sandbox0/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { newEvent } from "../domain/lifecycle-events.ts";
+import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
 import { LeaseLost, writeSession } from "./append.ts";
 import { eventJson, readEventsAfter } from "./events.ts";
 import { claimLease, expireLeasesOfDead, readDue, renewLeases } from "./leases.ts";
@@ -73,6 +73,27 @@ test("concurrent writers get a dense seq in commit order, and times never go bac
   expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
   const times = events.map((event) => event.processedAt.getTime());
   expect(times).toEqual([...times].sort((a, b) => a - b));
+});
+
+test("counts the web searches that have an answer, also when the call comes with it", async () => {
+  const sessionId = await newSession();
+  const callNamed = (name: string, kind: "builtin" | "custom" = "builtin") => {
+    const made = { id: createId("event"), resultId: createId("event"), input: {}, permission: "allow" as const };
+    return { ...made, kind, name, started: true, finished: false };
+  };
+  const [one, failed, other, custom] = [
+    callNamed("web_search"),
+    callNamed("web_search"),
+    callNamed("bash"),
+    callNamed("web_search", "custom"),
+  ];
+  const write = { sessionId, threadId, generation: null };
+  await writeSession(db, { ...write, calls: [one, failed, other, custom] });
+  const results = [one, other, custom].map((call) => resultEvent(call, [], false));
+  await writeSession(db, { ...write, events: [...results, resultEvent(failed, [], true)], finishedCalls: [one.id, failed.id] });
+  const whole = { ...callNamed("web_search"), finished: true };
+  await writeSession(db, { ...write, calls: [whole], events: [resultEvent(whole, [], false)] });
+  expect((await lockHead(db, sessionId))?.usage.webSearches).toBe(2);
 });
 
 test("any text survives, NUL and line breaks included", async () => {

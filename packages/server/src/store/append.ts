@@ -59,6 +59,8 @@ export class LeaseLost extends Error {
   }
 }
 
+const WEB_SEARCH = "web_search";
+
 /** Builds one statement with its values: parts are left out when they have nothing to do. */
 class Statement {
   readonly values: unknown[] = [];
@@ -104,6 +106,7 @@ function addHead(statement: Statement, write: SessionWrite): void {
     `last_event_at = ${AT}`,
     ...headChanges(statement, patch),
     ...leaseChanges(statement, write),
+    ...searchChanges(statement, write),
   ];
   if (write.enqueue?.length) set.push(`inbox_position = inbox_position + ${statement.param(write.enqueue.length, "int")}`);
   const queued = (write.enqueue?.length ?? 0) - (write.takenInputs?.length ?? 0);
@@ -164,6 +167,21 @@ function leaseChanges(statement: Statement, write: SessionWrite): string[] {
   else if (wake !== undefined) set.push(`wake_at = clock_timestamp() + ${statement.param(wake.inMs, "int")} * interval '1 ms'`);
   if (write.patch?.releaseLease) set.push("lease_owner = null");
   return set;
+}
+
+/** Web searches that have an answer with this write. One that failed is not counted, as the Messages API does not. */
+function searchChanges(statement: Statement, write: SessionWrite): string[] {
+  const answered = (write.events ?? []).flatMap(({ type, fields }) =>
+    type === "agent.tool_result" && fields.is_error !== true ? [fields.tool_use_id] : [],
+  );
+  if (answered.length === 0) return [];
+  const isSearch = ({ id, kind, name }: NewToolCall): boolean =>
+    kind === "builtin" && name === WEB_SEARCH && answered.includes(id);
+  // A call and its result in one write: this statement does not see its own row yet.
+  const atOnce = (write.calls ?? []).filter(isSearch).length;
+  const before = `(select count(*) from tool_calls t where t.session_id = session_heads.session_id and t.kind = 'builtin'
+    and t.name = '${WEB_SEARCH}' and t.id = any(${statement.param(answered, "text[]")}))`;
+  return [`web_search_requests = web_search_requests + ${statement.param(atOnce, "int")} + ${before}`];
 }
 
 function addEvents(statement: Statement, write: SessionWrite): void {

@@ -21,6 +21,7 @@ export interface HeadRow {
   cache_read_tokens: number;
   cache_write_tokens: number;
   active_ms: number;
+  web_search_requests: number;
   running_since: Date | null;
   terminated_at: Date | null;
   lease_owner: number | null;
@@ -54,6 +55,7 @@ export function toHead(row: HeadRow | HeadJson): Head {
       cacheReadTokens: row.cache_read_tokens,
       cacheWriteTokens: row.cache_write_tokens,
       activeMs: row.active_ms,
+      webSearches: row.web_search_requests,
     },
     runningSince: row.running_since === null ? null : new Date(row.running_since),
     leaseOwner: row.lease_owner,

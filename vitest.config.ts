@@ -24,7 +24,7 @@ const PURE = [
 ];
 const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
 const API = ["apps/*/src/**", "test/conformance/**", "test/docs/**"];
-const CRASH = ["test/crash/**", "test/attack/**"];
+const CRASH = ["test/crash/**", "test/attack/**", "test/harnesses/**"];
 /** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
 const EXTRA = "**/*.extra.test.ts";
 

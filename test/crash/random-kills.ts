@@ -55,7 +55,7 @@ export async function killAtRandom(stage: Stage, options: RandomKillsOptions): P
 }
 
 /** A server that is always started again, by a process that has loaded its code meanwhile. */
-class Slot {
+export class Slot {
   /** While it listens. */
   server: ServerProcess | null = null;
   private readonly stage: Stage;
@@ -75,16 +75,24 @@ class Slot {
   }
 
   async killWhile(mayKill: () => boolean, random: () => number): Promise<void> {
-    while (mayKill()) {
-      const isEarly = random() < EARLY_KILLS_SHARE;
-      const waitMs = random() * (isEarly ? EARLY_KILL_MS_MAX : LATE_KILL_MS_MAX);
-      if (!isEarly) await Promise.all([this.isUp, this.next.loaded]);
-      await delay(waitMs);
-      this.server = null;
-      await this.current.kill();
-      await this.next.loaded;
-      this.begin();
-    }
+    while (mayKill()) await this.killOnce(random);
+    await this.settle();
+  }
+
+  /** Kills it, and has its successor begin. */
+  async killOnce(random: () => number): Promise<void> {
+    const isEarly = random() < EARLY_KILLS_SHARE;
+    const waitMs = random() * (isEarly ? EARLY_KILL_MS_MAX : LATE_KILL_MS_MAX);
+    if (!isEarly) await Promise.all([this.isUp, this.next.loaded]);
+    await delay(waitMs);
+    this.server = null;
+    await this.current.kill();
+    await this.next.loaded;
+    this.begin();
+  }
+
+  /** Leaves it up, and nobody to follow. */
+  async settle(): Promise<void> {
     await this.isUp;
     await this.next.kill();
   }
@@ -107,7 +115,7 @@ class Slot {
 }
 
 /** Clients: each session gets its next message as soon as it is idle, from whichever server answers. */
-class Feeder {
+export class Feeder {
   sent = 0;
   unanswered = 0;
   private readonly stage: Stage;

@@ -62,6 +62,8 @@ export interface SessionOptions {
   agent?: AgentName;
   title?: string;
   initialText?: string;
+  /** Default: the server's own, with a model that fits. */
+  on?: { name: string; model: string };
 }
 
 /** `free` runs its tools at once; `asking` has the client confirm bash. Both have the client's tool `lookup`. */
@@ -135,6 +137,8 @@ class TestStage implements Stage {
       ...(this.isEmbedded ? {} : { DATABASE_URL: options.databaseUrl ?? this.database.connectionString }),
       ANTHROPIC_BASE_URL: this.provider.url,
       ANTHROPIC_API_KEY: "scripted",
+      OPENAI_BASE_URL: this.provider.url,
+      OPENAI_API_KEY: "scripted",
       // Sessions that go on have their volume already: what a new server kept ready would be for nobody.
       SANDBOX0_WARM_SANDBOXES: "0",
       NODE_COMPILE_CACHE: COMPILED,
@@ -150,28 +154,22 @@ class TestStage implements Stage {
   private async furnish(server: ServerProcess): Promise<void> {
     const client = this.client(server);
     this.environmentId = (await client.beta.environments.create({ name: "crash" })).id;
-    for (const name of ["free", "asking"] as const) {
-      const { id } = await client.beta.agents.create({
-        name,
-        model: "claude-haiku-5-5",
-        tools: [
-          {
-            type: "agent_toolset_20260401",
-            configs: name === "asking" ? [{ name: "bash", permission_policy: { type: "always_ask" } }] : [],
-          },
-          { type: "custom", name: "lookup", description: "asks the client", input_schema: { type: "object", properties: {} } },
-        ],
-      });
-      this.agentIds.set(name, id);
-    }
+    for (const name of ["free", "asking"] as const)
+      this.agentIds.set(name, (await client.beta.agents.create(agentParams(name, { model: "claude-haiku-5-5" }))).id);
+  }
+
+  private async agentOf(server: ServerProcess, { agent = "free", on }: SessionOptions): Promise<string> {
+    if (on === undefined) return this.agentIds.get(agent) as string;
+    const params = agentParams(agent, { model: on.model, metadata: { "sandbox0.harness": on.name } });
+    return (await this.client(server).beta.agents.create(params)).id;
   }
 
   async createSession(server: ServerProcess, options: SessionOptions = {}): Promise<string> {
-    const { agent = "free", title, initialText } = options;
+    const { title, initialText } = options;
     this.furnished ??= this.furnish(server);
     await this.furnished;
     const session = await this.client(server).beta.sessions.create({
-      agent: this.agentIds.get(agent) as string,
+      agent: await this.agentOf(server, options),
       environment_id: this.environmentId,
       ...(title === undefined ? {} : { title }),
       ...(initialText === undefined ? {} : { initial_events: [message(initialText)] }),
@@ -237,6 +235,19 @@ class TestStage implements Stage {
     await rm(this.root, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`processes were left behind:\n${left.join("\n")}`);
   }
+}
+
+function agentParams<T extends object>(name: AgentName, rest: T) {
+  const configs = name === "asking" ? [{ name: "bash" as const, permission_policy: { type: "always_ask" as const } }] : [];
+  const lookup = { type: "custom" as const, name: "lookup", description: "asks the client" };
+  return {
+    name,
+    tools: [
+      { type: "agent_toolset_20260401" as const, configs },
+      { ...lookup, input_schema: { type: "object" as const, properties: {} } },
+    ],
+    ...rest,
+  };
 }
 
 async function stopInPeace(server: ServerProcess): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Harness, HarnessProgram, ProviderConfig } from "@sandbox0/harness";
+import { createCodex, findCodexProgram, type Harness, type HarnessProgram, type ProviderConfig } from "@sandbox0/harness";
 import type { HarnessOffer } from "../resources/harnesses/harnesses.ts";
 
 type Api = ProviderConfig["api"];
@@ -14,7 +14,9 @@ interface VendorHarness {
   create(program: HarnessProgram): RunningHarness;
 }
 
-const VENDORS: readonly VendorHarness[] = [];
+const VENDORS: readonly VendorHarness[] = [
+  { name: "codex", api: "openai-responses", find: findCodexProgram, create: (program) => createCodex({ program }) },
+];
 
 /** What this server can run, found out without starting anything. */
 export interface InstalledHarnesses {

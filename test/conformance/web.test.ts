@@ -164,6 +164,16 @@ verifies(["web.search", "web.search-lists"], "results as blocks, without what th
   expect(await sources({ blocked_domains: ["example.com"] })).toEqual(["https://example.org/x", at("/found")]);
 });
 
+verifies("web.usage", "searches are counted, in the session and in its usage event; what failed is not", async () => {
+  answerWith("/page", "text/plain", "page");
+  answerWith("/searx/search", "application/json", JSON.stringify({ results: [] }));
+  const session = await open();
+  await answersIn(session, `Search, and read ${at("/page")}.`, [search("a"), search(""), fetchUrl(at("/page")), search("b")]);
+  const counted = { server_tool_use: { web_search_requests: 2, web_fetch_requests: 0 } };
+  expect(last(await session.events(), "session.usage").usage).toMatchObject(counted);
+  expect((await session.retrieve()).usage).toMatchObject(counted);
+});
+
 verifies("web.search-unset", "a server without a search provider says so", async () => {
   expect(await answer("Search.", search("q"), { on: unset })).toMatchObject({
     isError: true,

@@ -26,4 +26,8 @@ export const MCP = {
   "mcp.spill": ["semantics §7", "A result over 100,000 characters: whole in a file of the sandbox, the model gets a preview."],
   "mcp.interrupt": ["semantics §5.5", "An interrupt cancels a running call and closes it with an error result."],
   "mcp.everything": ["issue 3", "The reference server from npm works, with confirmations, by the official SDK."],
+  "mcp.oauth": [
+    "issue 3",
+    "The reference server behind a real authorization server: tokens that expire in the middle of a session are refreshed.",
+  ],
 } as const satisfies Requirements;

@@ -16,6 +16,7 @@ export const WEB = {
   "web.blocked-fetch": ["semantics §7", "A fetch that the lists shut out: is_error, and the content names url_not_allowed."],
   "web.search": ["contract §7.2", "web_search gives search_result blocks; what they name can be fetched."],
   "web.search-lists": ["semantics §7", "Search drops what the domain lists shut out; a path suffix is a prefix of the path."],
+  "web.usage": ["semantics §15, contract §6", "Searches that were answered are counted in the usage; fetches are not."],
   "web.search-unset": ["issue 3", "Without a search provider the tool says clearly that it is not configured."],
   "web.limited": ["semantics §3", "limited networking binds both: allowed_hosts only; empty lets nothing through."],
   "web.limited-create": [

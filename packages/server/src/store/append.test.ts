@@ -221,6 +221,11 @@ test("a deleted session leaves nothing behind", async () => {
   });
   await saveHarnessState(db, sessionId, 0, { any: "state" });
   await insertModelRequests(db, [modelRequest(sessionId)]);
+  await db.query(
+    `insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, downloadable, created_at)
+     values ('file_1', 'wrkspc_1', $1, 'f', 'text/plain', 0, true, now())`,
+    [sessionId],
+  );
   // What a session sent out is kept until it ages: an audit that the audited could delete would be none.
   const { rows } = await db.query<{ name: string }>(
     "select table_name as name from information_schema.columns where column_name = 'session_id' and table_name <> 'egress_audit'",

@@ -42,6 +42,14 @@ async function bash({ tools }: ClaimedSandbox, command: string): Promise<string>
   return content.map((block) => (block.type === "text" ? block.text : "")).join("");
 }
 
+/** Another session has been idle for as long as it takes until it is paused: any before it would be, too. */
+async function anotherIsPaused(pool: SandboxPool, sessionId: string): Promise<void> {
+  const before = pool.stats().paused;
+  await pool.claim(sessionId, null);
+  pool.release(sessionId);
+  await expect.poll(() => pool.stats().paused, POLL).toBe(before + 1);
+}
+
 const warmed = (pool: SandboxPool, count: number): Promise<void> => expect.poll(() => pool.stats().warm, POLL).toBe(count);
 
 describe("claim", () => {
@@ -151,13 +159,11 @@ describe("release", () => {
     await bash(claimed, "mkfifo go");
     const running = bash(claimed, "cat go");
     pool.release("sesn_1");
-    const { promise: manyIdleTimes, resolve } = Promise.withResolvers<void>();
-    setTimeout(resolve, 200);
-    await manyIdleTimes;
-    expect(pool.stats()).toMatchObject({ paused: 0, idle: 1 });
+    await anotherIsPaused(pool, "sesn_2");
+    expect(pool.stats()).toMatchObject({ paused: 1, idle: 1 });
     await claimed.sandbox.writeFile("/workspace/go", Buffer.from("went on"));
     expect(await running).toBe("went on");
-    await expect.poll(() => pool.stats().paused, POLL).toBe(1);
+    await expect.poll(() => pool.stats().paused, POLL).toBe(2);
   });
 
   test("freezes a program that was left running, and a claim thaws it; one in use is let alone, and ends with its sandbox", async () => {
@@ -168,14 +174,15 @@ describe("release", () => {
     child.stdout.on("data", (chunk: Buffer) => {
       text += chunk.toString();
     });
-    const manyIdleTimes = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 200));
-    await manyIdleTimes();
+    await anotherIsPaused(pool, "sesn_2");
     child.stdin.write("used\n");
     await expect.poll(() => text, POLL).toBe("got used\n");
     pool.release("sesn_1");
-    await expect.poll(() => pool.stats().paused, POLL).toBe(1);
+    await expect.poll(() => pool.stats().paused, POLL).toBe(2);
     child.stdin.write("frozen\n");
-    await manyIdleTimes();
+    // One that is not frozen would have answered before another has come to life, run a command and been paused.
+    const third = await pool.claim("sesn_3", null);
+    expect(await bash(third, "echo third")).toBe("third");
     expect(text).toBe("got used\n");
     expect((await pool.claim("sesn_1", volumeId)).sandbox.id).toBe(sandbox.id);
     await expect.poll(() => text, POLL).toBe("got used\ngot frozen\n");

@@ -128,21 +128,24 @@ describe("a server that cannot be used is said so, in words of our own", () => {
 
 describe("calls", () => {
   test("progress keeps a call alive beyond the limit for silence", async () => {
+    const silenceMs = 5_000;
     const server = await scripted({
       tools: [
         {
           name: "slow",
           async run(_input, { progress }) {
-            for (let done = 1; done <= 10; done++) {
-              await new Promise((resolve) => setTimeout(resolve, 200));
-              await progress(done);
-            }
+            const startedMs = performance.now();
+            let done = 0;
+            await until(async () => {
+              await progress(++done);
+              return performance.now() - startedMs > silenceMs + 500;
+            });
             return textResult("at last");
           },
         },
       ],
     });
-    const link = await bench({ silenceMs: 1_000 }).link(server);
+    const link = await bench({ silenceMs }).link(server);
     expect(await link.call("slow", {}, calm())).toMatchObject({ content: [{ text: "at last" }] });
   });
 

@@ -10,6 +10,7 @@ import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
+import { SKILLS } from "./requirements/skills.ts";
 import { VAULTS } from "./requirements/vaults.ts";
 import { WEB } from "./requirements/web.ts";
 
@@ -47,6 +48,8 @@ test("every requirement says where it is written", () => {
     expect(source).toMatch(/^(semantics|contract|design|issue) /);
     expect(text.length).toBeGreaterThan(10);
   }
-  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY].map((part) => Object.keys(part).length);
+  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY, SKILLS].map(
+    (part) => Object.keys(part).length,
+  );
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
 });

@@ -5,6 +5,7 @@ import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
+import { SKILLS } from "./requirements/skills.ts";
 import { VAULTS } from "./requirements/vaults.ts";
 import { WEB } from "./requirements/web.ts";
 
@@ -22,6 +23,7 @@ export const REQUIREMENTS = {
   ...VAULTS,
   ...NETWORKING,
   ...MEMORY,
+  ...SKILLS,
 } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

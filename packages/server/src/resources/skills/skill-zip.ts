@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { type Readable, Transform, pipeline } from "node:stream";
+import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import { ApiError, invalidRequest } from "@sandbox0/protocol";
 import { type Entry, type ZipFile, fromBufferPromise } from "yauzl";
@@ -82,49 +81,36 @@ function checkEntry(entry: Entry): void {
 }
 
 async function openEntry(zip: ZipFile, entry: Entry): Promise<Readable> {
+  return Readable.from(readEntry(zip, entry), { objectMode: false });
+}
+
+/** @throws ApiError when it is not what the archive promises */
+async function* readEntry(zip: ZipFile, entry: Entry): AsyncGenerator<Uint8Array, void, undefined> {
+  let crc = 0;
   try {
-    const source = await zip.openReadStreamPromise(entry);
-    let crc = 0;
-    const checked = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        crc = crc32(chunk, crc);
-        done(null, chunk);
-      },
-      flush(done) {
-        done(crc === entry.crc32 ? null : brokenZip(new Error(`${shown(entry.fileName)} has another checksum`)));
-      },
-    });
-    return pipeline(source, checked, (error) => {
-      // Both ends are destroyed with it: whoever reads is told.
-      if (error && !(error instanceof ApiError)) checked.destroy(brokenZip(error));
-    });
+    for await (const chunk of await zip.openReadStreamPromise(entry)) {
+      crc = crc32(chunk as Uint8Array, crc);
+      yield chunk as Uint8Array;
+    }
   } catch (error) {
     throw brokenZip(error);
   }
+  if (crc !== entry.crc32) throw brokenZip(new Error(`${shown(entry.fileName)} has another checksum`));
 }
 
-/**
- * The files as a zip archive in one directory, packed while it is read.
- * The stream fails when one of the files does.
- */
+/** The files as a zip archive in one directory, packed while it is read. Fails when one of the files does. */
 export async function* writeZip(directory: string, files: readonly SkillFile[]): AsyncGenerator<Uint8Array, void, undefined> {
   const zip = new ZipWriter();
   const output = zip.outputStream as Readable;
-  zip.on("error", (error: Error) => output.destroy(error));
+  // The library stops at an error, without a word to whoever reads; of those of the files it does not even hear.
+  const fail = (error: unknown): void => void output.destroy(error instanceof Error ? error : new Error(String(error)));
+  zip.on("error", fail);
   for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
     const options = { mtime: MTIME, mode: file.executable ? 0o100755 : 0o100644 };
-    zip.addReadStreamLazy(`${directory}/${file.path}`, options, (done) => {
-      file.open().then(
-        (stream) => done(null, stream),
-        (error: unknown) => done(error, output),
-      );
+    zip.addReadStreamLazy(`${directory}/${file.path}`, options, (read) => {
+      file.open().then((stream) => read(null, stream.on("error", fail)), fail);
     });
   }
   zip.end();
-  try {
-    for await (const chunk of output) yield chunk as Uint8Array;
-  } finally {
-    output.destroy();
-    if (!output.closed) await once(output, "close");
-  }
+  for await (const chunk of output) yield chunk as Uint8Array;
 }

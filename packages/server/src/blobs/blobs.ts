@@ -1,13 +1,15 @@
 import type { Readable } from "node:stream";
 import { takeUnreferencedBlob, touchBlob } from "../store/blobs.ts";
 import type { Database } from "../store/pool.ts";
-import type { BlobRef, BlobStore, ByteRange, StageOptions } from "./port.ts";
+import { type BlobRef, type BlobStore, BlobsUnavailable, type ByteRange, type StageOptions } from "./port.ts";
 
 /**
  * How long content stays that nothing refers to: more than anyone needs from `put` to the row that refers to it, or to read
  * to its end what was deleted meanwhile.
  */
 export const BLOB_GRACE_MS = 3_600_000;
+/** What is not finished after so many grace periods never will be: longer than any request may take. */
+const UNFINISHED_GRACE_PERIODS = 2;
 /** Blobs deleted by one `collect`; the next one goes on. */
 const COLLECTED_MAX = 1_000;
 
@@ -35,29 +37,34 @@ export interface BlobsDeps {
   store: BlobStore;
   /** Default {@link BLOB_GRACE_MS}. */
   graceMs?: number;
-  /** Content that was not wanted after all could not be removed: `collect` will. For the log only. */
+  /** The store did not work; also when only what was not wanted after all could not be removed. For the log only. */
   onProblem: (error: unknown) => void;
 }
 
 export function createBlobs({ db, store, graceMs = BLOB_GRACE_MS, onProblem }: BlobsDeps): Blobs {
+  // Clients are told no more than that it does not work.
+  const report = (error: unknown): never => {
+    if (error instanceof BlobsUnavailable) onProblem(error);
+    throw error;
+  };
   return {
     async put(source, options) {
-      const staged = await store.stage(source, options);
+      const staged = await store.stage(source, options).catch(report);
       try {
         // The row first: a crash in between leaves one that `collect` removes, and never content that nobody knows of.
         await touchBlob(db, staged);
-        await staged.publish();
+        await staged.publish().catch(report);
       } catch (error) {
         await staged.discard().catch(onProblem);
         throw error;
       }
       return { sha256: staged.sha256, sizeBytes: staged.sizeBytes };
     },
-    open: (sha256, range) => store.get(sha256, range),
+    open: (sha256, range) => store.get(sha256, range).catch(report),
     async collect() {
       let blobs = 0;
       while (blobs < COLLECTED_MAX && (await deleteOne(db, store, graceMs))) blobs += 1;
-      return { blobs, unfinished: await store.sweep(new Date(Date.now() - graceMs)) };
+      return { blobs, unfinished: await store.sweep(new Date(Date.now() - UNFINISHED_GRACE_PERIODS * graceMs)) };
     },
   };
 }

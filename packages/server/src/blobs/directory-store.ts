@@ -38,15 +38,11 @@ export async function createDirectoryStore(path: string): Promise<BlobStore> {
 }
 
 /** Writes to the disk, not to its cache. Leaves no file when it fails. */
-async function writeWhole(file: string, source: AsyncIterable<Uint8Array>, { bytesMax, signal }: StageOptions): Promise<BlobRef> {
-  const measured = new Measured(source, bytesMax);
+async function writeWhole(file: string, source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<BlobRef> {
+  const measured = new Measured(source, options);
   const handle = await open(file, "wx", FILE_MODE);
   try {
-    for await (const chunk of measured) {
-      signal?.throwIfAborted();
-      await writeChunk(handle, chunk);
-    }
-    signal?.throwIfAborted();
+    for await (const chunk of measured) await writeChunk(handle, chunk);
     await flush(handle);
     return measured.ref;
   } catch (error) {

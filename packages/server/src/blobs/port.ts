@@ -49,7 +49,7 @@ export interface BlobStore {
   exists(sha256: string): Promise<boolean>;
   /** What is not there is deleted already. Who reads it now may read on or be cut off. @throws BlobsUnavailable */
   delete(sha256: string): Promise<void>;
-  /** Removes what was staged and last written before `before`. @returns how many. @throws BlobsUnavailable */
+  /** Removes what is staged and was begun, or last written, before `before`. @returns how many. @throws BlobsUnavailable */
   sweep(before: Date): Promise<number>;
   close(): Promise<void>;
 }

@@ -44,6 +44,8 @@ export interface TestServer {
   apiKeys: ApiKeys;
   workspaceId: string;
   vaults: OpenVaults;
+  /** Of the blobs, as files. */
+  blobsDir: string;
   /** The official SDK with a key; every answer it gets is checked against the official types. */
   client(options?: { apiKey?: string; headers?: Record<string, string> }): Anthropic;
   /** A raw request with the test key. */
@@ -125,6 +127,7 @@ export async function startTestServer(
     apiKeys,
     workspaceId,
     vaults,
+    blobsDir: join(dir, "blobs"),
     bugs,
     streams: server.streams,
     client: (given = {}) => createTestClient(url, problems, given),

@@ -39,7 +39,7 @@ describe("every operation of the official API is routed", () => {
   test("an upload to an operation that is not built is refused without being read", async () => {
     const form = new FormData();
     form.append("file", new Blob(["x".repeat(100_000)]), "a.txt");
-    const response = await fetch(`${server.url}/v1/files`, { method: "POST", headers: { "x-api-key": TEST_KEY }, body: form });
+    const response = await fetch(`${server.url}/v1/dreams`, { method: "POST", headers: { "x-api-key": TEST_KEY }, body: form });
     expect(response.status).toBe(501);
     await response.text();
   });
@@ -55,7 +55,7 @@ describe("every operation of the official API is routed", () => {
         return fetch(input, init);
       },
     });
-    await expect(client.beta.memoryStores.create({ name: "m" })).rejects.toBeInstanceOf(Anthropic.APIError);
+    await expect(client.beta.deployments.retrieve("depl_01x")).rejects.toBeInstanceOf(Anthropic.APIError);
     expect(calls).toBe(1);
   });
 

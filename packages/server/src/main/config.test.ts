@@ -33,6 +33,8 @@ test("an empty environment has defaults for everything", () => {
     sandbox: "auto",
     warmSandboxes: 4,
     blobs: { type: "directory", path: resolve(".sandbox0/blobs") },
+    blobGraceMs: 3_600_000,
+    uploadsDownloadable: false,
     egressAllowPrivate: [],
     judgeModel: undefined,
     webSearch: null,

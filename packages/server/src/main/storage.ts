@@ -1,9 +1,11 @@
 import { type Blobs, createBlobs } from "../blobs/blobs.ts";
 import { createDirectoryStore } from "../blobs/directory-store.ts";
 import type { BlobStore } from "../blobs/port.ts";
+import { createS3Store } from "../blobs/s3-store.ts";
+import { parseS3Url } from "../blobs/s3-url.ts";
 import { expireFiles } from "../resources/files/expire-files.ts";
 import type { Database } from "../store/pool.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 
 /** How often what has expired, and what nothing refers to, is removed. */
 const SWEEP_MS = 300_000;
@@ -53,11 +55,12 @@ export async function openStorage({ config, db, onProblem }: StorageDeps): Promi
   };
 }
 
-function openStore({ blobs }: Config): Promise<BlobStore> {
-  switch (blobs.type) {
-    case "directory":
-      return createDirectoryStore(blobs.path);
-    case "s3":
-      throw new Error("SANDBOX0_BLOBS: an S3 store is not built yet; use a directory");
+/** @throws ConfigError */
+async function openStore({ blobs }: Config): Promise<BlobStore> {
+  if (blobs.type === "directory") return createDirectoryStore(blobs.path);
+  try {
+    return await createS3Store(parseS3Url(blobs.url));
+  } catch (error) {
+    throw new ConfigError([`SANDBOX0_BLOBS: ${error instanceof Error ? error.message : String(error)}`]);
   }
 }

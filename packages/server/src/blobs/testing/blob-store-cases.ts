@@ -172,6 +172,7 @@ export const BLOB_STORE_CASES: readonly BlobStoreCase[] = [
         expect((chunk as Uint8Array).length).toBeGreaterThan(0);
         break;
       }
+      if (!stream.closed) await new Promise((resolve) => stream.once("close", resolve));
       expect(stream.destroyed).toBe(true);
     },
   },

@@ -45,6 +45,8 @@ export async function startBenchServer(dataDir: string, provider: ScriptedProvid
     SANDBOX0_API_KEY: API_KEY,
     ANTHROPIC_API_KEY: "scripted",
     ANTHROPIC_BASE_URL: provider.url,
+    OPENAI_API_KEY: "scripted",
+    OPENAI_BASE_URL: provider.url,
   });
   const connect = () => HttpConnection.open(server.url, API_KEY);
   const connection = await connect();

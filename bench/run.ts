@@ -8,6 +8,7 @@ import { availableParallelism, loadavg, totalmem } from "node:os";
 import { agents } from "./figures/agents.ts";
 import { appendToStream, durableAppends } from "./figures/appends.ts";
 import { gateway } from "./figures/gateway.ts";
+import { harnesses } from "./figures/harnesses.ts";
 import { idleSessions } from "./figures/idle-sessions.ts";
 import { manyAtOnce, manyWithBash } from "./figures/many-sessions.ts";
 import { recovery } from "./figures/recovery.ts";
@@ -32,6 +33,7 @@ const BENCHES: Record<string, Bench> = {
   sandbox: sandboxes,
   gateway,
   streams,
+  harnesses,
   "many-turns": manyAtOnce,
   idle: idleSessions,
   recovery,

@@ -1,6 +1,6 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { asOffered, call, say } from "@sandbox0/testkit";
+import { asOffered, call, hold, say } from "@sandbox0/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import pg from "pg";
 import { type Canaries, createCanaries } from "../attack/stage/canaries.ts";
@@ -75,14 +75,21 @@ describe.each(VENDOR_HARNESSES)("a session on $name", (harness) => {
   test.skipIf(process.getuid?.() !== 0)("has no secret in its sandbox, its program or its state", async () => {
     const agent = { make: { ...agentOn(harness), tools: [TOOLSET] } };
     const session = await server.createSession({ agent, vault_ids: [await createVault()] });
+    const gate = server.gate();
     const search =
       "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n' > seen; ls -laR / > files 2>/dev/null; echo";
     const marker = server.play(
       asOffered(() => call("bash", { command: search })),
       asOffered(() => call("bash", { command: "echo $TOKEN > token; cat token seen" })),
-      say("I found nothing."),
+      [hold(gate), say("I found nothing.")],
     );
     await session.send(message(marker));
+    // Its program waits for the model, and stays while we look.
+    await gate.reached;
+    const running = await processesOf(session.id);
+    expect(running.filter(isProgram)).not.toEqual([]);
+    expect(await findInProcesses(running)).toEqual([]);
+    gate.open();
     const events = await session.rest();
     expect(saidBy(events)).toEqual(["I found nothing."]);
     const [, shown] = only(events, "agent.tool_result").map(textOf);
@@ -91,9 +98,6 @@ describe.each(VENDOR_HARNESSES)("a session on $name", (harness) => {
     const keys = server.requests(marker).map(({ headers }) => headers["x-api-key"] ?? headers.authorization);
     expect(new Set(keys.map((key) => String(key).replace(/^bearer /i, "")))).toEqual(new Set([SECRET.provider]));
 
-    const running = await processesOf(session.id);
-    expect(running.filter(isProgram), "the program is kept for the next turn").not.toEqual([]);
-    expect(await findInProcesses(running)).toEqual([]);
     expect(await findInSandboxFiles(canaries)).toEqual([]);
     expect(await canaries.findInDatabase(db)).toEqual([]);
     expect(canaries.find(JSON.stringify(events))).toEqual([]);
@@ -103,18 +107,21 @@ describe.each(VENDOR_HARNESSES)("a session on $name", (harness) => {
   test.skipIf(process.getuid?.() !== 0)("is searched where a secret would be found", async () => {
     const planted = createCanaries();
     const secret = planted.make("Planted");
+    const gate = server.gate();
     const agent = { make: { ...agentOn(harness), tools: [TOOLSET] } };
     const session = await server.createSession({ agent });
     const marker = server.play(
       asOffered(() => call("bash", { command: `echo ${secret} > ~/planted` })),
-      say(`It is ${secret}.`),
+      [hold(gate), say(`It is ${secret}.`)],
     );
     await session.send(message(marker));
-    await session.rest();
+    await gate.reached;
     const program = (await processesOf(session.id)).find(isProgram);
     expect(await findInMemory(program?.pid ?? 0, planted)).not.toEqual([]);
+    expect(await planted.findInFiles(`/proc/${program?.pid}/root/home`)).not.toEqual([]);
+    gate.open();
+    await session.rest();
     expect(await findInSandboxFiles(planted)).not.toEqual([]);
     expect(await planted.findInDatabase(db)).not.toEqual([]);
-    expect((await readdir(`/proc/${program?.pid}/root/home/agent`)).length).toBeGreaterThan(0);
   });
 });

@@ -1,4 +1,12 @@
-import { createCodex, findCodexProgram, type Harness, type HarnessProgram, type ProviderConfig } from "@sandbox0/harness";
+import {
+  createClaude,
+  createCodex,
+  findClaudeProgram,
+  findCodexProgram,
+  type Harness,
+  type HarnessProgram,
+  type ProviderConfig,
+} from "@sandbox0/harness";
 import type { HarnessOffer } from "../resources/harnesses/harnesses.ts";
 
 type Api = ProviderConfig["api"];
@@ -15,6 +23,7 @@ interface VendorHarness {
 }
 
 const VENDORS: readonly VendorHarness[] = [
+  { name: "claude", api: "anthropic-messages", find: findClaudeProgram, create: (program) => createClaude({ program }) },
   { name: "codex", api: "openai-responses", find: findCodexProgram, create: (program) => createCodex({ program }) },
 ];
 

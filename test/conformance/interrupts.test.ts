@@ -1,4 +1,4 @@
-import { call, fail, hold, say } from "@sandbox0/testkit";
+import { call, fail, hold, say, usage } from "@sandbox0/testkit";
 import { expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
@@ -47,6 +47,19 @@ verifies(["interrupt.text", "turn.spans", "interrupt.unprocessed"], "while the m
   expect(last(events, "span.model_request_end").is_error).toBe(true);
   expect(last(events, "user.interrupt").id).toBe(stored?.id);
   expect(stopReasons(events)).toEqual(["end_turn"]);
+});
+
+verifies(["usage.per-step", "usage.cumulative"], "what the provider had said of a request that was cut is counted", async () => {
+  const gate = server.gate();
+  const cut = [say("The beginning"), hold(gate), say(" and the end."), usage({ input: 5_000, cacheRead: 700 })];
+  const session = await server.start({}, cut);
+  await gate.reached;
+  await session.send(interrupt);
+  const events = await session.rest();
+  const tokens = { input_tokens: 5_000, cache_read_input_tokens: 700 };
+  expect(last(events, "span.model_request_end")).toMatchObject({ is_error: true, model_usage: tokens });
+  expect(last(events, "session.usage").usage).toMatchObject(tokens);
+  expect((await session.retrieve()).usage).toMatchObject(tokens);
 });
 
 verifies(["interrupt.tool", "interrupt.goes-on"], "while a tool runs, and then the conversation goes on", async () => {

@@ -1,8 +1,20 @@
 import { call, hold, say } from "@sandbox0/testkit";
 import { expect } from "vitest";
-import { conformanceServer } from "./fixture/conformance-server.ts";
+import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
 import { refusedAsInvalid } from "./fixture/refused.ts";
-import { answer, countOf, interrupt, message, saidBy, systemMessage, typesOf, waitingIds } from "./fixture/test-session.ts";
+import {
+  allow,
+  answer,
+  countOf,
+  deny,
+  interrupt,
+  last,
+  message,
+  saidBy,
+  systemMessage,
+  typesOf,
+  waitingIds,
+} from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -31,6 +43,36 @@ verifies("system-message.after-input", "behind a custom tool's result", async ()
   const events = await session.rest();
   expect(saidBy(events)).toEqual(["Arr."]);
   expect(countOf(events, "system.message")).toBe(1);
+  expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
+});
+
+verifies("system-message.after-input", "behind a result, while a call that was allowed has still to run", async () => {
+  const marker = server.play([call("ask_me", {}), call("bash", { command: "echo ran" })], say("Arr."));
+  const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
+  const session = await server.createSession({ agent: { make: { tools: [ASK_ME, ASKING] } } });
+  await session.send(message(marker));
+  const asked = await session.rest();
+  await session.send(allow(last(asked, "agent.tool_use").id));
+  await session.rest();
+  await session.send(answer(last(asked, "agent.custom_tool_use").id, "yes"), systemMessage("Talk like a pirate."));
+  const events = await session.rest();
+  expect(saidBy(events)).toEqual(["Arr."]);
+  expect(last(events, "system.message").processed_at).not.toBeNull();
+  expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
+});
+
+verifies("system-message.after-input", "behind a result, when the other call was denied", async () => {
+  const marker = server.play([call("ask_me", {}), call("bash", { command: "echo ran" })], say("Arr."));
+  const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
+  const session = await server.createSession({ agent: { make: { tools: [ASK_ME, ASKING] } } });
+  await session.send(message(marker));
+  const asked = await session.rest();
+  await session.send(deny(last(asked, "agent.tool_use").id));
+  await session.rest();
+  await session.send(answer(last(asked, "agent.custom_tool_use").id, "yes"), systemMessage("Talk like a pirate."));
+  const events = await session.rest();
+  expect(saidBy(events)).toEqual(["Arr."]);
+  expect(last(events, "system.message").processed_at).not.toBeNull();
   expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
 });
 

@@ -7,9 +7,9 @@ import {
   type ToolResult,
   TurnStopped,
 } from "@sandbox0/harness";
-import { createId, type ModelUsage } from "@sandbox0/protocol";
-import type { TurnEnding } from "../domain/head.ts";
-import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
+import { createId, type ModelUsage, type SessionEvent } from "@sandbox0/protocol";
+import type { InboxRow, TurnEnding } from "../domain/head.ts";
+import { newEvent, promoted, resultEvent } from "../domain/lifecycle-events.ts";
 import type { Judgement } from "../domain/permissions.ts";
 import { callsToJudge, planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { Bells } from "../log/bells.ts";
@@ -79,7 +79,8 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     async failStep(spanId, failure) {
       const told = measuredStep(deps.measured, turn.sessionId, failure);
       const usage = told.usage ?? NO_USAGE;
-      stopIfStopped(turn);
+      // What an interrupt cut was paid for all the same, as far as the provider had said so.
+      if (turn.stopped !== "interrupted") stopIfStopped(turn);
       await write({
         events: [spanEndEvent(spanId, true, usage)],
         spanEnds: [spanEnd(spanId, true, usage, told.timing)],
@@ -149,14 +150,21 @@ async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["star
   await refreshMcp(turn);
   stopIfStopped(turn);
   const start = newEvent("span.model_request_start", {});
-  await write({
-    events: [start],
+  const instructions = turn.instructions.splice(0);
+  const { at } = await write({
+    events: [...instructions.map(promoted), start],
     patch: { steps: turn.steps + 1, ending: null },
+    takenInputs: instructions.map(({ position }) => position),
     spanStart: { id: start.id, model: modelOf(turn) },
   });
   turn.steps += 1;
   stopIfStopped(turn);
-  return { spanId: start.id, promoted: [] };
+  return { spanId: start.id, promoted: instructions.map((row) => ({ event: loggedEvent(row, at) })) };
+}
+
+function loggedEvent({ id, type, fields }: InboxRow, at: Date): SessionEvent {
+  // It was admitted as a typed event.
+  return { ...fields, id, type, processed_at: at.toISOString() } as SessionEvent;
 }
 
 async function finishStep(

@@ -1,7 +1,7 @@
 import type { TurnTool } from "@sandbox0/harness";
 import type { AgentTool } from "../domain/permissions.ts";
 import { newEvent } from "../domain/lifecycle-events.ts";
-import { type Head, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
+import { type Head, type InboxRow, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
 import { STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { TurnPlan, TurnState } from "../domain/turn.ts";
 import type { LockedSession, LockedWrite, TurnMemory } from "../log/event-log.ts";
@@ -32,6 +32,8 @@ export interface HeldTurn {
   /** A `span.model_request_start` that was written ahead, with the turn's start, to save a commit. */
   openSpan: string | null;
   steps: number;
+  /** `system.message` events that came with the answers this turn goes on from: taken up behind the results. */
+  instructions: InboxRow[];
   /** The last input that the last decision has seen. */
   inboxPosition: number;
   volumeId: string | null;
@@ -65,6 +67,7 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     runnable: [],
     openSpan: null,
     steps: head.steps,
+    instructions: [],
     inboxPosition: head.inboxPosition,
     volumeId: head.volumeId,
     terminated: false,
@@ -129,8 +132,9 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
   };
   const steps = plan.patch.steps ?? session.head.steps;
   const goesOn = plan.next === "run" && runnable.length === 0 && !open.some(waitsForClient);
+  turn.instructions = plan.next === "run" ? accompanying(session.inbox.filter((row) => !plan.taken.includes(row.position))) : [];
   // MCP servers and credentials are looked at first, and what is wrong with them is said before the request begins.
-  const looksFirst = mcpServersOf(turn).length > 0 || turn.session.vault_ids.length > 0;
+  const looksFirst = mcpServersOf(turn).length > 0 || turn.session.vault_ids.length > 0 || turn.instructions.length > 0;
   const asksModel = goesOn && steps < STEPS_PER_TURN_MAX && !looksFirst;
   const spanId = asksModel ? openSpan(turn, write, steps) : null;
   const written = await session.write(write);
@@ -142,6 +146,12 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
   turn.steps = spanId ? steps + 1 : steps;
   turn.inboxPosition = session.head.inboxPosition;
   if (written.interrupted && plan.next === "run") stopTurn(turn, "interrupted");
+}
+
+/** Those at the front came with an answer: behind a message of the user they belong to that one's turn (semantics §5.6). */
+function accompanying(inbox: readonly InboxRow[]): InboxRow[] {
+  const until = inbox.findIndex((row) => row.type !== "system.message");
+  return inbox.slice(0, until === -1 ? inbox.length : until);
 }
 
 function openSpan(turn: HeldTurn, write: LockedWrite, steps: number): string {

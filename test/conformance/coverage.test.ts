@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { REQUIREMENTS } from "./requirements.ts";
 import { ENGINE } from "./requirements/engine.ts";
+import { FILES } from "./requirements/files.ts";
 import { HTTP } from "./requirements/http.ts";
 import type { Requirements } from "./requirements/requirement.ts";
 import { MCP } from "./requirements/mcp.ts";
@@ -48,7 +49,7 @@ test("every requirement says where it is written", () => {
     expect(source).toMatch(/^(semantics|contract|design|issue) /);
     expect(text.length).toBeGreaterThan(10);
   }
-  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY, SKILLS].map(
+  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY, SKILLS, FILES].map(
     (part) => Object.keys(part).length,
   );
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);

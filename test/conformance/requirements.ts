@@ -1,4 +1,5 @@
 import { ENGINE } from "./requirements/engine.ts";
+import { FILES } from "./requirements/files.ts";
 import { HTTP } from "./requirements/http.ts";
 import { MCP } from "./requirements/mcp.ts";
 import { MEMORY } from "./requirements/memory.ts";
@@ -24,6 +25,7 @@ export const REQUIREMENTS = {
   ...NETWORKING,
   ...MEMORY,
   ...SKILLS,
+  ...FILES,
 } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

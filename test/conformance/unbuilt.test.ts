@@ -34,6 +34,11 @@ const BUILT = [
   "memoryStores.memoryVersions.retrieve",
   "memoryStores.retrieve",
   "memoryStores.update",
+  "files.delete",
+  "files.download",
+  "files.list",
+  "files.retrieveMetadata",
+  "files.upload",
   "models.list",
   "models.retrieve",
   "sessions.archive",
@@ -99,7 +104,7 @@ verifies("http.unbuilt", "with the body that the SDK would send, through the SDK
   const before = server.wire.count;
   const calls = [
     () => retrying.beta.deployments.retrieve("depl_01x"),
-    () => retrying.beta.files.upload({ file: new File(["x"], "x.txt") }),
+    () => retrying.beta.dreams.cancel("drm_01x"),
     () => retrying.beta.environments.work.poll(server.environmentId),
   ];
   for (const call of calls) expect((await refused(call())).status).toBe(501);

@@ -179,6 +179,12 @@ export class ClaudeProcess {
     }
     if (message.type === "stream_event") this.#seeStream(message.event, asked);
     else if (message.type === "result") this.#settled.resolve();
+    else if (message.subtype === "model_refusal_no_fallback" && asked !== null) {
+      const { api_refusal_category: category = null, api_refusal_explanation: explanation = null } = message;
+      asked.reader.refuse({ category, explanation });
+      this.#finish(asked, "cut");
+      return;
+    }
     const error = errorOf(message, asked !== null);
     if (error === null || asked === null) return;
     asked.outcome.resolve({ type: "failed", error });
@@ -195,7 +201,10 @@ export class ClaudeProcess {
     }
     if (asked === null) return;
     const progress = asked.reader.see(event);
-    if (progress === "open") return;
+    if (progress !== "open") this.#finish(asked, progress);
+  }
+
+  #finish(asked: Asked, progress: "finished" | "cut"): void {
     asked.outcome.resolve({ type: "finished" });
     clearTimeout(asked.timer);
     this.#asked = null;
@@ -225,6 +234,8 @@ type Told = (SDKMessage | { type: "stream_event"; event: StreamEvent }) & {
   error?: string;
   errors?: string[];
   result?: string;
+  api_refusal_category?: string | null;
+  api_refusal_explanation?: string | null;
 };
 
 const BROKEN_OFF: ProgramError = { text: "the response broke off", status: null, type: "", category: "server_error" };

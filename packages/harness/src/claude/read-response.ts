@@ -23,7 +23,7 @@ interface ApiUsage {
   cache_creation_input_tokens: number;
   cache_read_input_tokens: number;
 }
-interface StopDetails {
+export interface StopDetails {
   category?: string | null;
   explanation?: string | null;
 }
@@ -33,6 +33,8 @@ export type Progress = "open" | "finished" | "cut";
 
 export interface ResponseReader {
   see(event: StreamEvent): Progress;
+  /** The provider declined; the program says it in place of the response's own end. */
+  refuse(why: StopDetails): void;
   /** The request goes out now. */
   sent(): void;
   readonly hasBegun: boolean;
@@ -109,6 +111,10 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
         if (stopReason !== null && CUT_STOPS.has(stopReason)) return "cut";
       } else if (event.type === "message_stop") return "finished";
       return "open";
+    },
+    refuse(why) {
+      stopReason = "refusal";
+      details = why;
     },
     sent: clock.start,
     get hasBegun() {

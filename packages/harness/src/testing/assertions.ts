@@ -59,8 +59,15 @@ export function assertClosed(session: TestSession): void {
   assert.deepEqual(results.toSorted(), calls.toSorted());
 }
 
-/** What the model was given back in its last request, call by call. */
+/** What the model was given back in its last request, call by call, in the order it had asked for. */
 export function lastGiven(request: ScriptedRequest | undefined): string[] {
-  const message = request?.messages.findLast((candidate) => candidate.results.length > 0);
-  return message?.results.map((result) => result.text) ?? [];
+  const messages = request?.messages ?? [];
+  const at = messages.findLastIndex((candidate) => candidate.results.length > 0);
+  const asked =
+    messages
+      .slice(0, at)
+      .findLast(({ role }) => role === "assistant")
+      ?.calls.map(({ id }) => id) ?? [];
+  const results = messages[at]?.results ?? [];
+  return results.toSorted((a, b) => asked.indexOf(a.callId) - asked.indexOf(b.callId)).map((result) => result.text);
 }

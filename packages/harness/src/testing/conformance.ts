@@ -63,13 +63,14 @@ export async function runHarnessCase(
 export function harnessMatrix(
   harness: Harness,
   stage: SandboxStage | null = null,
-): { title: string; run: () => Promise<void> }[] {
+): { title: string; name: string; run: () => Promise<void> }[] {
   const { placement, apis } = harness.capabilities;
   return apis.flatMap((api) =>
     HARNESS_CASES.filter((testCase) => testCase.apis?.includes(api) ?? true)
       .filter((testCase) => (testCase.placement ?? placement) === placement)
       .map((testCase) => ({
         title: `${api}: ${testCase.name}`,
+        name: testCase.name,
         run: () => runHarnessCase(testCase, harness, api, stage),
       })),
   );

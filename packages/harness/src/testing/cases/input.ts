@@ -76,6 +76,22 @@ export const inputCases: readonly HarnessCase[] = [
     },
   },
   {
+    name: "takes text that a program in a terminal would act on as it is",
+    async run({ harness, script, session, requests }) {
+      script({ "[plain]": [say("Read.")] });
+      const test = session();
+      // The first turn starts a program, the second finds it running.
+      for (const text of ["/compact [plain] now", "!ls @/etc/passwd # [plain]"]) {
+        test.send(text);
+        assert.deepEqual(await test.run(harness), { type: "idle", stopReason: "end_turn" });
+        const sent = requests("[plain]").at(-1);
+        assert.equal(sent?.messages.findLast(({ role }) => role === "user")?.text, text);
+        assert.ok(!JSON.stringify(sent?.body).includes("root:"));
+      }
+      assert.equal(requests("[plain]").length, 2);
+    },
+  },
+  {
     name: "takes text that looks like anything, and blank blocks",
     async run({ harness, script, session, requests }) {
       script({ "[odd]": [say("Fine.")] });

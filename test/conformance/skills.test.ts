@@ -374,6 +374,7 @@ verifies("skills.worker", "the worker's own code finds the skill of a session, a
     agent: { make: { tools: [{ type: "agent_toolset_20260401" }], skills: [{ type: "custom", skill_id: skill.id }] } },
   });
   const retrieved = await server.client.beta.sessions.retrieve(session.id);
+  expect(retrieved.agent.skills).toEqual([{ type: "custom", skill_id: skill.id, version: skill.latest_version_id }]);
   const cleanup = await setupSkills({ client: server.client, session: retrieved, workdir: directory });
   const unpacked = join(directory, "skills", "worked");
   expect((await readdir(unpacked)).sort()).toEqual(["SKILL.md", "run.sh"]);
@@ -381,4 +382,33 @@ verifies("skills.worker", "the worker's own code finds the skill of a session, a
   expect((await stat(join(unpacked, "run.sh"))).mode & 0o777).toBe(0o755);
   await promisify(execFile)(join(unpacked, "run.sh"));
   await cleanup();
+});
+
+verifies("agents.skills", "an agent keeps the version that was the newest, until it is asked for the newest again", async () => {
+  const skill = await create(simple("followed"));
+  const other = await create(simple("pinned"));
+  const { agents } = server.client.beta;
+  const unpinned = { type: "custom" as const, skill_id: skill.id };
+  const unknown = { type: "custom" as const, skill_id: "skill_011111111111111111111111" };
+  const pinned = { type: "custom" as const, skill_id: other.id, version: "latest" };
+  const agent = await server.createAgent({ skills: [unpinned, pinned, unknown] });
+  const first = { ...unpinned, version: skill.latest_version_id };
+  expect(agent.skills).toEqual([first, pinned, { ...unknown, version: "latest" }]);
+  const next = await versions().create(skill.id, { files: await filesOf(simple("followed")) });
+  expect((await agents.retrieve(agent.id)).skills[0]).toEqual(first);
+  expect((await agents.update(agent.id, { name: "renamed" })).skills[0]).toEqual(first);
+  const updated = await agents.update(agent.id, { skills: [unpinned] });
+  expect(updated).toMatchObject({ version: 3, skills: [{ ...unpinned, version: next.id }] });
+  expect((await agents.update(agent.id, { skills: [unpinned] })).version).toBe(3);
+  const session = await server.createSession({
+    agent: {
+      type: "agent_with_overrides",
+      id: agent.id,
+      skills: [
+        { ...unpinned, version: first.version },
+        { ...pinned, version: null },
+      ],
+    },
+  });
+  expect(session.created.agent.skills).toEqual([first, { ...pinned, version: other.latest_version_id }]);
 });

@@ -76,6 +76,21 @@ export async function listSkills(
   return rows.map(toRecord);
 }
 
+/** The latest version of each of these skills that the workspace has, by the skill's id. */
+export async function findLatestVersions(
+  db: Queryable,
+  workspaceId: string,
+  skillIds: readonly string[],
+): Promise<Map<string, string>> {
+  const { rows } = await db.query<{ skill_id: string; id: string }>(
+    `select distinct on (v.skill_id) v.skill_id, v.id from skill_versions v join skills s on s.id = v.skill_id
+     where s.workspace_id = $1 and s.id = any($2) order by v.skill_id, v.number desc`,
+    [workspaceId, skillIds],
+    "find_latest_skill_versions",
+  );
+  return new Map(rows.map(({ skill_id, id }) => [skill_id, id]));
+}
+
 // --- versions --------------------------------------------------------------------------------------------------------
 
 export interface SkillVersionRecord {

@@ -9,8 +9,6 @@ import {
   PAGE_SIZE_DEFAULT,
   type Page,
   type PageQuery,
-  type Skill,
-  type SkillParams,
   createId,
   decodeCursor,
   encodeCursor,
@@ -34,6 +32,7 @@ import { newestFirst } from "../created-at-cursor.ts";
 import { pageOfRecords } from "../list-page.ts";
 import type { ModelCatalogue } from "../models/model-catalogue.ts";
 import { agentJson, agentOf, configOf } from "./agent-record.ts";
+import { resolveSkills } from "../skills/resolve-skills.ts";
 import { repinSelf, resolveMultiagent } from "./resolve-multiagent.ts";
 import { checkTools, resolveTools } from "./resolve-tools.ts";
 
@@ -58,8 +57,6 @@ export interface AgentsDeps {
 const AGENTS = "agents";
 const VERSIONS = "agent_versions";
 const SERVICE_ACCOUNT: ExecutionIdentity = { type: "service_account" };
-/** A skill without a version follows the newest one. */
-const LATEST = "latest";
 
 export const unknownAgent = (id: string): ApiError => notFound(`Agent \`${id}\` not found.`);
 
@@ -91,10 +88,6 @@ export function createAgents(deps: AgentsDeps): Agents {
   };
 }
 
-export function resolveSkills(params: readonly SkillParams[]): Skill[] {
-  return params.map((skill) => ({ type: skill.type, skill_id: skill.skill_id, version: skill.version ?? LATEST }));
-}
-
 /** `""` is no text: it clears, like `null`. */
 const text = (value: string | null | undefined): string | null => value || null;
 
@@ -106,7 +99,7 @@ async function newConfig(deps: AgentsDeps, workspaceId: string, id: string, para
     model: deps.models.resolve(params.model, "model"),
     tools: resolveTools(params.tools ?? []),
     mcp_servers: params.mcp_servers ?? [],
-    skills: resolveSkills(params.skills ?? []),
+    skills: await resolveSkills(deps.db, workspaceId, params.skills ?? []),
     multiagent: null,
     execution_identity: params.execution_identity ?? SERVICE_ACCOUNT,
     metadata: params.metadata ?? {},
@@ -163,7 +156,7 @@ async function changedConfig(
     model: params.model === undefined ? stored.model : deps.models.resolve(params.model, "model", stored.model),
     tools: params.tools === undefined ? stored.tools : resolveTools(params.tools ?? []),
     mcp_servers: params.mcp_servers === undefined ? stored.mcp_servers : (params.mcp_servers ?? []),
-    skills: params.skills === undefined ? stored.skills : resolveSkills(params.skills ?? []),
+    skills: params.skills === undefined ? stored.skills : await resolveSkills(tx, workspaceId, params.skills ?? []),
     multiagent: params.multiagent === null ? null : stored.multiagent,
     execution_identity:
       params.execution_identity === undefined ? stored.execution_identity : (params.execution_identity ?? SERVICE_ACCOUNT),

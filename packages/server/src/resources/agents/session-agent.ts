@@ -17,7 +17,8 @@ import { readAgent } from "../../store/agents.ts";
 import type { Queryable } from "../../store/query.ts";
 import type { ModelCatalogue } from "../models/model-catalogue.ts";
 import { agentOf } from "./agent-record.ts";
-import { resolveSkills, unknownAgent } from "./agents.ts";
+import { resolveSkills } from "../skills/resolve-skills.ts";
+import { unknownAgent } from "./agents.ts";
 import { listsOf } from "./resolve-multiagent.ts";
 import { checkTools, resolveTools } from "./resolve-tools.ts";
 
@@ -41,7 +42,7 @@ export async function resolveSessionAgent(
   const base = await readBase(deps.db, workspaceId, id, version ?? undefined);
   const own =
     typeof params === "object" && params.type === "agent_with_overrides"
-      ? override(threadAgent(base), params, deps.models)
+      ? await override(deps, workspaceId, threadAgent(base), params)
       : threadAgent(base);
   const multiagent = base.multiagent && (await expandMultiagent(deps.db, workspaceId, base.multiagent, own));
   return { agent: { ...own, multiagent }, metadata: base.metadata };
@@ -74,7 +75,12 @@ function threadAgent(agent: Agent): SessionThreadAgent {
   };
 }
 
-function override(base: SessionThreadAgent, params: AgentWithOverridesParams, models: ModelCatalogue): SessionThreadAgent {
+async function override(
+  { db, models }: { db: Queryable; models: ModelCatalogue },
+  workspaceId: string,
+  base: SessionThreadAgent,
+  params: AgentWithOverridesParams,
+): Promise<SessionThreadAgent> {
   if (params.model === null) {
     const code = "agent_model_required";
     throw invalidRequest(`agent.model: a model cannot be cleared (${code})`, { error_code: code, reason: code });
@@ -86,7 +92,7 @@ function override(base: SessionThreadAgent, params: AgentWithOverridesParams, mo
     system: params.system === undefined ? base.system : params.system || null,
     tools: params.tools === undefined ? base.tools : resolveTools(params.tools ?? []),
     mcp_servers: params.mcp_servers === undefined ? base.mcp_servers : (params.mcp_servers ?? []),
-    skills: params.skills === undefined ? base.skills : resolveSkills(params.skills ?? []),
+    skills: params.skills === undefined ? base.skills : await resolveSkills(db, workspaceId, params.skills ?? []),
   };
   if (agent.tools.length === 0 && agent.skills.length > 0 && base.tools.length > 0) {
     throw invalidRequest("agent.tools: tools cannot be cleared while the agent has skills");

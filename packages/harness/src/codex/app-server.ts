@@ -1,5 +1,8 @@
 import type { HarnessSandbox } from "../port.ts";
 import type { Launch } from "./launch.ts";
+import { createLineSplitter } from "./line-splitter.ts";
+import { type LogNote, readLogLine } from "./program-log.ts";
+import { isJson, type Json, parseJson } from "./json.ts";
 
 /** A longer line is no message: the longest hold a tool's result with its images. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
@@ -21,8 +24,6 @@ export class RequestRefused extends ProgramFailed {
   }
 }
 
-export type Json = Record<string, unknown>;
-
 export interface Notification {
   method: string;
   params: Json;
@@ -36,6 +37,8 @@ export interface IncomingRequest extends Notification {
 export interface Listener {
   notified(notification: Notification): void;
   requested(request: IncomingRequest): void;
+  /** From the program's log, which is another stream: it may be late. */
+  logged(note: LogNote): void;
   /** Nothing comes after it. Told once, also when the program was stopped. */
   ended(reason: ProgramFailed): void;
 }
@@ -56,8 +59,6 @@ export class AppServer {
   readonly #waiting = new Map<number, Waiting>();
   #listener: Listener | null = null;
   #lastId = 0;
-  #partial: Buffer[] = [];
-  #partialBytes = 0;
   #complaint = "";
   #failure: ProgramFailed | null = null;
 
@@ -77,11 +78,15 @@ export class AppServer {
   private constructor(process: Awaited<ReturnType<HarnessSandbox["exec"]>>, answerMs: number) {
     this.#process = process;
     this.#answerMs = answerMs;
-    process.stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
-    process.stderr.setEncoding("utf8");
-    process.stderr.on("data", (text: string) => {
-      this.#complaint = (this.#complaint + text).slice(-COMPLAINT_CHARS_MAX);
-    });
+    const tooLong = (): void => this.fail(new ProgramFailed(`Codex wrote a line of over ${LINE_BYTES_MAX} bytes.`));
+    process.stdout.on(
+      "data",
+      createLineSplitter(LINE_BYTES_MAX, (line) => this.#take(line), tooLong),
+    );
+    process.stderr.on(
+      "data",
+      createLineSplitter(LINE_BYTES_MAX, (line) => this.#takeLog(line), tooLong),
+    );
     void process.exited.then(({ code, signal, killedBy }) => {
       const how = killedBy === undefined ? `with ${signal ?? `code ${code}`}` : `by the sandbox's ${killedBy} limit`;
       this.#end(new ProgramFailed(`Codex ended ${how}.${this.#complaint === "" ? "" : ` It said: ${this.#complaint.trim()}`}`));
@@ -142,34 +147,30 @@ export class AppServer {
   #end(reason: ProgramFailed): void {
     if (this.#failure !== null) return;
     this.#failure = reason;
-    this.#partial = [];
     for (const { reject } of this.#waiting.values()) reject(reason);
     this.#waiting.clear();
     this.#listener?.ended(reason);
     this.#listener = null;
   }
 
-  #receive(chunk: Buffer): void {
-    let start = 0;
-    for (let newline = chunk.indexOf(NEWLINE); newline >= 0 && this.#failure === null; newline = chunk.indexOf(NEWLINE, start)) {
-      const line = Buffer.concat([...this.#partial, chunk.subarray(start, newline)]);
-      this.#partial = [];
-      this.#partialBytes = 0;
-      start = newline + 1;
-      this.#take(line.toString("utf8"));
+  #takeLog(line: string): boolean {
+    const note = readLogLine(line);
+    if (note !== null) this.#listener?.logged(note);
+    if (!line.startsWith("{") || line.includes('"level":"ERROR"')) {
+      this.#complaint = `${this.#complaint}${line}\n`.slice(-COMPLAINT_CHARS_MAX);
     }
-    if (this.#failure !== null) return;
-    this.#partial.push(chunk.subarray(start));
-    this.#partialBytes += chunk.length - start;
-    if (this.#partialBytes > LINE_BYTES_MAX) this.fail(new ProgramFailed(`Codex wrote a line of over ${LINE_BYTES_MAX} bytes.`));
+    return this.#failure === null;
   }
 
-  #take(line: string): void {
-    const message = parseMessage(line);
-    if (message === null) {
-      this.fail(new ProgramFailed(`Codex wrote what is no message: ${JSON.stringify(line.slice(0, 200))}`));
-      return;
-    }
+  /** @returns whether the program is still one to listen to */
+  #take(line: string): boolean {
+    const message = parseJson(line);
+    if (message === null) this.fail(new ProgramFailed(`Codex wrote what is no message: ${JSON.stringify(line.slice(0, 200))}`));
+    else this.#takeMessage(message);
+    return this.#failure === null;
+  }
+
+  #takeMessage(message: Json): void {
     const { id, method } = message;
     if (typeof method === "string") {
       const params = isJson(message.params) ? message.params : {};
@@ -189,20 +190,5 @@ export class AppServer {
   }
 }
 
-const NEWLINE = 10;
 /** JSON-RPC's own. */
 const METHOD_NOT_FOUND = -32601;
-
-export function isJson(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function parseMessage(line: string): Json | null {
-  try {
-    const message: unknown = JSON.parse(line);
-    return isJson(message) ? message : null;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
-}

@@ -74,7 +74,7 @@ async function askOnce(
   const end = await conversation.ask(question, reader, effects.signal);
   const timing = reader.timing();
   if (end === "aborted") return { type: "aborted", usage: null, timing };
-  if (end.type === "failed") return { type: "failed", error: toTurnError(end.error, token), usage: null, timing };
+  if (end.type === "failed") return { type: "failed", error: toTurnError(end.error, end.facts, token), usage: null, timing };
   const parts = { ...previewer.settle(), newEventId: effects.newEventId };
   return { type: "finished", ...toStep(end.response, parts, timing, target) };
 }

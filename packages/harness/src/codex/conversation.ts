@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
-import { type AppServer, type IncomingRequest, isJson, type Notification, ProgramFailed, RequestRefused } from "./app-server.ts";
+import { type AppServer, type IncomingRequest, type Notification, ProgramFailed, RequestRefused } from "./app-server.ts";
+import { isJson } from "./json.ts";
+import type { LogNote } from "./program-log.ts";
 import type { DynamicToolSpec, ResponseItem, ThreadStartParams } from "./protocol.ts";
-import type { ResponseEnd, ResponseReader } from "./read-response.ts";
+import type { Ending, ResponseEnd, ResponseReader } from "./read-response.ts";
 import { type OutputItem, toToolAnswer, toUserInput } from "./to-items.ts";
 
 /** What the model is asked: everything, each time. What of it the program knows is the conversation's affair. */
@@ -14,6 +16,9 @@ export interface Question {
   effort?: string;
   serviceTier?: string;
 }
+
+/** How long the program may take to report a stream that broke; with calls that wait for answers, it does not. */
+const BROKEN_MS = 500;
 
 export interface ConversationTimes {
   /** How long the program may say nothing at all while the model is asked. */
@@ -43,8 +48,8 @@ interface Thread {
 
 interface Reading {
   reader: ResponseReader;
-  end: PromiseWithResolvers<ResponseEnd>;
-  /** Nobody waits for the response any more. */
+  end: PromiseWithResolvers<Ending>;
+  /** The response has ended, or nobody waits for it any more. */
   isOver: boolean;
 }
 
@@ -66,6 +71,7 @@ export class Conversation {
     server.listen({
       notified: (notification) => this.#notified(notification),
       requested: (request) => this.#requested(request),
+      logged: (note) => this.#logged(note),
       ended: (reason) => this.#settle((end) => end.reject(reason)),
     });
   }
@@ -80,7 +86,7 @@ export class Conversation {
    */
   async ask(question: Question, reader: ResponseReader, signal: AbortSignal): Promise<ResponseEnd | "aborted"> {
     const hashes = question.items.map(hashOf);
-    const reading = { reader, end: Promise.withResolvers<ResponseEnd>(), isOver: false };
+    const reading = { reader, end: Promise.withResolvers<Ending>(), isOver: false };
     // Told by `ended`, also when nobody waits for it yet.
     reading.end.promise.catch(() => undefined);
     const aborted = Promise.withResolvers<"aborted">();
@@ -91,8 +97,13 @@ export class Conversation {
     try {
       const sent = this.#send(question, hashes, reading);
       sent.catch(() => undefined);
-      const end = await Promise.race([sent.then(() => reading.end.promise), aborted.promise]);
-      if (end === "aborted" || end.type === "failed") this.drop(sent);
+      const ending = await Promise.race([sent.then(() => reading.end.promise), aborted.promise]);
+      if (ending === "aborted") {
+        this.drop(sent);
+        return ending;
+      }
+      const end = await reader.settle(ending);
+      if (end.type === "failed") this.drop(sent);
       else this.#finish(end, hashes);
       return end;
     } finally {
@@ -201,14 +212,14 @@ export class Conversation {
 
   /** What Codex itself has of the response is what the log has; where that is not so, the thread is of no use. */
   #finish(end: Extract<ResponseEnd, { type: "finished" }>, hashes: readonly string[]): void {
-    const { items, isRefusal } = end.response;
+    const { items, refusal, isCut } = end.response;
     const thread = this.#thread;
     if (thread?.turn == null) return;
     const calls = items.filter((item) => item.type === "function_call" || item.type === "custom_tool_call");
     const tools = new Set((JSON.parse(thread.settings) as { tools: DynamicToolSpec[] }).tools.map((tool) => tool.name));
     const isWhole = items.some((item) => item.type === "message") || calls.length > 0;
     const comesToUs = calls.every((call) => call.type === "function_call" && tools.has(call.name) && isParseable(call.arguments));
-    if (isRefusal || !isWhole || end.response.usage === null || !comesToUs) {
+    if (refusal !== null || isCut || !isWhole || !comesToUs) {
       this.drop();
     } else {
       thread.known = [...hashes, ...items.map(hashOf)];
@@ -257,20 +268,36 @@ export class Conversation {
     const thread = this.#thread;
     if (thread === null || notification.params.threadId !== thread.id) return;
     this.#silence?.refresh();
-    if (notification.method === "turn/completed" && thread.turn !== null) endTurn(thread.turn);
-    if (this.#reading === null) return;
+    const turnId = turnIdOf(notification);
+    const { turn } = thread;
+    // Its own name for it comes before the answer to our request has been read.
+    if (notification.method === "turn/started" && turn !== null) turn.id = turnId ?? "";
+    // Items that were given to the thread are reported, too, as if of another turn, and late.
+    if (turn === null || turnId !== turn.id) return;
+    if (notification.method === "turn/completed") endTurn(turn);
+    const reading = this.#reading;
+    if (reading === null || reading.isOver) return;
     try {
-      const end = this.#reading.reader.see(notification);
-      if (end !== null) this.#endedWith(end);
+      const ending = reading.reader.see(notification);
+      if (ending !== null) this.#endedWith(reading, ending);
     } catch (error) {
       if (!(error instanceof ProgramFailed)) throw error;
       this.#server.fail(error);
     }
   }
 
-  #endedWith(end: ResponseEnd): void {
-    this.#reading?.end.resolve(end);
-    this.#endReading();
+  #logged(note: LogNote): void {
+    const reading = this.#reading;
+    if (reading === null) return;
+    reading.reader.note(note);
+    if (note.type !== "broken") return;
+    const giveUp = (): void => this.#endedWith(reading, reading.reader.breakOff(note.message));
+    setTimeout(giveUp, BROKEN_MS).unref();
+  }
+
+  #endedWith(reading: Reading, ending: Ending): void {
+    reading.isOver = true;
+    reading.end.resolve(ending);
   }
 
   #requested(request: IncomingRequest): void {
@@ -278,7 +305,7 @@ export class Conversation {
     const { callId, threadId } = request.params;
     if (request.method !== "item/tool/call" || typeof callId !== "string") {
       this.#server.refuse(request.id, "Nobody is here to answer this.");
-    } else if (turn && threadId === this.#thread?.id) {
+    } else if (turn && threadId === this.#thread?.id && request.params.turnId === turn.id) {
       turn.asked.set(callId, request.id);
       turn.wake();
     }
@@ -331,6 +358,11 @@ function isParseable(text: string): boolean {
     if (error instanceof SyntaxError) return false;
     throw error;
   }
+}
+
+function turnIdOf({ params }: Notification): string | null {
+  const id = isJson(params.turn) ? params.turn.id : params.turnId;
+  return typeof id === "string" ? id : null;
 }
 
 function idOf(holder: unknown): string {

@@ -1,6 +1,7 @@
 import type { HarnessProgram, HarnessSandbox, ProviderConfig } from "../port.ts";
 import { CODEX_BINARY } from "./find-codex-program.ts";
 import { modelCatalog } from "./model-catalog.ts";
+import { LOG_ENV } from "./program-log.ts";
 import type { InitializeParams } from "./protocol.ts";
 
 /** How the program is started. The same launch can be kept for the next turn. */
@@ -83,7 +84,7 @@ export function createLaunch(
   const codex = [`${program.mountedAt}/${CODEX_BINARY}`, "app-server", ...settings];
   return {
     command: ["/bin/sh", "-c", SCRIPT, "sh", catalog, ...codex],
-    env: { [TOKEN_VARIABLE]: gateway.apiKey, RUST_LOG: "error" },
+    env: { [TOKEN_VARIABLE]: gateway.apiKey, ...LOG_ENV },
     // Nothing of the agent's is here, so no settings of a project are.
     cwd: program.mountedAt,
     initialize: {

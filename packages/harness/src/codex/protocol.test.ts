@@ -16,7 +16,7 @@ test("finds the program that is installed, at the version of the manifest", () =
   assert.equal(program.mountedAt, "/opt/harness/codex");
 });
 
-/** Fails when the program was upgraded: look at what changed, then `npx vitest run -u <this file>`. */
+/** Fails when the program was upgraded: look at what changed, then `npx vitest run <this file> -u`. */
 test("the protocol is what the installed program speaks", { timeout: 60_000 }, async () => {
   const program = findCodexProgram();
   assert.ok(!("unavailable" in program));

@@ -5,12 +5,7 @@
 
 export type AbsolutePathBuf = string;
 
-export type AdditionalContextEntry = {
-  value: string;
-  kind: AdditionalContextKind;
-
-  name?: string | null;
-};
+export type AdditionalContextEntry = { value: string; kind: AdditionalContextKind; name?: string | null };
 
 export type AdditionalContextKind = "untrusted" | "application";
 
@@ -38,12 +33,7 @@ export type AskForApproval =
 
 export type ByteRange = { start: number; end: number };
 
-export type CapabilityRootLocation = {
-  type: "environment";
-  environmentId: string;
-
-  path: string;
-};
+export type CapabilityRootLocation = { type: "environment"; environmentId: string; path: string };
 
 export type ClientInfo = { name: string; title: string | null; version: string };
 
@@ -126,17 +116,11 @@ export type ImageDetail = "auto" | "low" | "high" | "original";
 
 export type InitializeCapabilities = {
   requiredHumanApproval?: boolean;
-
   explicitGatewayOauth?: boolean;
-
   experimentalApi: boolean;
-
   requestAttestation: boolean;
-
   mcpServerOpenaiFormElicitation?: boolean;
-
   optOutNotificationMethods?: Array<string> | null;
-
   extensions?: { [key in string]?: JsonValue } | null;
 };
 
@@ -164,11 +148,8 @@ export type MessagePhase = "commentary" | "partial_answer" | "final_answer";
 
 export type MisalignmentErrorDetails = {
   errorType: string | null;
-
   detailedExplanation: string | null;
-
   steer: MisalignmentSteer | null;
-
   reviewTarget?: string | null;
 };
 
@@ -233,9 +214,7 @@ export type ResponseItem =
   | {
       type: "local_shell_call";
       encrypted_content?: string;
-
       id?: ResponseItemId;
-
       call_id: string | null;
       status: LocalShellStatus;
       action: LocalShellAction;
@@ -353,7 +332,6 @@ export type SandboxPolicy =
 
 export type SelectedCapabilityRoot = {
   id: string;
-
   location: CapabilityRootLocation;
 };
 
@@ -361,61 +339,42 @@ export type Settings = { model: string; reasoning_effort: ReasoningEffort | null
 
 export type TextElement = {
   byteRange: ByteRange;
-
   placeholder: string | null;
 };
 
 export type ThreadHistoryMode = "legacy" | "paginated";
 
-export type ThreadInjectItemsParams = {
-  threadId: string;
-
-  items: Array<JsonValue>;
-};
+export type ThreadInjectItemsParams = { threadId: string; items: Array<JsonValue> };
 
 export type ThreadSource = string;
 
 export type ThreadStartParams = {
   model?: string | null;
   modelProvider?: string | null;
-
   allowProviderModelFallback?: boolean;
   serviceTier?: string | null | null;
   cwd?: string | null;
-
   runtimeWorkspaceRoots?: Array<AbsolutePathBuf> | null;
   approvalPolicy?: AskForApproval | null;
-
   approvalsReviewer?: ApprovalsReviewer | null;
   sandbox?: SandboxMode | null;
-
   permissions?: string | null;
   config?: { [key in string]?: JsonValue } | null;
   serviceName?: string | null;
   baseInstructions?: string | null;
   developerInstructions?: string | null;
-
   personality?: Personality | null;
-
   multiAgentMode?: MultiAgentMode | null;
   ephemeral?: boolean | null;
-
   historyMode?: ThreadHistoryMode | null;
   sessionStartSource?: ThreadStartSource | null;
-
   threadSource?: ThreadSource | null;
-
   projectId?: string | null;
-
   daybreakEnabled?: boolean | null;
-
   environments?: Array<TurnEnvironmentParams> | null;
   dynamicTools?: Array<DynamicToolSpec> | null;
-
   selectedCapabilityRoots?: Array<SelectedCapabilityRoot> | null;
-
   mockExperimentalField?: string | null;
-
   experimentalRawEvents?: boolean;
 };
 
@@ -435,7 +394,6 @@ export type TokenUsageBreakdown = {
 export type TurnEnvironmentParams = {
   environmentId: string;
   cwd: LegacyAppPathString;
-
   runtimeWorkspaceRoots?: Array<LegacyAppPathString> | null;
 };
 
@@ -443,7 +401,6 @@ export type TurnError = {
   message: string;
   codexErrorInfo: CodexErrorInfo | null;
   additionalDetails: string | null;
-
   misalignment: MisalignmentErrorDetails | null;
 };
 
@@ -451,56 +408,32 @@ export type TurnInterruptParams = { threadId: string; turnId: string };
 
 export type TurnStartParams = {
   threadId: string;
-
   disabledPluginIds?: Array<string> | null;
   clientUserMessageId?: string | null;
   input: Array<UserInput>;
-
   turnTrigger?: string | null;
-
   parentTurnId?: string | null;
-
   rootTurnId?: string | null;
   toolOutput?: TurnToolOutput | null;
-
   responsesapiClientMetadata?: { [key in string]?: string } | null;
-
   responsesapiClientMetadataPatch?: { [key in string]?: string } | null;
-
   additionalContext?: { [key in string]?: AdditionalContextEntry } | null;
-
   environments?: Array<TurnEnvironmentParams> | null;
-
   cwd?: string | null;
-
   runtimeWorkspaceRoots?: Array<AbsolutePathBuf> | null;
-
   approvalPolicy?: AskForApproval | null;
-
   approvalsReviewer?: ApprovalsReviewer | null;
-
   sandboxPolicy?: SandboxPolicy | null;
-
   permissions?: string | null;
-
   model?: string | null;
-
   serviceTier?: string | null | null;
-
   serviceTierForTurn?: string | null;
-
   effort?: ReasoningEffort | null;
-
   summary?: ReasoningSummary | null;
-
   personality?: Personality | null;
-
   outputSchema?: JsonValue | null;
-
   collaborationMode?: CollaborationMode | null;
-
   multiAgentMode?: MultiAgentMode | null;
-
   cyberAccessProgram?: CyberAccessProgram | null;
 };
 
@@ -510,31 +443,16 @@ export type TurnSteerParams = {
   threadId: string;
   clientUserMessageId?: string | null;
   input: Array<UserInput>;
-
   responsesapiClientMetadata?: { [key in string]?: string } | null;
-
   responsesapiClientMetadataPatch?: { [key in string]?: string } | null;
-
   additionalContext?: { [key in string]?: AdditionalContextEntry } | null;
-
   expectedTurnId: string;
 };
 
-export type TurnToolOutput = {
-  name: string;
-  namespace: string | null;
-  output: FunctionCallOutputBody;
-
-  retain?: boolean;
-};
+export type TurnToolOutput = { name: string; namespace: string | null; output: FunctionCallOutputBody; retain?: boolean };
 
 export type UserInput =
-  | {
-      type: "text";
-      text: string;
-
-      text_elements: Array<TextElement>;
-    }
+  | { type: "text"; text: string; text_elements: Array<TextElement> }
   | ({ type: "image"; detail?: ImageDetail } & ({ url: string } | { fileId: string }))
   | { type: "localImage"; detail?: ImageDetail; path: string }
   | ({ type: "audio" } & ({ url: string } | { fileId: string }))

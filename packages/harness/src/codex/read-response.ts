@@ -1,22 +1,42 @@
 import type { StepTiming } from "../port.ts";
-import { isJson, type Json, type Notification, ProgramFailed } from "./app-server.ts";
+import { type Notification, ProgramFailed } from "./app-server.ts";
+import { isJson, type Json } from "./json.ts";
+import type { LogNote } from "./program-log.ts";
 import type { Previewer } from "./preview.ts";
 import type { ResponseItem, TokenUsageBreakdown } from "./protocol.ts";
 
 /** One response of the model, as Codex took it in. */
 export interface ModelResponse {
   items: ResponseItem[];
-  /** `null`: Codex did not say. */
-  usage: TokenUsageBreakdown | null;
-  /** The model or the provider's filter declined. */
-  isRefusal: boolean;
+  usage: TokenUsageBreakdown;
+  /** The provider ended it early: its limit of tokens, or a filter. To Codex that is an error. */
+  isCut: boolean;
+  /** The model or the provider's filter declined, with what it said. */
+  refusal: { text: string | null } | null;
 }
 
-export type ResponseEnd = { type: "finished"; response: ModelResponse } | { type: "failed"; error: unknown };
+export type ResponseEnd = { type: "finished"; response: ModelResponse } | { type: "failed"; error: unknown; facts: Facts };
+
+/** What the program's log told. */
+export interface Facts {
+  http?: Extract<LogNote, { type: "http" }>;
+  providerError?: Extract<LogNote, { type: "provider_error" }>;
+  refusal?: string;
+  usage?: TokenUsageBreakdown;
+  isBroken?: true;
+}
+
+/** How long a line of the log may come behind the message that it belongs to. */
+const LOG_LATE_MS = 250;
 
 export interface ResponseReader {
   /** @returns how the response ended, with its last notification. @throws ProgramFailed for what no program sends */
-  see(notification: Notification): ResponseEnd | null;
+  see(notification: Notification): Ending | null;
+  note(note: LogNote): void;
+  /** The stream broke, and the program waits for something before it says so. */
+  breakOff(message: string): Ending;
+  /** With what the log tells of it, for which it waits a moment where it is needed. */
+  settle(ending: Ending): Promise<ResponseEnd>;
   timing(): StepTiming;
 }
 
@@ -30,15 +50,31 @@ const OUTPUT_TYPES: ReadonlySet<string> = new Set([
 ]);
 const INCOMPLETE = /^Incomplete response returned, reason: (\S+)/;
 
+/** As the messages alone tell it. */
+export type Ending =
+  | { type: "finished"; usage: TokenUsageBreakdown | null; isCut: boolean; isRefusal: boolean }
+  | { type: "failed"; error: unknown };
+
 export function createResponseReader(previewer: Previewer): ResponseReader {
   const items: ResponseItem[] = [];
   const clock = createClock();
-  const finish = (usage: TokenUsageBreakdown | null, isRefusal: boolean): ResponseEnd => ({
-    type: "finished",
-    response: { items, usage, isRefusal: isRefusal || previewer.isTextOpen },
-  });
+  const facts: Facts = {};
+  let wake = (): void => undefined;
   return {
     timing: clock.read,
+    note(note) {
+      addFact(facts, note);
+      wake();
+    },
+    breakOff: (message) => endOf({ message, codexErrorInfo: "other" }),
+    async settle(ending) {
+      const isComplete = (): boolean => hasFacts(ending, facts);
+      if (!isComplete()) await atMost(LOG_LATE_MS, isComplete, (woken) => (wake = woken));
+      if (ending.type === "failed") return { ...ending, facts };
+      const usage = ending.usage ?? facts.usage ?? NO_USAGE;
+      const refusal = ending.isRefusal ? { text: facts.refusal ?? null } : null;
+      return { type: "finished", response: { items, usage, isCut: ending.isCut, refusal } };
+    },
     see({ method, params }) {
       switch (method) {
         case "item/started":
@@ -52,11 +88,17 @@ export function createResponseReader(previewer: Previewer): ResponseReader {
           takeItem(jsonOf(params, "item"), items, previewer);
           return null;
         case "rawResponse/completed":
-          return finish(params.usage === null ? null : usageOf(jsonOf(params, "usage")), false);
+          return {
+            type: "finished",
+            usage: params.usage === null ? null : usageOf(jsonOf(params, "usage")),
+            isCut: false,
+            // Codex drops what is not text: the message began and never came.
+            isRefusal: previewer.isTextOpen,
+          };
         case "error":
-          return params.willRetry === true ? null : endOf(params.error, finish);
+          return params.willRetry === true ? null : endOf(params.error);
         case "turn/completed":
-          return endOf(jsonOf(params, "turn").error ?? { message: "The turn ended without a response." }, finish);
+          return endOf(jsonOf(params, "turn").error ?? { message: "The turn ended without a response." });
         default:
           return null;
       }
@@ -64,14 +106,56 @@ export function createResponseReader(previewer: Previewer): ResponseReader {
   };
 }
 
-type Finish = (usage: TokenUsageBreakdown | null, isRefusal: boolean) => ResponseEnd;
-
-/** A response that the provider cut short is an error to Codex, and an end to us. */
-function endOf(error: unknown, finish: Finish): ResponseEnd {
+function endOf(error: unknown): Ending {
   const reason = isJson(error) && typeof error.message === "string" ? INCOMPLETE.exec(error.message)?.[1] : undefined;
-  if (reason === "max_output_tokens") return finish(null, false);
-  if (reason === "content_filter") return finish(null, true);
-  return { type: "failed", error };
+  if (reason !== "max_output_tokens" && reason !== "content_filter") return { type: "failed", error };
+  return { type: "finished", usage: null, isCut: true, isRefusal: reason === "content_filter" };
+}
+
+const NO_USAGE: TokenUsageBreakdown = {
+  totalTokens: 0,
+  inputTokens: 0,
+  cachedInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  outputTokens: 0,
+  reasoningOutputTokens: 0,
+};
+
+function addFact(facts: Facts, note: LogNote): void {
+  if (note.type === "http") facts.http = note;
+  else if (note.type === "provider_error") facts.providerError = note;
+  else if (note.type === "refusal") facts.refusal = note.text;
+  else if (note.type === "incomplete") facts.usage = providerUsage(note.usage);
+  else facts.isBroken = true;
+}
+
+function hasFacts(ending: Ending, facts: Facts): boolean {
+  if (ending.type === "failed") return facts.isBroken === true || (facts.http !== undefined && facts.http.status >= 400);
+  return (!ending.isRefusal || facts.refusal !== undefined) && (!ending.isCut || facts.usage !== undefined);
+}
+
+/** Waits for a condition, and not long. @param onWake is given what looks at the condition again */
+async function atMost(ms: number, holds: () => boolean, onWake: (look: () => void) => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  onWake(() => {
+    if (holds()) resolve();
+  });
+  await promise;
+  clearTimeout(timer);
+}
+
+/** As the Responses API counts. */
+function providerUsage(usage: Json): TokenUsageBreakdown {
+  const details = isJson(usage.input_tokens_details) ? usage.input_tokens_details : {};
+  const count = (value: unknown): number => (Number.isSafeInteger(value) ? (value as number) : 0);
+  return {
+    ...NO_USAGE,
+    inputTokens: count(usage.input_tokens),
+    cachedInputTokens: count(details.cached_tokens),
+    cacheWriteInputTokens: count(details.cache_write_tokens),
+    outputTokens: count(usage.output_tokens),
+  };
 }
 
 function begin(params: Json, previewer: Previewer, token: () => void): void {

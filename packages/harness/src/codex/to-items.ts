@@ -79,25 +79,25 @@ type ResultPart = { type: "input_text"; text: string } | { type: "input_image"; 
 function userParts(block: MessageContent): ResultPart[] {
   if (block.type === "text") return [text(block.text)];
   if (block.type === "redacted") return [text("[redacted]")];
-  return mediaParts(block, true);
+  return mediaParts(block);
 }
 
 function resultParts(block: ResultContent): ResultPart[] {
   if (block.type === "text") return [text(block.text)];
   if (block.type === "search_result")
     return [text(`${block.title} (${block.source})\n${block.content.map((part) => part.text).join("\n")}`)];
-  return mediaParts(block, false);
+  return mediaParts(block);
 }
 
 type Media = Extract<MessageContent, { type: "image" | "document" }>;
 
-function mediaParts(block: Media, takesUrls: boolean): ResultPart[] {
+function mediaParts(block: Media): ResultPart[] {
   const { source } = block;
   if (source.type === "file") return [text(`[${block.type} ${source.file_id}: this server cannot read file references yet]`)];
   if (block.type === "image") {
     if (source.type === "base64") return [{ type: "input_image", image_url: `data:${source.media_type};base64,${source.data}` }];
-    if (source.type === "url" && takesUrls) return [{ type: "input_image", image_url: source.url }];
-    return [text(source.type === "url" ? `[image at ${source.url}]` : source.data)];
+    if (source.type === "text") return [text(source.data)];
+    return [text(`[image at ${source.url}: the codex harness cannot give images by address to the model]`)];
   }
   const title = block.title ? ` ${JSON.stringify(block.title)}` : "";
   const about = block.context ? [text(block.context)] : [];

@@ -1,13 +1,10 @@
 import type { ModelUsage, RefusalDetails } from "@sandbox0/protocol";
 import type { RequestedCall, Step, StepTiming } from "../port.ts";
-import { isJson } from "./app-server.ts";
+import { isJson } from "./json.ts";
 import type { NativeResponse } from "./native.ts";
 import type { ResponseItem, TokenUsageBreakdown } from "./protocol.ts";
 import type { ModelResponse } from "./read-response.ts";
 import type { Target } from "./to-items.ts";
-
-/** Codex drops the text of a refusal, and OpenAI has no categories. */
-const REFUSAL: RefusalDetails = { type: "refusal", category: null, explanation: null };
 
 export interface StepParts {
   /** The text blocks of the message in order, as they were previewed. */
@@ -27,9 +24,13 @@ export function toStep(
 ): { step: Step; refusal: RefusalDetails | null } {
   const { texts, messageId, thinkingId, newEventId } = parts;
   // Of a response that was declined only the text counts: no call of it runs.
-  const called = response.isRefusal ? [] : response.items.filter(isCall);
+  const called = response.refusal === null ? response.items.filter(isCall) : [];
   const calls = called.map((item) => toCall(item, newEventId(), target));
-  const content = texts.map((text) => ({ type: "text" as const, text }));
+  const said = texts.length === 0 && response.refusal?.text ? [response.refusal.text] : texts;
+  const content = said.map((text) => ({ type: "text" as const, text }));
+  // OpenAI has no categories.
+  const refusal: RefusalDetails | null =
+    response.refusal === null ? null : { type: "refusal", category: null, explanation: response.refusal.text };
   const native: NativeResponse = {
     v: 1,
     harness: "codex",
@@ -42,11 +43,11 @@ export function toStep(
     ...(response.items.some((item) => item.type === "reasoning") ? { thinkingId: thinkingId ?? newEventId() } : {}),
     ...(content.length > 0 ? { message: { id: messageId ?? newEventId(), content } } : {}),
     calls,
-    ...(response.isRefusal ? { refusal: REFUSAL } : { native }),
+    ...(refusal === null ? { native } : { refusal }),
     usage: toUsage(response.usage),
     timing,
   };
-  return { step, refusal: response.isRefusal ? REFUSAL : null };
+  return { step, refusal };
 }
 
 type CallItem = Extract<ResponseItem, { type: "function_call" | "custom_tool_call" }>;
@@ -77,8 +78,8 @@ function parseArguments(text: string): { input: Record<string, unknown> } | { er
 }
 
 /** OpenAI counts what was cached as input; the session does not. */
-export function toUsage(usage: TokenUsageBreakdown | null): ModelUsage {
-  const { inputTokens = 0, cachedInputTokens = 0, cacheWriteInputTokens = 0, outputTokens = 0 } = usage ?? {};
+export function toUsage(usage: TokenUsageBreakdown): ModelUsage {
+  const { inputTokens, cachedInputTokens, cacheWriteInputTokens, outputTokens } = usage;
   return {
     input_tokens: Math.max(0, inputTokens - cachedInputTokens - cacheWriteInputTokens),
     output_tokens: outputTokens,

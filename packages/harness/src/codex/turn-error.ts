@@ -1,23 +1,36 @@
 import type { TurnError as PortTurnError } from "../port.ts";
-import { isJson } from "./app-server.ts";
+import { isJson, parseJson } from "./json.ts";
+import type { Facts } from "./read-response.ts";
 
 const MESSAGE_CHARS_MAX = 2_000;
 
 /**
- * A failed model request, as Codex tells of it, in the words of the session. It keeps the provider's status, not always
- * its message, and never `retry-after`.
+ * A failed model request, as Codex and its log tell of it, in the words of the session.
  * @param error the `error` of an `error` notification or of a failed turn
  */
-export function toTurnError(error: unknown, apiKey: string): PortTurnError {
+export function toTurnError(error: unknown, facts: Facts, apiKey: string): PortTurnError {
   const said = isJson(error) && typeof error.message === "string" ? error.message : "Codex did not say why.";
   const { info, status } = readInfo(isJson(error) ? error.codexErrorInfo : null);
-  const failure = classify(info, status, said);
+  const http = facts.http !== undefined && facts.http.status >= 400 ? facts.http : null;
+  const failure =
+    facts.providerError === undefined ? classify(info, status ?? http?.status ?? null, said) : streamError(facts.providerError);
+  if (http !== null && http.retryAfterMs !== null && failure.disposition === "retryable")
+    failure.retryAfterMs = http.retryAfterMs;
   const message = apiKey === "" ? failure.message : failure.message.replaceAll(apiKey, "[redacted]");
   return { ...failure, message: message.slice(0, MESSAGE_CHARS_MAX) };
 }
 
+/** The stream began with 200 and then told of an error. */
+function streamError({ code, message }: NonNullable<Facts["providerError"]>): PortTurnError {
+  const about = `${code} ${message}`;
+  const told = `The model provider broke off: ${message || code}`;
+  if (/overloaded/i.test(about)) return { kind: "model_overloaded_error", message: told, disposition: "retryable" };
+  if (/rate.?limit/i.test(about)) return { kind: "model_rate_limited_error", message: told, disposition: "retryable" };
+  if (/billing|insufficient_quota/i.test(code)) return { kind: "billing_error", message: told, disposition: "exhausted" };
+  return failed(/content_filter/i.test(about) ? "exhausted" : "retryable", told);
+}
+
 function classify(info: string, status: number | null, said: string): PortTurnError {
-  if (status !== null) return byStatus(status, said);
   switch (info) {
     case "usageLimitExceeded":
     case "sessionBudgetExceeded":
@@ -38,7 +51,7 @@ function classify(info: string, status: number | null, said: string): PortTurnEr
     case "cyberPolicy":
       return failed("exhausted", `The model provider refused the request: ${said}`);
     default:
-      return other(said);
+      return status === null ? other(said) : byStatus(status, messageOf(said));
   }
 }
 
@@ -60,15 +73,10 @@ function other(said: string): PortTurnError {
 
 const BROKEN = /^stream disconnected|^connection failed|timed? ?out|error sending request/i;
 
-function messageOf(body: string): string {
-  try {
-    const parsed: unknown = JSON.parse(body);
-    const error = isJson(parsed) ? parsed.error : null;
-    return isJson(error) && typeof error.message === "string" ? error.message : body;
-  } catch (error) {
-    if (error instanceof SyntaxError) return body;
-    throw error;
-  }
+/** Of a body in the form of OpenAI's errors; other text is taken as it is. */
+function messageOf(said: string): string {
+  const error = parseJson(said)?.error;
+  return isJson(error) && typeof error.message === "string" ? error.message : said;
 }
 
 function failed(disposition: PortTurnError["disposition"], message: string): PortTurnError {

@@ -11,7 +11,11 @@ export const FILES = {
   "files.expiry": ["contract §13", "expires_in_seconds from 3,600 to 7,776,000 sets expires_at; anything else is a 400."],
   "files.too-large": ["semantics §1", "A file of more than 500 MB is a 413, without being read to its end."],
   "files.broken-form": ["contract §1.4", "What is no multipart form, or has no file, is a 400 and leaves nothing."],
-  "files.list": ["contract §1.6", "Newest first, limit and page, next_page null at the end; a bad page or limit is a 400."],
+  "files.list": [
+    "contract §1.6",
+    "Newest first, limit and page, next_page null at the end; a bad page or limit is a 400.",
+    "files",
+  ],
   "files.list-ids": [
     "contract §13",
     "ids[]: at most 100, duplicates count once, unknown ones are left out, not with limit or page.",
@@ -23,7 +27,7 @@ export const FILES = {
   ],
   "files.download": ["contract §13", "The content of a downloadable file, byte by byte."],
   "files.not-downloadable": ["contract §13", "An uploaded file is not downloadable: 400 file_not_downloadable."],
-  "files.uploads-downloadable": ["semantics §11", "An operator may allow it."],
+  "files.uploads-downloadable": ["semantics §11", "An operator may allow it.", "uploads"],
   "files.delete": ["contract §13", "Deleted is gone, from the list too; again is a 404."],
   "files.legacy": ["contract §13", "Under files-api-2025-04-14: paged by ids, has_more, first_id, last_id, no expires_at."],
   "files.old-sdk": ["contract §1.1", "An SDK of that time uploads, lists, downloads and deletes."],

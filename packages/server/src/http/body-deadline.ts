@@ -16,7 +16,7 @@ declare module "fastify" {
 }
 
 /** Answers a request whose body does not come, and leaves one that was answered before its body had come (contract §1.4). */
-export function addBodyDeadline(app: FastifyInstance): void {
+export function addBodyDeadline(app: FastifyInstance, bodyMsMax = BODY_MS_MAX): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   app.addHook("onRequest", (request, reply, done) => {
     done();
@@ -24,7 +24,7 @@ export function addBodyDeadline(app: FastifyInstance): void {
     const timeout = () => {
       if (!reply.sent) void reply.send(tooSlow());
     };
-    timers.set(request, setTimeout(timeout, request.routeOptions.config.bodyMsMax ?? BODY_MS_MAX));
+    timers.set(request, setTimeout(timeout, request.routeOptions.config.bodyMsMax ?? bodyMsMax));
     // All of it was read, or the client has left.
     request.raw.once("close", () => clearTimeout(timers.get(request)));
   });

@@ -68,6 +68,8 @@ export interface HttpOptions {
   /** Origins whose pages may call the API. */
   corsOrigins?: readonly string[];
   streamsMax?: number;
+  /** The time the body of a request may take, where its route has none of its own. */
+  bodyMsMax?: number;
   pingIntervalMs?: number;
   stallMsMax?: number;
 }
@@ -104,7 +106,7 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
   app.register(async (api) => {
     const guard = addOverloadGuard(api, isStopping);
-    addBodyDeadline(api);
+    addBodyDeadline(api, options.bodyMsMax);
     addRequestMetrics(api, registry, { streams: hub.size, inFlight: guard.inFlight });
     api.addHook("onRequest", createAuthHook(deps.apiKeys));
     addAgentRoutes(api, deps.agents);

@@ -33,9 +33,16 @@ describe("limited, with package managers and one host", () => {
     expect(await session.bash(`curl -sS https://${REGISTRIES.git}/big | wc -c`)).toBe(String(BIG_FILE_BYTES));
   });
 
-  test("git clones", async () => {
-    const clone = `cd /workspace && git clone --quiet https://${REGISTRIES.git}/hello.git && cat hello/README`;
-    expect(await session.bash(clone, INSTALL_TIMEOUT_MS)).toBe("hello from git");
+  test("git clones from git's own server of the smart protocol, whole and shallow, over TLS", async () => {
+    const url = `https://${REGISTRIES.git}/hello.git`;
+    await fixture.stage.inside.forget();
+    // `dumb` servers, which are only files, know no shallow clones.
+    const clone = `cd /workspace && git clone --quiet ${url} && git clone --quiet --depth 1 ${url} shallow`;
+    expect(await session.bash(`${clone} && cat hello/README shallow/README`, INSTALL_TIMEOUT_MS)).toBe(
+      "hello from git\nhello from git",
+    );
+    const posts = requestsIn(await fixture.reached()).filter(({ method }) => method === "POST");
+    expect(posts.length).toBeGreaterThan(0);
   });
 
   test("npm installs a package and what it needs", async (context) => {

@@ -8,6 +8,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ServerProcess, startServerProcess } from "../crash/server-process.ts";
 import { createFileSite } from "./stage/file-site.ts";
+import { createGitSite } from "./stage/git-site.ts";
+import { REGISTRIES } from "./stage/registries.ts";
 import { startDnsServer } from "./stage/dns-server.ts";
 import {
   type Inside,
@@ -69,7 +71,7 @@ async function main(): Promise<void> {
   await startDnsServer(() => zone, record);
   const { freePorts = [] } = JSON.parse(read("options")) as InternetOptions;
   await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, {
-    sites: [...SITES, createFileSite(join(dir, STAGE_FILES.sites))],
+    sites: [...SITES, createGitSite(join(dir, STAGE_FILES.sites), REGISTRIES.git), createFileSite(join(dir, STAGE_FILES.sites))],
     freePorts,
   });
   await startUdpServers(record);

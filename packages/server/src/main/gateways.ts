@@ -23,6 +23,7 @@ import { createPackageHosts } from "../policy/package-hosts.ts";
 import { createPolicySource } from "../policy/policy-source.ts";
 import { createSessionPolicies, type SessionPolicies } from "../policy/session-policies.ts";
 import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
+import { anyAllowsPackageManagers } from "../store/environments.ts";
 import type { Database } from "../store/pool.ts";
 import type { Config } from "./config.ts";
 import { EGRESS_DIR } from "./egress-check.ts";
@@ -91,6 +92,8 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
   const { fetch, guard } = outbound;
   const { packageHosts: operatorHosts, packageEnvironment: env } = config;
   const packageHosts = createPackageHosts({ operatorHosts, env, fetch, onProblem: onError });
+  // So that the first session of this start has not to wait for it.
+  if (await anyAllowsPackageManagers(db)) void packageHosts();
   const policies = createSessionPolicies({ db, vaults, packageHosts, blockedHosts: config.egressBlockedHosts });
   const audit = createAuditSink({ db, sessionOf, onError });
   const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));

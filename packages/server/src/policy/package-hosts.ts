@@ -5,8 +5,11 @@ import { askPackageManagers, type PackageSource, urlsIn } from "./package-manage
 /** Package managers and registries are asked again after this time, and sooner when something did not answer. */
 const HOSTS_LIFE_MS = 60 * 60_000;
 const HOSTS_RETRY_MS = 60_000;
-/** How long the first who asks is held up. The package managers take a second or two, registries that do not answer much longer. */
-export const HOSTS_WAIT_MS = 4_000;
+/**
+ * How long the first who asks is held up: for the package managers, which answer in a second or two by themselves and later
+ * where a machine is busy, and for registries once those have, which may never answer.
+ */
+const FIRST_WAITS = { managersMs: 10_000, registriesMs: 2_000 };
 const INDEX_TIMEOUT_MS = 10_000;
 /** What is read of a registry's answer. */
 const INDEX_BYTES_MAX = 512 * 1024;
@@ -20,7 +23,7 @@ export interface PackageHostsOptions {
   env: Readonly<Record<string, string>>;
   fetch: GuardedFetch["fetch"];
   onProblem(problem: unknown): void;
-  waitMs?: number;
+  firstWaits?: typeof FIRST_WAITS;
 }
 
 /**
@@ -30,17 +33,17 @@ export interface PackageHostsOptions {
  * what nobody has named yet stays shut. Never rejects.
  */
 export function createPackageHosts(options: PackageHostsOptions): () => Promise<readonly string[]> {
-  const { onProblem, waitMs = HOSTS_WAIT_MS } = options;
+  const { onProblem, firstWaits = FIRST_WAITS } = options;
   let known = distinct(options.operatorHosts);
   let isKnown = false;
-  let looking: Promise<void> | null = null;
+  let looking: { managers: Promise<unknown>; all: Promise<void> } | null = null;
   let endsAtMs = 0;
   const downloads = new Map<string, readonly string[]>();
-  const look = async (): Promise<void> => {
+  const look = async (managers: readonly Promise<PackageSource[]>[]): Promise<void> => {
     // Also when it fails: whoever comes next shall not ask again at once.
     endsAtMs = performance.now() + HOSTS_RETRY_MS;
     let found = distinct(options.operatorHosts);
-    const isComplete = await findHosts(options, downloads, (hosts) => {
+    const isComplete = await findHosts(options, managers, downloads, (hosts) => {
       found = distinct([...found, ...hosts]);
       // What was known before is better than a part of what will be.
       if (!isKnown) known = found;
@@ -49,15 +52,22 @@ export function createPackageHosts(options: PackageHostsOptions): () => Promise<
     isKnown = true;
     endsAtMs = performance.now() + (isComplete ? HOSTS_LIFE_MS : HOSTS_RETRY_MS);
   };
+  const startLooking = () => {
+    const managers = askPackageManagers(options.env);
+    const all = look(managers)
+      .catch(onProblem)
+      .finally(() => {
+        looking = null;
+      });
+    return { managers: Promise.allSettled(managers), all };
+  };
   return async () => {
-    if (performance.now() >= endsAtMs) {
-      looking ??= look()
-        .catch(onProblem)
-        .finally(() => {
-          looking = null;
-        });
+    if (performance.now() >= endsAtMs) looking ??= startLooking();
+    if (!isKnown && looking !== null) {
+      const { managers, all } = looking;
+      await Promise.race([managers, sleep(firstWaits.managersMs, undefined, { ref: false })]);
+      await Promise.race([all, sleep(firstWaits.registriesMs, undefined, { ref: false })]);
     }
-    if (!isKnown && looking !== null) await Promise.race([looking, sleep(waitMs, undefined, { ref: false })]);
     return known;
   };
 }
@@ -70,6 +80,7 @@ const distinct = (hosts: readonly string[]): readonly string[] => [...new Set(ho
  */
 async function findHosts(
   options: PackageHostsOptions,
+  managers: readonly Promise<PackageSource[]>[],
   downloads: Map<string, readonly string[]>,
   onHosts: (hosts: readonly string[]) => void,
 ): Promise<boolean> {
@@ -91,7 +102,7 @@ async function findHosts(
     onHosts(sources.map(({ url }) => hostOf(url)));
     await Promise.all(sources.map(askRegistry));
   };
-  await Promise.all(askPackageManagers(options.env).map(askManager));
+  await Promise.all(managers.map(askManager));
   return isComplete;
 }
 

@@ -100,6 +100,8 @@ test("adds the operator's hosts and where an index has its files; one that is aw
   expect(asked).toHaveLength(4);
 });
 
+const SHORT = { managersMs: 50, registriesMs: 50 };
+
 test("a registry that does not answer holds nobody up, and opens nothing that it has not named", async () => {
   await install("pip", `[ "$1" = config ] && printf "global.index-url='https://pip.test/simple'\\n"`);
   const { promise: answer, resolve: send } = Promise.withResolvers<Response>();
@@ -110,7 +112,7 @@ test("a registry that does not answer holds nobody up, and opens nothing that it
     fetch: () => answer,
     onProblem: (problem: unknown) => problems.push(problem),
   };
-  const hosts = createPackageHosts({ ...options, waitMs: 50 });
+  const hosts = createPackageHosts({ ...options, firstWaits: SHORT });
   expect(["own.test", "pip.test"]).toEqual(expect.arrayContaining([...(await hosts())]));
   await expect.poll(hosts, { timeout: 30_000 }).toEqual(["own.test", "pip.test"]);
   send(new Response('<a href="https://files.test/1">x</a>'));
@@ -121,7 +123,7 @@ test("a registry that does not answer holds nobody up, and opens nothing that it
 test("package managers that never answer leave the operator's hosts", async () => {
   await install("apt-get", "exec /bin/sleep 5");
   const options = { operatorHosts: ["own.test"], env, fetch: () => Promise.reject(new Error("no")), onProblem: () => undefined };
-  expect(await createPackageHosts({ ...options, waitMs: 50 })()).toEqual(["own.test"]);
+  expect(await createPackageHosts({ ...options, firstWaits: SHORT })()).toEqual(["own.test"]);
 });
 
 test("where files are is remembered of a registry that does not answer any more", async () => {

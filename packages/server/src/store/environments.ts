@@ -113,6 +113,17 @@ export async function deleteEnvironment(
   }
 }
 
+/** Of any workspace: does a session perhaps need to know where packages come from? */
+export async function anyAllowsPackageManagers(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from environments
+       where archived_at is null and config @> '{"networking": {"allow_package_managers": true}}') as found`,
+    [],
+    "any_allows_package_managers",
+  );
+  return rows[0]?.found === true;
+}
+
 /** Newest first. */
 export async function listEnvironments(
   db: Queryable,

@@ -253,7 +253,8 @@ function errorOf(message: Told, isAsked: boolean): ProgramError | null {
     return { ...said, status: message.error_status ?? null, text: "the request failed" };
   if (message.type === "user" && message.isSynthetic === true) return BROKEN_OFF;
   if (message.type !== "result" || !isAsked) return null;
-  return { ...said, text: message.result ?? message.errors?.join("; ") ?? "the turn ended without a response" };
+  const told = message.is_error === true ? (message.result ?? message.errors?.join("; ")) : undefined;
+  return { ...said, text: told ?? "the turn ended without a response" };
 }
 
 function textOf(content: unknown): string {

@@ -3,6 +3,7 @@ import type { Harness, ProviderConfig } from "../port.ts";
 import { failureCases } from "./cases/failure.ts";
 import { inputCases } from "./cases/input.ts";
 import { memoryCases } from "./cases/memory.ts";
+import { programCases } from "./cases/program.ts";
 import { stopCases } from "./cases/stop.ts";
 import { textCases } from "./cases/text.ts";
 import { toolCases } from "./cases/tools.ts";
@@ -19,6 +20,7 @@ export const HARNESS_CASES: readonly HarnessCase[] = [
   ...memoryCases,
   ...inputCases,
   ...failureCases,
+  ...programCases,
 ];
 
 const API_KEY = "sk-test-0123456789-conformance";
@@ -45,8 +47,10 @@ export async function runHarnessCase(
       stage,
       script: (steps) => void provider.onRequest(byMarker(steps)),
       session(options = {}) {
-        const openSandbox = stage === null ? {} : { openSandbox: (sessionId: string) => stage.open(sessionId, access) };
-        const session = createTestSession({ provider: config, ...openSandbox, ...options });
+        const { wrapSandbox = (sandbox) => sandbox, ...rest } = options;
+        const open = async (sessionId: string, from: SandboxStage) => wrapSandbox(await from.open(sessionId, access));
+        const sandbox = stage === null ? {} : { openSandbox: (sessionId: string) => open(sessionId, stage) };
+        const session = createTestSession({ provider: config, ...sandbox, ...rest });
         sessions.push(session);
         return session;
       },

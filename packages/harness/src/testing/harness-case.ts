@@ -1,5 +1,5 @@
 import type { Script, ScriptedProvider, ScriptedRequest, Step } from "@sandbox0/testkit";
-import type { Harness, HarnessCapabilities, ProviderConfig } from "../port.ts";
+import type { Harness, HarnessCapabilities, HarnessSandbox, ProviderConfig } from "../port.ts";
 import type { SandboxStage } from "./sandbox-stage.ts";
 import type { TestSession, TestSessionOptions } from "./test-session.ts";
 
@@ -15,9 +15,14 @@ export interface CaseContext {
    * other things too (a title, for example): cases look at the requests of their own marker only.
    */
   script(steps: Readonly<Record<string, readonly (Step | Script)[]>>): void;
-  session(options?: Omit<TestSessionOptions, "provider">): TestSession;
+  session(options?: CaseSessionOptions): TestSession;
   /** Requests so far whose conversation has the marker, oldest first. */
   requests(marker: string): ScriptedRequest[];
+}
+
+export interface CaseSessionOptions extends Omit<TestSessionOptions, "provider" | "openSandbox"> {
+  /** What the harness is given in place of its sandbox. */
+  wrapSandbox?: (sandbox: HarnessSandbox) => HarnessSandbox;
 }
 
 export interface HarnessCase {

@@ -41,13 +41,30 @@ export const redactedBlockSchema = z.object({ type: z.literal("redacted") });
 
 /** A text that a client sends: the API refuses empty ones (semantics §7), as providers do. */
 export const textParamsSchema = textBlockSchema.extend({ text: z.string().min(1, "must not be empty") });
+/** What providers take inside a request: anything else would stay in the conversation and fail each later turn. */
+const IMAGE_TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+const inline = (types: readonly string[]) =>
+  base64Source.extend({
+    media_type: z.string().refine((type) => types.includes(type), `must be one of ${types.join(", ")}`),
+    data: z.base64().min(1, "must not be empty"),
+  });
+const inlineImage = inline(IMAGE_TYPES);
+const inlinePdf = inline(["application/pdf"]);
+const inlineText = plainTextSource.extend({ data: z.string().min(1, "must not be empty") });
+const imageParamsSchema = imageBlockSchema.extend({
+  source: z.discriminatedUnion("type", [inlineImage, urlSource, fileSource]),
+});
+const documentParamsSchema = documentBlockSchema.extend({
+  source: z.discriminatedUnion("type", [inlinePdf, inlineText, urlSource, fileSource]),
+});
+
 /** What a client may put into a `user.message`: `redacted` comes from the platform only (semantics §5.9). */
-export const userContentSchema = z.discriminatedUnion("type", [textParamsSchema, imageBlockSchema, documentBlockSchema]);
+export const userContentSchema = z.discriminatedUnion("type", [textParamsSchema, imageParamsSchema, documentParamsSchema]);
 /** What a client may answer a tool call with. */
 export const resultParamsSchema = z.discriminatedUnion("type", [
   textParamsSchema,
-  imageBlockSchema,
-  documentBlockSchema,
+  imageParamsSchema,
+  documentParamsSchema,
   searchResultBlockSchema,
 ]);
 export const messageContentSchema = z.discriminatedUnion("type", [

@@ -1,4 +1,5 @@
 import pg from "pg";
+import { BurstSocket } from "./burst-socket.ts";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { type Queryable, queryOn, sqlTypes, type Transaction } from "./query.ts";
@@ -61,6 +62,7 @@ export function createPool(options: PoolOptions): Database {
     keepAlive: true,
     types: sqlTypes,
     pipeline: true,
+    stream: () => new BurstSocket(),
   });
   pool.on("error", onConnectionError);
   // While a client is checked out the pool does not listen, and an error nobody hears ends the process.

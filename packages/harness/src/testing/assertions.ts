@@ -51,8 +51,13 @@ export function assertClosed(session: TestSession): void {
     session.events("span.model_request_end").map((end) => end.model_request_start_id),
     starts,
   );
-  const calls = [...session.events("agent.tool_use"), ...session.events("agent.custom_tool_use")].map(({ id }) => id);
+  const calls = [
+    ...session.events("agent.tool_use"),
+    ...session.events("agent.mcp_tool_use"),
+    ...session.events("agent.custom_tool_use"),
+  ].map(({ id }) => id);
   const results = [
+    ...session.events("agent.mcp_tool_result").map((result) => result.mcp_tool_use_id),
     ...session.events("agent.tool_result").map((result) => result.tool_use_id),
     ...session.events("user.custom_tool_result").map((result) => result.custom_tool_use_id),
   ];

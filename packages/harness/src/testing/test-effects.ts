@@ -1,4 +1,5 @@
 import { createId } from "@sandbox0/protocol";
+import { mcpToolName } from "../mcp-tool-name.ts";
 import type {
   CallDisposition,
   Effects,
@@ -19,6 +20,8 @@ export type TestTool = (input: Record<string, unknown>, signal: AbortSignal) => 
 export interface TestTools {
   /** Run by the session. */
   own: Readonly<Record<string, TestTool>>;
+  /** Of MCP servers, by the name the model knows: `mcp__<server>__<tool>`. */
+  mcp: Readonly<Record<string, TestTool>>;
   /** Run by the client. */
   custom: ReadonlySet<string>;
   /** Of `own`: need a confirmation first. */
@@ -74,7 +77,7 @@ export function createTestEffects(turn: TurnState, signal: AbortSignal): Effects
     async executeTool(callId) {
       await enter("executeTool");
       const call = log.calls().find(({ id }) => id === callId);
-      const tool = call === undefined ? undefined : turn.tools.own[call.name];
+      const tool = call === undefined ? undefined : toolOf(turn.tools, call);
       if (call === undefined || tool === undefined || log.isAnswered(callId)) throw new Error(`no call to run: ${callId}`);
       const ended = new Promise<never>((_, reject) => {
         signal.addEventListener("abort", () => reject(turn.stopped), { once: true });
@@ -106,10 +109,21 @@ function throwIfStopped(turn: TurnState, name: EffectName): void {
   if (turn.stopped !== null && name !== "failStep") throw turn.stopped;
 }
 
+/** The name of an MCP call on the log is the server's own. */
+function toolOf(tools: TestTools, call: ReturnType<TestLog["calls"]>[number]): TestTool | undefined {
+  return call.type === "agent.mcp_tool_use" ? tools.mcp[mcpToolName(call.mcp_server_name, call.name)] : tools.own[call.name];
+}
+
 function dispose({ log, tools }: TurnState, call: RequestedCall): CallDisposition {
   const custom = tools.custom.has(call.name);
-  log.append({ id: call.id, type: custom ? "agent.custom_tool_use" : "agent.tool_use", name: call.name, input: call.input });
-  const known = custom || tools.own[call.name] !== undefined;
+  const known = custom || tools.own[call.name] !== undefined || tools.mcp[call.name] !== undefined;
+  const [, server = "", name = ""] = tools.mcp[call.name] === undefined ? [] : call.name.split("__");
+  if (server !== "") {
+    const head = { id: call.id, name, input: call.input };
+    log.append({ ...head, type: "agent.mcp_tool_use", mcp_server_name: server });
+  } else {
+    log.append({ id: call.id, type: custom ? "agent.custom_tool_use" : "agent.tool_use", name: call.name, input: call.input });
+  }
   const error = call.inputError ?? (known ? undefined : `There is no tool ${call.name}.`);
   if (error !== undefined)
     return { id: call.id, action: "answered", result: { content: [{ type: "text", text: error }], isError: true } };

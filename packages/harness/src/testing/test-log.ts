@@ -1,7 +1,7 @@
 import { createId, type EventOf, type ModelUsage, type SessionEvent } from "@sandbox0/protocol";
 import type { HistoryEntry, ToolResult } from "../port.ts";
 
-type CallEvent = EventOf<"agent.tool_use"> | EventOf<"agent.custom_tool_use">;
+type CallEvent = EventOf<"agent.tool_use"> | EventOf<"agent.mcp_tool_use"> | EventOf<"agent.custom_tool_use">;
 
 export const NO_USAGE: ModelUsage = {
   input_tokens: 0,
@@ -43,7 +43,10 @@ export function createTestLog(): TestLog {
   const calls = (): CallEvent[] => entries.map(({ event }) => event).filter(isCall);
   const isAnswered = (callId: string): boolean => entries.some(({ event }) => answeredBy(event) === callId);
   const writeResult = (callId: string, result: ToolResult): ToolResult => {
-    append({ type: "agent.tool_result", tool_use_id: callId, content: result.content, is_error: result.isError });
+    const given = { content: result.content, is_error: result.isError };
+    const isMcp = events("agent.mcp_tool_use").some(({ id }) => id === callId);
+    if (isMcp) append({ type: "agent.mcp_tool_result", mcp_tool_use_id: callId, ...given });
+    else append({ type: "agent.tool_result", tool_use_id: callId, ...given });
     return result;
   };
   return {
@@ -65,10 +68,11 @@ export function createTestLog(): TestLog {
 }
 
 function isCall(event: SessionEvent): event is CallEvent {
-  return event.type === "agent.tool_use" || event.type === "agent.custom_tool_use";
+  return event.type === "agent.tool_use" || event.type === "agent.mcp_tool_use" || event.type === "agent.custom_tool_use";
 }
 
 function answeredBy(event: SessionEvent): string | undefined {
   if (event.type === "agent.tool_result") return event.tool_use_id;
+  if (event.type === "agent.mcp_tool_result") return event.mcp_tool_use_id;
   return event.type === "user.custom_tool_result" ? event.custom_tool_use_id : undefined;
 }

@@ -18,6 +18,8 @@ export interface TestSessionOptions {
   provider: ProviderConfig;
   /** Tools that run at once. */
   tools?: Readonly<Record<string, TestTool>>;
+  /** Tools of MCP servers, by the name the model knows: `mcp__<server>__<tool>`. */
+  mcpTools?: Readonly<Record<string, TestTool>>;
   /** Tools that the client runs. */
   customTools?: readonly string[];
   /** Names in `tools` that need a confirmation first. */
@@ -65,7 +67,8 @@ export function createTestSession(options: TestSessionOptions): TestSession {
   const sessionId = createId("session");
   const log = createTestLog();
   const inbox: SessionEvent[] = [];
-  const tools: TestTools = { own: options.tools ?? {}, custom: new Set(options.customTools), ask: new Set(options.ask) };
+  const { tools: own = {}, mcpTools: mcp = {} } = options;
+  const tools: TestTools = { own, mcp, custom: new Set(options.customTools), ask: new Set(options.ask) };
   const promote = (): HistoryEntry[] => {
     const entries = inbox.splice(0).map((event) => ({ event }));
     log.entries.push(...entries);
@@ -163,11 +166,13 @@ function runnable(log: TestLog, tools: TestTools): string[] {
 }
 
 function definitions(tools: TestTools): TurnTool[] {
-  return [...Object.keys(tools.own), ...tools.custom].map((name) => ({
+  const kindOf = (name: string): TurnTool["kind"] =>
+    tools.custom.has(name) ? "custom" : tools.mcp[name] === undefined ? "builtin" : "mcp";
+  return [...Object.keys(tools.own), ...Object.keys(tools.mcp), ...tools.custom].map((name) => ({
     name,
     description: `The tool ${name}.`,
     inputSchema: { type: "object", properties: { value: { type: "string" } }, additionalProperties: true },
-    kind: tools.custom.has(name) ? "custom" : "builtin",
+    kind: kindOf(name),
     runsUnasked: !tools.custom.has(name) && !tools.ask.has(name),
   }));
 }

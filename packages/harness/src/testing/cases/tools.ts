@@ -46,6 +46,37 @@ export const toolCases: readonly HarnessCase[] = [
     },
   },
   {
+    name: "calls the tool of an MCP server, and remembers it under its name",
+    async run({ harness, script, session, requests }) {
+      script({ "[mcp]": [call("mcp__eyes__look", { value: "up" }), say("A bird.")], "[more]": [say("Still there.")] });
+      const test = session({ mcpTools: { mcp__eyes__look: ({ value }) => textResult(`saw ${String(value)}`) } });
+      test.send("[mcp]");
+      assert.deepEqual(await test.run(harness), { type: "idle", stopReason: "end_turn" });
+      const [use] = test.events("agent.mcp_tool_use");
+      assert.deepEqual([use?.mcp_server_name, use?.name, use?.input], ["eyes", "look", { value: "up" }]);
+      assert.deepEqual(lastGiven(requests("[mcp]").at(-1)), ["saw up"]);
+      test.dropNative();
+      test.send("[more]");
+      assert.deepEqual(await test.run(harness), { type: "idle", stopReason: "end_turn" });
+      const calls = requests("[more]")
+        .at(-1)
+        ?.messages.flatMap((message) => message.calls.map(({ name }) => name));
+      assert.deepEqual(calls, ["mcp__eyes__look"]);
+      assertClosed(test);
+    },
+  },
+  {
+    name: "gives a long result to the model as it is",
+    async run({ harness, script, session, requests }) {
+      script({ "[long]": [call("look", {}), say("Long.")] });
+      const long = `begin ${"0123456789 ".repeat(9_000)} end`;
+      const test = session({ tools: { look: () => textResult(long) } });
+      test.send("[long]");
+      assert.deepEqual(await test.run(harness), { type: "idle", stopReason: "end_turn" });
+      assert.deepEqual(lastGiven(requests("[long]").at(-1)), [long]);
+    },
+  },
+  {
     name: "gives a tool's error back to the model, as an error",
     async run({ harness, api, script, session, requests }) {
       script({ "[fails]": [call("broken", {}), say("I see.")] });

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { constants } from "node:os";
 import type { RunningServer } from "@sandbox0/server/main";
 import { type Command, EXIT, type Output } from "./command.ts";
+import { exitWhenLate } from "./exit-when-late.ts";
 import { printLine } from "./print.ts";
 import { startServer } from "./server.ts";
 import { loadSettings } from "./settings.ts";
@@ -22,6 +23,7 @@ Prints 'sandbox0 listening on http://HOST:PORT' when it is ready. SIGTERM or Ctr
 point and stops; a second one stops at once, which loses nothing either. README.md lists the environment variables.`,
   async run(args, output) {
     const stop = listenForStop();
+    void stop.then(() => exitWhenLate(output.stderr));
     const server = await startServer({
       ...loadSettings().environment,
       ...defined({

@@ -1,7 +1,8 @@
 import { call, say } from "@sandbox0/testkit";
-import Anthropic086 from "anthropic-sdk-0-86";
+import Anthropic086, { toFile } from "anthropic-sdk-0-86";
 import { expect } from "vitest";
 import { API_KEY, conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
+import { zipOf } from "./fixture/skill-files.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const server = conformanceServer();
@@ -22,6 +23,25 @@ verifies(["programs.old-sdk", "auth.x-api-key", "http.old-version"], "SDK 0.86.1
   expect(await sessions.archive(session.id)).toMatchObject({ status: "terminated" });
   expect(await sessions.delete(session.id)).toMatchObject({ type: "session_deleted" });
   expect(await environments.delete(environment.id)).toMatchObject({ type: "environment_deleted" });
+});
+
+verifies(["programs.old-sdk", "skills.legacy"], "SDK 0.86.1: skills, in the shapes that it knows", async () => {
+  const { skills } = oldClient().beta;
+  const text = (description: string) => `---\nname: old\ndescription: ${description}\n---\n`;
+  const file = await toFile(Buffer.from(text("one")), "old/SKILL.md");
+  const skill = await skills.create({ display_title: "Old", files: [file] });
+  expect(skill).toMatchObject({ display_title: "Old", source: "custom", latest_version: expect.stringMatching(/^\d{16}$/) });
+  // Here this SDK sends no directories: only archives can be new versions.
+  await expect(skills.versions.create(skill.id, { files: [file] })).rejects.toThrow("exactly in the top-level folder");
+  const second = await skills.versions.create(skill.id, { files: await zipOf({ "old/SKILL.md": text("two") }) });
+  expect(second).toMatchObject({ directory: "old", name: "old", description: "two", skill_id: skill.id });
+  const seen = [];
+  for await (const { version } of skills.versions.list(skill.id, { limit: 1 })) seen.push(version);
+  expect(seen).toEqual([second.version, skill.latest_version]);
+  expect(await skills.versions.retrieve(second.version, { skill_id: skill.id })).toEqual(second);
+  await expect(skills.delete(skill.id)).rejects.toThrow("versions");
+  for (const version of seen) await skills.versions.delete(version, { skill_id: skill.id });
+  expect(await skills.delete(skill.id)).toMatchObject({ type: "skill_deleted" });
 });
 
 verifies(["programs.old-sdk", "stream.old-sdk-frames"], "SDK 0.86.1: its stream shows what the session lists", async () => {

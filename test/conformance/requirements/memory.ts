@@ -56,5 +56,6 @@ export const MEMORY = {
     "contract §10",
     "Takes path, content, hash and size out, keeps actor and times; again changes nothing; never the current version.",
   ],
+  "memory.worker": ["contract §P2.9", "The official worker's own code downloads, uploads and deletes, with conflicts."],
   "memory.isolation": ["contract §1.1", "The ids of another workspace, or of another store, answer like unknown ones."],
 } as const satisfies Requirements;

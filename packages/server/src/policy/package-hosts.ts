@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GuardedFetch } from "@sandbox0/egress";
+import { readStart } from "../resources/read-start.ts";
 import { askPackageManagers, type PackageSource, urlsIn } from "./package-managers.ts";
 
 /** Package managers and registries are asked again after this time, and sooner when something did not answer. */
@@ -115,7 +116,7 @@ async function downloadHosts(fetch: GuardedFetch["fetch"], { manager, url }: Pac
   // fetch takes no such URLs, and quotes them in its error.
   [target.username, target.password] = ["", ""];
   const response = await fetch(target, { headers, signal: AbortSignal.timeout(INDEX_TIMEOUT_MS) });
-  const text = await readStart(response);
+  const text = (await readStart(response, INDEX_BYTES_MAX)).bytes.toString("utf8");
   if (!response.ok) throw new Error(`status ${response.status}`);
   return manager === "pip" ? mostLinked(text) : urlsIn(text).slice(0, CARGO_URLS_MAX).map(hostOf);
 }
@@ -134,17 +135,6 @@ function mostLinked(page: string): string[] {
   }
   const [most] = [...counts].sort(([, a], [, b]) => b - a);
   return most === undefined ? [] : [most[0]];
-}
-
-async function readStart(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size >= INDEX_BYTES_MAX) break;
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function hostOf(url: string): string {

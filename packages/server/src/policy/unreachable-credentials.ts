@@ -1,7 +1,7 @@
 import type { SessionError } from "@sandbox0/protocol";
 import type { Queryable } from "../store/query.ts";
 import { readReportedCredentials, readVaultsOf } from "../store/session-policies.ts";
-import { isCovered } from "./host-patterns.ts";
+import { isCovered } from "../domain/host-patterns.ts";
 import type { SessionPolicies } from "./session-policies.ts";
 
 /**

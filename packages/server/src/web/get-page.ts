@@ -1,4 +1,5 @@
 import { EgressError, type GuardedFetch } from "@sandbox0/egress";
+import { readStart } from "../resources/read-start.ts";
 import { WebToolError } from "./web-result.ts";
 
 /** One page with all its redirects, from the first byte sent to the last one read. */
@@ -66,19 +67,9 @@ async function readPage(url: URL, response: Response): Promise<Page> {
   const declared = response.headers.get("content-type") ?? "";
   const mediaType = (declared.split(";")[0] ?? "").trim().toLowerCase();
   const charset = /;\s*charset\s*=\s*"?([\w:.-]{1,40})/i.exec(declared)?.[1] ?? null;
-  return { url, mediaType, charset, bytes: await readBounded(response) };
-}
-
-/** Decompressed bytes are what counts: a small answer may unpack to a large one. */
-async function readBounded(response: Response): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > PAGE_BYTES_MAX) throw new WebToolError("url_not_accessible", `it is larger than ${PAGE_BYTES_MAX} bytes`);
-    chunks.push(chunk);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
+  const { bytes, complete } = await readStart(response, PAGE_BYTES_MAX);
+  if (!complete) throw new WebToolError("url_not_accessible", `it is larger than ${PAGE_BYTES_MAX} bytes`);
+  return { url, mediaType, charset, bytes: new Uint8Array(bytes) };
 }
 
 /** No text of the other side: it may be anything. */

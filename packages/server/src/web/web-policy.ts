@@ -33,7 +33,10 @@ export function describeUrlProblem(url: URL, { lists, environment, blockedHosts 
   return `${host} is not in allowed_hosts of the session's environment, whose networking is limited`;
 }
 
-/** A domain means its host and every subdomain; with a path, what lies under it. */
+/**
+ * A domain means its host and every subdomain; with a path, what lies under it (semantics §7). Not `hostMatches`, by whose rule
+ * (§3) a name without `*.` is that host alone.
+ */
 function matchesDomain(url: URL, domain: string): boolean {
   const slash = domain.indexOf("/");
   const wanted = (slash < 0 ? domain : domain.slice(0, slash)).toLowerCase();

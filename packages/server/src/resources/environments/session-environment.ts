@@ -6,6 +6,7 @@ import {
   type SessionThreadAgent,
   invalidRequest,
 } from "@sandbox0/protocol";
+import { isCovered } from "../../domain/host-patterns.ts";
 import { readEnvironment } from "../../store/environments.ts";
 import type { Queryable } from "../../store/query.ts";
 import { environmentOf, unknownEnvironment } from "./environments.ts";
@@ -37,7 +38,7 @@ export function checkEgress(environment: Environment, agent: SessionAgent): void
   for (const member of membersOf(agent)) {
     for (const server of mcpAllowed ? [] : member.mcp_servers) {
       const host = new URL(server.url).hostname;
-      if (isAllowedHost(host, allowed)) continue;
+      if (isCovered(host, allowed)) continue;
       throw invalidRequest(
         `agent.mcp_servers: the host of "${server.name}" (${host}) is not in allowed_hosts of environment \`${environment.id}\`, and its allow_mcp_servers is false`,
       );
@@ -73,17 +74,8 @@ function webDomains(tool: SessionAgent["tools"][number]): string[] {
   );
 }
 
-/** A bare host matches itself, `*.x` every subdomain of `x` but not `x`. */
-function isAllowedHost(host: string, allowed: readonly string[]): boolean {
-  const wanted = host.toLowerCase();
-  return allowed.some((entry) => {
-    const pattern = entry.toLowerCase();
-    return pattern.startsWith("*.") ? wanted.endsWith(pattern.slice(1)) : wanted === pattern;
-  });
-}
-
 /** A domain of a web tool means its host and all subdomains; what part of that the policy allows is enough to be useful. */
 function isCoveredDomain(domain: string, allowed: readonly string[]): boolean {
   const host = (domain.split("/")[0] ?? "").toLowerCase();
-  return isAllowedHost(host, allowed) || allowed.some((entry) => entry.toLowerCase() === `*.${host}`);
+  return isCovered(host, allowed) || allowed.some((entry) => entry.toLowerCase() === `*.${host}`);
 }

@@ -1,4 +1,5 @@
 import type { CapturedResponse } from "@sandbox0/protocol";
+import { readStart } from "../read-start.ts";
 
 /** Shown of the body of an answer that says no. */
 export const CAPTURED_CHARS_MAX = 4_096;
@@ -60,23 +61,8 @@ export async function captureResponse(response: Response, secrets: readonly stri
   };
 }
 
-/** The body's beginning as text, up to a number of bytes. */
+/** The body's beginning as text, up to a number of bytes. Half a character at the cut becomes one replacement character. */
 export async function readText(response: Response, bytesMax: number): Promise<{ text: string; complete: boolean }> {
-  if (response.body === null) return { text: "", complete: true };
-  const reader = response.body.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  let complete = false;
-  while (size <= bytesMax) {
-    const { done, value } = await reader.read();
-    if (done) {
-      complete = true;
-      break;
-    }
-    chunks.push(value);
-    size += value.byteLength;
-  }
-  if (!complete) await reader.cancel();
-  // Half a character at the cut becomes one replacement character.
-  return { text: Buffer.concat(chunks).subarray(0, bytesMax).toString("utf8"), complete: complete && size <= bytesMax };
+  const { bytes, complete } = await readStart(response, bytesMax);
+  return { text: bytes.toString("utf8"), complete };
 }

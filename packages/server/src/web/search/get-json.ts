@@ -1,3 +1,4 @@
+import { readStart } from "../../resources/read-start.ts";
 import { SearchFailed } from "./provider.ts";
 
 export const SEARCH_MS = 20_000;
@@ -15,26 +16,16 @@ export async function getJson(fetch: SearchFetch, url: string, init: RequestInit
   const deadline = AbortSignal.timeout(SEARCH_MS);
   try {
     const response = await fetch(url, { ...init, redirect: "manual", signal: AbortSignal.any([stop, deadline]) });
-    const text = await readText(response);
+    const { bytes, complete } = await readStart(response, SEARCH_BYTES_MAX);
+    if (!complete) throw new SearchFailed(`the search service answered more than ${SEARCH_BYTES_MAX} bytes`);
     if (!response.ok) return { status: response.status, body: null };
-    return { status: response.status, body: JSON.parse(text) };
+    return { status: response.status, body: JSON.parse(bytes.toString("utf8")) };
   } catch (error) {
     if (error instanceof SearchFailed) throw error;
     if (deadline.aborted) throw new SearchFailed(`the search service did not answer within ${SEARCH_MS / 1000} seconds`);
     if (error instanceof SyntaxError) throw new SearchFailed("the search service answered something that is not JSON");
     throw new SearchFailed("the search service could not be reached");
   }
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > SEARCH_BYTES_MAX) throw new SearchFailed(`the search service answered more than ${SEARCH_BYTES_MAX} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** The hits of an answer in whatever shape it comes: what has no URL is none. */

@@ -226,19 +226,25 @@ verifies("memory.precondition", "a precondition holds, or nothing happens", asyn
 
 verifies("memory.precondition-race", "of many updates that expect the same content, one happens", async () => {
   const made = await create("/a", "start");
-  const outcomes = await Promise.all(
-    Array.from({ length: 12 }, (_, index) =>
+  let content = "start";
+  // Again and again: in the first rounds the writers' connections are still being made, one after the other.
+  for (let round = 1; round <= 10; round++) {
+    const precondition = expecting(content);
+    const writers = Array.from({ length: 12 }, (_, writer) =>
       memories()
-        .update(made.id, { ...at(), content: `writer ${index}`, precondition: expecting("start") })
+        .update(made.id, { ...at(), content: `${round} ${writer}`, precondition })
         .then(
           () => "done",
           (error: unknown) => (error as { type?: string }).type,
         ),
-    ),
-  );
-  expect(outcomes.filter((outcome) => outcome === "done")).toHaveLength(1);
-  expect(outcomes.filter((outcome) => outcome === "memory_precondition_failed_error")).toHaveLength(11);
-  expect(await versionCount()).toBe(2);
+    );
+    const outcomes = await Promise.all(writers);
+    expect(outcomes.filter((outcome) => outcome === "done")).toHaveLength(1);
+    expect(outcomes.filter((outcome) => outcome === "memory_precondition_failed_error")).toHaveLength(11);
+    content = (await memories().retrieve(made.id, at())).content ?? "";
+    expect(content).toBe(`${round} ${outcomes.indexOf("done")}`);
+  }
+  expect(await versionCount()).toBe(11);
 });
 
 verifies("memory.precondition-race", "an update and a delete of the same content: one happens", async () => {

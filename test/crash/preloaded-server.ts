@@ -5,11 +5,11 @@
 import { once } from "node:events";
 import { flushCompileCache } from "node:module";
 import { createSandpi } from "@sandbox0/harness";
-import { loadConfig, serve } from "@sandbox0/server/main";
+import { loadConfig, loadServer, serve } from "@sandbox0/server/main";
 
 process.once("disconnect", () => process.exit(1));
 // What a server loads behind its start.
-await createSandpi().warmUp();
+await Promise.all([createSandpi().warmUp(), loadServer()]);
 // A process that is killed leaves nothing compiled behind otherwise.
 flushCompileCache();
 process.send?.("loaded");

@@ -51,6 +51,8 @@ export interface EmbeddedPostgresOptions {
   settings?: Readonly<Record<string, string>>;
   /** After a SIGKILL of every server that used it, Postgres stops by itself about then. Default 30. */
   abandonedAfterSeconds?: number;
+  /** Told when a process of Postgres runs that we can only wait for: time for something else. Maybe more than once. */
+  onWaiting?: () => void;
   /** Told when Postgres was lost and when it is back. */
   log?: (message: string, error?: unknown) => void;
 }
@@ -72,8 +74,9 @@ type Log = (message: string, error?: unknown) => void;
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const root = resolve(options.dataDir, "postgres");
+  const onWaiting = options.onWaiting ?? (() => undefined);
   const binaries = await findPostgresBinaries(process.getuid?.() === 0);
-  const cluster = await ensureCluster(root, binaries);
+  const cluster = await ensureCluster(root, binaries, onWaiting);
   const socketDirectory = await chooseSocketDirectory(cluster);
   const host = resolve(cluster.path, socketDirectory);
   const connectionString = `postgresql:///postgres?host=${encodeURIComponent(host)}&user=${POSTGRES_USER}`;
@@ -86,7 +89,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     settings,
     abandonedAfterSeconds: options.abandonedAfterSeconds ?? ABANDONED_AFTER_SECONDS,
   };
-  return supervise(postmaster, connectionString, options.log ?? (() => undefined));
+  return supervise({ ...postmaster, onWaiting }, connectionString, options.log ?? (() => undefined));
 }
 
 /** The data directory itself, or a short private one when the path would not fit a socket address. */
@@ -125,7 +128,9 @@ async function removeSocketDirectory({ socketDirectory: path }: PostmasterOption
   }
 }
 
-async function supervise(options: PostmasterOptions, connectionString: string, log: Log): Promise<EmbeddedPostgres> {
+type SupervisedOptions = PostmasterOptions & { onWaiting: () => void };
+
+async function supervise(options: SupervisedOptions, connectionString: string, log: Log): Promise<EmbeddedPostgres> {
   let tenancy: Tenancy | undefined = await joinOrStart(options, connectionString);
   const stopping = Promise.withResolvers<"stop">();
   let stopped: Promise<void> | undefined;
@@ -182,7 +187,7 @@ async function leave(options: PostmasterOptions, tenancy: Tenancy): Promise<void
 const START_AGAIN =
   /lock file .* (already exists|is empty)|could not create lock file .*No such file|pre-existing shared memory block|^Postgres ended [(]0[)]/;
 
-async function joinOrStart(options: PostmasterOptions, connectionString: string): Promise<Tenancy> {
+async function joinOrStart(options: SupervisedOptions, connectionString: string): Promise<Tenancy> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   let starting = false;
   let failure: Error | undefined;
@@ -202,6 +207,7 @@ async function joinOrStart(options: PostmasterOptions, connectionString: string)
       await makeSocketDirectory(options);
       await releaseStaleLocks(options.cluster, options.socketDirectory);
       const { ended } = await spawnPostmaster(options);
+      options.onWaiting();
       void ended.then((error) => {
         starting = false;
         failure = error;

@@ -35,12 +35,13 @@ export const POSTGRES_ENV = { LC_ALL: "C", PATH: "/usr/bin:/bin" };
 /**
  * Makes sure of a data directory `<root>/data`: made in one rename, so a crash leaves none or a whole one, and two servers
  * that start at once end with the same one.
+ * @param onWaiting is told when there is nothing to do but wait for `initdb`
  * @throws Error when it is of another major version, or belongs to another user
  */
-export async function ensureCluster(root: string, binaries: PostgresBinaries): Promise<Cluster> {
+export async function ensureCluster(root: string, binaries: PostgresBinaries, onWaiting: () => void): Promise<Cluster> {
   const path = join(root, "data");
   await mkdir(root, { recursive: true, mode: 0o755 });
-  if (!(await versionOf(path))) await createCluster(root, path, binaries);
+  if (!(await versionOf(path))) await createCluster(root, path, binaries, onWaiting);
   const version = await versionOf(path);
   if (version !== binaries.major) {
     throw new Error(
@@ -60,7 +61,7 @@ async function versionOf(path: string): Promise<string | undefined> {
   }
 }
 
-async function createCluster(root: string, path: string, binaries: PostgresBinaries): Promise<void> {
+async function createCluster(root: string, path: string, binaries: PostgresBinaries, onWaiting: () => void): Promise<void> {
   const half = await mkdtemp(join(root, "init-"));
   try {
     const named = await namedIdentity();
@@ -77,7 +78,9 @@ async function createCluster(root: string, path: string, binaries: PostgresBinar
       "--auth=trust",
       `--username=${POSTGRES_USER}`,
     ];
-    await runInitdb(binaries, [...create, "-D", pgdata], half, named);
+    const created = runInitdb(binaries, [...create, "-D", pgdata], half, named);
+    onWaiting();
+    await created;
     // One pass over the finished files instead of an fsync each: a tenth of a second for safety against a power cut.
     await runInitdb(binaries, ["--sync-only", "-D", pgdata], half, named);
     if (named.uid !== undefined) await chownTree(half, POSTGRES_ID);

@@ -11,7 +11,7 @@ import {
   type SandboxDriver,
   type SandboxPool,
 } from "@sandbox0/sandbox";
-import { type Logger, pino } from "pino";
+import type { Logger } from "pino";
 import type { RetryPolicy } from "../domain/turn.ts";
 import { createHttpServer } from "../http/http-server.ts";
 import { Registry } from "../http/metrics.ts";
@@ -43,13 +43,13 @@ import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
 import { createNotifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import { type Config, ConfigError } from "./config.ts";
-import { startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { countDroppedRows, createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { openStorage, type Storage } from "./storage.ts";
+import type { ServerDatabase } from "./server-database.ts";
 import { openServerVaults } from "./vaults.ts";
 import { createConfiguredWebTools } from "./web.ts";
 import { WEB_TOOL_DEFINITIONS, type WebTools } from "../web/web-tools.ts";
@@ -97,19 +97,29 @@ class Closers {
 }
 
 /** The composition root: everything is made here, by its factory, and closed in the reverse order. */
-export async function serve(config: Config, options: ServeOptions = {}): Promise<RunningServer> {
+export async function serveOn(
+  database: Promise<ServerDatabase>,
+  config: Config,
+  options: ServeOptions & { logger: Logger },
+): Promise<RunningServer> {
   const closers = new Closers();
   try {
-    return await start(config, options, closers);
+    const { connectionString, close } = await database;
+    closers.add(close);
+    return await start(connectionString, config, options, closers);
   } catch (error) {
     await closers.run();
     throw error;
   }
 }
 
-async function start(config: Config, options: ServeOptions, closers: Closers): Promise<RunningServer> {
-  const logger = options.logger ?? pino({ level: "info" }, pino.destination(2));
-  const connectionString = await findDatabase(config, logger, closers);
+async function start(
+  connectionString: string,
+  config: Config,
+  options: ServeOptions & { logger: Logger },
+  closers: Closers,
+): Promise<RunningServer> {
+  const { logger } = options;
   const onError = (error: unknown) => logger.warn({ err: error }, "trouble with the database connection");
   const db = createPool({ connectionString, max: DATABASE_CONNECTIONS_MAX, onConnectionError: onError });
   closers.add(() => db.close());
@@ -140,6 +150,8 @@ async function start(config: Config, options: ServeOptions, closers: Closers): P
   const parts: ServerParts = { ...made, connectionString, onError };
   if (config.roles.has("worker")) await startWorker(parts, closers);
   if (config.roles.has("api")) url = await startApi(parts, apiKeys, closers);
+  // Behind the start, which is waited for.
+  if (config.roles.has("worker")) void sandpi.warmUp();
   return { url, createdApiKey: createdKey, close: () => closers.run() };
 }
 
@@ -205,20 +217,9 @@ async function checkDatabase(db: Database): Promise<string | null> {
   }
 }
 
-async function findDatabase(config: Config, logger: Logger, closers: Closers): Promise<string> {
-  if (config.databaseUrl !== undefined) return config.databaseUrl;
-  const embedded = await startEmbeddedPostgres({
-    dataDir: config.dataDir,
-    log: (message, error) => logger.info({ err: error }, message),
-  });
-  closers.add(() => embedded.stop());
-  return embedded.connectionString;
-}
-
 function createResidentHarness({ guard }: Outbound, closers: Closers): Sandpi {
   const sandpi = createSandpi({ dial: (host, port) => guard.dial(host, port) });
   closers.add(() => sandpi.close());
-  void sandpi.warmUp();
   return sandpi;
 }
 

@@ -1,8 +1,7 @@
 import type { ModelAnswer } from "../loop/model-answer.ts";
 import type { AskModel } from "../loop/run-turn.ts";
 import type { Effects, Turn } from "../port.ts";
-import { ClaudeProcess, type Ending, ProgramLost } from "./claude-process.ts";
-import type { ClaudeSdk } from "./load-sdk.ts";
+import { ClaudeProcess, type Ending, type ProcessDeps, ProgramLost } from "./claude-process.ts";
 import type { NativeStep } from "./native.ts";
 import { createResponseReader, type ResponseReader } from "./read-response.ts";
 import { type Message, toConversation } from "./translate.ts";
@@ -12,14 +11,12 @@ import type { WarmPrograms } from "./warm-programs.ts";
 /** A program that is lost is started again from the log, once. */
 const STARTS_MAX = 2;
 
-export interface AskDeps {
-  sdk: ClaudeSdk;
-  version: string;
+export interface AskDeps extends ProcessDeps {
   warm: WarmPrograms;
 }
 
 /** Has Claude Code in the session's sandbox ask the model once, with the conversation as the log has it. */
-export function createAskClaude({ sdk, version, warm }: AskDeps, effects: Effects): AskModel {
+export function createAskClaude({ warm, ...deps }: AskDeps, effects: Effects): AskModel {
   const open = async (turn: Turn, conversation: readonly Message[]): Promise<{ program: ClaudeProcess; token: string }> => {
     const sandbox = await effects.openSandbox();
     const token = sandbox.modelGateway.apiKey;
@@ -31,7 +28,7 @@ export function createAskClaude({ sdk, version, warm }: AskDeps, effects: Effect
     }
     kept?.stop();
     await kept?.ended;
-    const program = new ClaudeProcess(sdk, turn, sandbox, version, conversation);
+    const program = new ClaudeProcess(deps, turn, sandbox, conversation);
     warm.put(turn.threadId, program);
     return { program, token };
   };

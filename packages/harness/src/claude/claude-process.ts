@@ -11,18 +11,30 @@ import { writeTranscript } from "./transcript-file.ts";
 import { type Block, canonical, type Message, sayable } from "./translate.ts";
 import type { ProgramError } from "./turn-error.ts";
 
-/** Until the program has started and asks the model; a loaded machine takes seconds. */
-const START_MS_MAX = 60_000;
-/** Between two messages while the model answers: a provider may think long before its first token. */
-const SILENCE_MS_MAX = 15 * 60_000;
-/** From a finished response until the program says that its turn is over. */
-const SETTLE_MS_MAX = 10_000;
+export const CLAUDE_TIMES = {
+  /** Until the program has started and asks the model; a loaded machine takes seconds. */
+  startMsMax: 60_000,
+  /** Between two messages while the model answers: a provider may think long before its first token. */
+  silenceMsMax: 15 * 60_000,
+  /** From a finished response until the program says that its turn is over. */
+  settleMsMax: 10_000,
+  /** How long a program is kept after its turn; its sandbox is paused later than that. */
+  idleMsMax: 20_000,
+} as const;
+export type ClaudeTimes = Readonly<Record<keyof typeof CLAUDE_TIMES, number>>;
 
 export type Ending = { type: "finished" } | { type: "failed"; error: ProgramError };
 
 /** The program ended, hung, or said what it must not: start a new one. */
 export class ProgramLost extends Error {
   readonly code = "program_lost";
+}
+
+export interface ProcessDeps {
+  sdk: ClaudeSdk;
+  /** Of the program. */
+  version: string;
+  times: ClaudeTimes;
 }
 
 interface Asked {
@@ -38,6 +50,7 @@ interface Asked {
 export class ClaudeProcess {
   readonly sandboxId: string;
   readonly ended: Promise<void>;
+  readonly #times: ClaudeTimes;
   readonly #program: Promise<SandboxedProgram>;
   readonly #input: Input<SDKUserMessage>;
   readonly #query: Query;
@@ -52,7 +65,8 @@ export class ClaudeProcess {
   #lost: ProgramLost | null = null;
   #running: SandboxedProgram | null = null;
 
-  constructor(sdk: ClaudeSdk, turn: Turn, sandbox: HarnessSandbox, version: string, conversation: readonly Message[]) {
+  constructor({ sdk, version, times }: ProcessDeps, turn: Turn, sandbox: HarnessSandbox, conversation: readonly Message[]) {
+    this.#times = times;
     this.sandboxId = sandbox.id;
     this.#model = turn.agent.model.id;
     this.#setup = setupOf(turn);
@@ -113,7 +127,7 @@ export class ClaudeProcess {
       for (const result of next.content) this.#resultOf(String(result.tool_use_id)).resolve(result);
       return;
     }
-    await within(this.#settled.promise, SETTLE_MS_MAX, () => this.#lose("it did not end its turn"));
+    await within(this.#settled.promise, this.#times.settleMsMax, () => this.#lose("it did not end its turn"));
     if (this.#lost !== null) throw this.#lost;
     this.#settled = Promise.withResolvers();
     const message = next as unknown as SDKUserMessage["message"];
@@ -124,7 +138,7 @@ export class ClaudeProcess {
   async respond(reader: ResponseReader): Promise<Ending> {
     if (this.#lost !== null) throw this.#lost;
     const outcome = Promise.withResolvers<Ending>();
-    this.#asked = { reader, outcome, timer: this.#silence(START_MS_MAX) };
+    this.#asked = { reader, outcome, timer: this.#silence(this.#times.startMsMax) };
     try {
       return await outcome.promise;
     } finally {
@@ -174,8 +188,8 @@ export class ClaudeProcess {
     const asked = this.#asked;
     if (asked !== null) {
       clearTimeout(asked.timer);
-      asked.timer = this.#silence(asked.reader.hasBegun || isRequesting(message) ? SILENCE_MS_MAX : START_MS_MAX);
       if (isRequesting(message)) asked.reader.sent();
+      asked.timer = this.#silence(asked.reader.isSent ? this.#times.silenceMsMax : this.#times.startMsMax);
     }
     if (message.type === "stream_event") this.#seeStream(message.event, asked);
     else if (message.type === "result") this.#settled.resolve();

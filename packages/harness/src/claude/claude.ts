@@ -1,12 +1,14 @@
 import { runTurn } from "../loop/run-turn.ts";
 import { type Harness, type HarnessProgram, TurnStopped } from "../port.ts";
 import { createAskClaude } from "./ask-claude.ts";
+import { CLAUDE_TIMES, type ClaudeTimes } from "./claude-process.ts";
 import { type ClaudeSdk, loadClaudeSdk } from "./load-sdk.ts";
 import { createWarmPrograms } from "./warm-programs.ts";
 
 export interface ClaudeOptions {
   /** From `findClaudeProgram`; the sandboxes see its directory. */
   program: HarnessProgram;
+  times?: Partial<ClaudeTimes>;
 }
 
 export interface Claude extends Harness {
@@ -16,17 +18,18 @@ export interface Claude extends Harness {
 }
 
 /** Claude Code in the session's sandbox (design §5): it keeps the conversation and asks the model, the session does the rest. */
-export function createClaude({ program }: ClaudeOptions): Claude {
-  const warm = createWarmPrograms();
+export function createClaude({ program, times: given = {} }: ClaudeOptions): Claude {
+  const times = { ...CLAUDE_TIMES, ...given };
+  const warm = createWarmPrograms(times.idleMsMax);
   let loading: Promise<ClaudeSdk> | null = null;
   const load = (): Promise<ClaudeSdk> => (loading ??= loadClaudeSdk());
   return {
     name: "claude",
     capabilities: { placement: "agent-in-sandbox", apis: ["anthropic-messages"] },
     async runTurn(turn, effects) {
-      const sdk = await load();
+      const deps = { sdk: await load(), version: program.version, times, warm };
       try {
-        return await runTurn(turn, effects, createAskClaude({ sdk, version: program.version, warm }, effects));
+        return await runTurn(turn, effects, createAskClaude(deps, effects));
       } catch (error) {
         if (error instanceof TurnStopped) return { type: "stopped" };
         throw error;

@@ -37,6 +37,7 @@ export interface ResponseReader {
   refuse(why: StopDetails): void;
   /** The request goes out now. */
   sent(): void;
+  readonly isSent: boolean;
   readonly hasBegun: boolean;
   step(model: string): { step: Step; refusal: RefusalDetails | null };
   /** What was counted until now; `null`: nothing. */
@@ -65,6 +66,7 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
   let messageId: string | undefined;
   let thinkingId: string | undefined;
   let hasBegun = false;
+  let isSent = false;
   let shown = 0;
 
   const show = (part: Part, delta: string): void => {
@@ -116,7 +118,13 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
       stopReason = "refusal";
       details = why;
     },
-    sent: clock.start,
+    sent() {
+      isSent = true;
+      clock.start();
+    },
+    get isSent() {
+      return isSent;
+    },
     get hasBegun() {
       return hasBegun;
     },

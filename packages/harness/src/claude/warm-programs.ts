@@ -1,8 +1,5 @@
 import type { ClaudeProcess } from "./claude-process.ts";
 
-/** How long a program is kept after its turn; its sandbox is paused later than that. */
-const IDLE_MS_MAX = 20_000;
-
 /** The programs of the threads that this server runs: one a thread, kept for a while after the turn. */
 export interface WarmPrograms {
   take(threadId: string): ClaudeProcess | null;
@@ -13,7 +10,7 @@ export interface WarmPrograms {
   close(): Promise<void>;
 }
 
-export function createWarmPrograms(): WarmPrograms {
+export function createWarmPrograms(idleMsMax: number): WarmPrograms {
   const programs = new Map<string, { program: ClaudeProcess; timer: NodeJS.Timeout | null }>();
   const living = new Set<ClaudeProcess>();
   const take = (threadId: string): ClaudeProcess | null => {
@@ -38,7 +35,7 @@ export function createWarmPrograms(): WarmPrograms {
       const kept = programs.get(threadId);
       if (kept === undefined) return;
       if (kept.timer !== null) clearTimeout(kept.timer);
-      kept.timer = setTimeout(() => kept.program.stop(), IDLE_MS_MAX);
+      kept.timer = setTimeout(() => kept.program.stop(), idleMsMax);
       kept.timer.unref();
     },
     async close() {

@@ -9,6 +9,8 @@ import type { HarnessProgram, HarnessSandbox } from "../port.ts";
 /** Real sandboxes for tests of a harness that runs in them; the only way out leads to the test's model provider. */
 export interface SandboxStage {
   readonly pool: SandboxPool;
+  /** Every HTTP request that sandboxes sent out: `POST /v1/messages`, `CONNECT example.com:443`. */
+  readonly sent: readonly string[];
   /** The session's sandbox: the same one at each call, a new one on the same volume after it has gone. */
   open(sessionId: string, provider: { url: string; apiKey: string }): Promise<HarnessSandbox>;
   /** Destroys the session's sandbox now; its files stay. */
@@ -26,11 +28,13 @@ export async function openSandboxStage(programs: readonly HarnessProgram[]): Pro
   if (failed !== undefined) throw new Error(`${driver.name}: ${failed.name}: ${failed.detail}; ${failed.fix ?? ""}`);
   const ports = new Map<string, number>();
   const volumes = new Map<string, string>();
+  const sent: string[] = [];
   // Both are known before a process of the session runs in its sandbox.
   const portOf = (sandboxId: string): number | undefined => ports.get(pool.sessionOf(sandboxId) ?? "");
-  const pool: SandboxPool = await createSandboxPool(driver, { dir, openEgress: pipeTo(portOf), warmCount: 0 });
+  const pool: SandboxPool = await createSandboxPool(driver, { dir, openEgress: pipeTo(portOf, sent), warmCount: 0 });
   return {
     pool,
+    sent,
     async open(sessionId, provider) {
       ports.set(sessionId, Number(new URL(provider.url).port));
       const { sandbox, volumeId } = await pool.claim(sessionId, volumes.get(sessionId) ?? null);
@@ -60,14 +64,22 @@ export async function openSandboxStage(programs: readonly HarnessProgram[]): Pro
   };
 }
 
+/** Requests begin chunks: a client waits for the answer before the next. */
+const REQUEST_LINE = /^([A-Z]+ \S+) HTTP\/1\.[01]\r\n/;
+const LINE_CHARS_MAX = 8_192;
+
 /** A gateway that asks nothing: the bytes of each sandbox go to a port of this machine, as they are. */
-function pipeTo(portOf: (sandboxId: string) => number | undefined): OpenEgress {
+function pipeTo(portOf: (sandboxId: string) => number | undefined, sent: string[]): OpenEgress {
   return async (sandboxId, socketPath) => {
     const open = new Set<Socket>();
     const server = createServer((inside) => {
       const port = portOf(sandboxId);
       if (port === undefined) return void inside.destroy();
       const outside = connect(port, "127.0.0.1");
+      inside.on("data", (chunk: Buffer) => {
+        const [, line] = REQUEST_LINE.exec(chunk.toString("latin1", 0, LINE_CHARS_MAX)) ?? [];
+        if (line !== undefined) sent.push(line);
+      });
       for (const [socket, other] of [
         [inside, outside],
         [outside, inside],

@@ -110,7 +110,10 @@ async function startAuthorizationServer(options: AuthorizationServerOptions) {
     const grantType = String((context.oidc?.params as { grant_type?: unknown } | undefined)?.grant_type);
     tokenRequests.push({ grantType, status: context.status });
   });
-  server.on("request", provider.callback());
+  const serve = provider.callback();
+  server.on("request", (request, response) => {
+    serve(request, response).catch((error: Error) => response.destroy(error));
+  });
   const close = async (): Promise<void> => {
     server.closeAllConnections();
     server.close();

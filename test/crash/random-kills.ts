@@ -150,7 +150,7 @@ export class Feeder {
 
   private async idleSessions(): Promise<string[]> {
     const { rows } = await this.stage.db.query<{ id: string }>(
-      "select session_id as id from session_heads where shown_status = 'idle' and session_id = any($1)",
+      "select session_id as id from session_heads where session_heads.shown_status = 'idle' and session_id = any($1)",
       [this.sessionIds],
     );
     return rows.map(({ id }) => id).filter((id) => !this.sending.has(id));

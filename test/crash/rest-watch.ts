@@ -53,7 +53,7 @@ export class RestWatch {
     try {
       const { rows } = await this.db.query<{ id: string }>(
         `select session_id as id from session_heads
-         where session_id = any($1) and shown_status in ('idle', 'terminated') and lease_owner is null and wake_at is null`,
+         where session_id = any($1) and session_heads.shown_status in ('idle', 'terminated') and lease_owner is null and wake_at is null`,
         [[...this.waiting.keys()]],
       );
       return rows.map((row) => row.id);

@@ -49,7 +49,7 @@ export async function readSessionRecord(pool: pg.Pool, id: string): Promise<Sess
   try {
     await db.query("begin isolation level repeatable read read only");
     const head = await db.query<HeadRecord>(
-      `select seq::int, status, shown_status as "shownStatus", stop_reason as "stopReason", turn_pending as "turnPending",
+      `select seq::int, status, session_heads.shown_status as "shownStatus", stop_reason as "stopReason", turn_pending as "turnPending",
               interrupted, inbox_count as "inboxCount", input_tokens::int as "inputTokens", output_tokens::int as "outputTokens",
               lease_owner::int as "leaseOwner", wake_at as "wakeAt", volume_id as "volumeId"
        from session_heads where session_id = $1`,

@@ -13,14 +13,15 @@ function durationSeconds(row: SessionRow, now: Date): number {
 }
 
 export function sessionObject(row: SessionRow, now: Date): Session {
-  const totals = totalsAt(toHead(row), now);
+  const head = toHead(row);
+  const totals = totalsAt(head, now);
   return {
     id: row.id,
     type: "session",
     agent: row.agent as Session["agent"],
     environment_id: row.environment_id,
     title: row.title,
-    status: row.shown_status,
+    status: head.shownStatus,
     metadata: row.metadata,
     vault_ids: row.vault_ids,
     resources: row.resources as Session["resources"],
@@ -49,7 +50,7 @@ export function primaryThread(row: SessionRow, now: Date): Thread {
     parent_thread_id: null,
     workflow_run_id: null,
     agent: agent as Thread["agent"],
-    status: row.shown_status,
+    status: head.shownStatus,
     stats: hasRun
       ? { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now), startup_seconds: 0 }
       : null,

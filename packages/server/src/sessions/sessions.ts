@@ -272,7 +272,7 @@ async function updateSession(
   const found = await deps.log.locked(sessionId, [], async (session) => {
     const row = await readSession(session.tx, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
-    if (row.shown_status === "terminated") throw invalidRequest("This session is terminated and can no longer be changed.");
+    if (row.status === "terminated") throw invalidRequest("This session is terminated and can no longer be changed.");
     const agent = params.agent ? await newAgent(session, row, params.agent) : row.agent;
     const title = params.title === undefined ? row.title : params.title;
     const metadata = mergeMetadata(row.metadata, params.metadata ?? {});

@@ -7,7 +7,6 @@ export interface HeadRow {
   seq: number;
   last_event_at: Date;
   status: SessionStatus;
-  shown_status: SessionStatus;
   stop_reason: StopReason | null;
   inbox_position: number;
   inbox_count: number;
@@ -40,7 +39,8 @@ export function toHead(row: HeadRow | HeadJson): Head {
     seq: row.seq,
     lastEventAt: new Date(row.last_event_at),
     status: row.status,
-    shownStatus: row.shown_status,
+    // As `shown_status` in SQL: what is admitted shows before it is taken up.
+    shownStatus: row.status === "idle" && row.turn_pending ? "running" : row.status,
     stopReason: row.stop_reason,
     inboxPosition: row.inbox_position,
     inboxCount: row.inbox_count,

@@ -1,7 +1,6 @@
 import { type Blobs, createBlobs } from "../blobs/blobs.ts";
 import { createDirectoryStore } from "../blobs/directory-store.ts";
 import type { BlobStore } from "../blobs/port.ts";
-import { createS3Store } from "../blobs/s3-store.ts";
 import { parseS3Url } from "../blobs/s3-url.ts";
 import { expireFiles } from "../resources/files/expire-files.ts";
 import type { Database } from "../store/pool.ts";
@@ -58,6 +57,8 @@ export async function openStorage({ config, db, onProblem }: StorageDeps): Promi
 /** @throws ConfigError */
 async function openStore({ blobs }: Config): Promise<BlobStore> {
   if (blobs.type === "directory") return createDirectoryStore(blobs.path);
+  // A large library, which most servers never use.
+  const { createS3Store } = await import("../blobs/s3-store.ts");
   try {
     return await createS3Store(parseS3Url(blobs.url));
   } catch (error) {

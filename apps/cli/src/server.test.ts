@@ -227,6 +227,16 @@ describe("demo and doctor", () => {
     expect(stdout).toMatch(/npx sandbox0 sessions show sesn_\w+/);
   });
 
+  test.each(["claude", "codex"])("demo shows the same session on %s, with the program in the sandbox", async (harness) => {
+    const data = { SANDBOX0_DATA_DIR: join(root, "data") };
+    const { code, stdout, stderr } = await startCommandLine(["demo", "--harness", harness], data).ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toContain(`harness   ${harness}\n`);
+    const used = stdout.split("\n").flatMap((line) => /agent\.tool_use +(\w+)/.exec(line)?.[1] ?? []);
+    expect(used).toEqual(["write", "bash", "read"]);
+    expect(stdout).toContain("The primes below 50 are 2, 3, 5, 7");
+  });
+
   test("demo says what failed and exits 1 when the provider refuses", async () => {
     const refusing = await createScriptedProvider({ apiKey: "the right one", script: demoScript });
     const withWrongKey = { SANDBOX0_DATA_DIR: join(root, "data"), ANTHROPIC_API_KEY: "wrong", ANTHROPIC_BASE_URL: refusing.url };
@@ -246,6 +256,7 @@ describe("demo and doctor", () => {
     expect(names).toEqual(
       expect.arrayContaining(["node", "data directory", "postgres", "port", "egress gateway", "open files", "model provider"]),
     );
+    expect(names).toEqual(expect.arrayContaining(["harness: sandpi", "harness: claude", "harness: codex"]));
     expect(text.stdout + JSON.stringify(findings)).not.toContain("scripted");
   });
 

@@ -62,9 +62,16 @@ export class AppServer {
   #complaint = "";
   #failure: ProgramFailed | null = null;
 
-  /** @throws ProgramFailed, SandboxError */
-  static async start(sandbox: Pick<HarnessSandbox, "exec">, launch: Launch, answerMs: number): Promise<AppServer> {
+  /** @param signal stops the program, also when it has come up. @throws ProgramFailed, SandboxError */
+  static async start(
+    sandbox: Pick<HarnessSandbox, "exec">,
+    launch: Launch,
+    answerMs: number,
+    signal: AbortSignal,
+  ): Promise<AppServer> {
     const server = new AppServer(await sandbox.exec(launch.command, { env: launch.env, cwd: launch.cwd }), answerMs);
+    signal.addEventListener("abort", () => server.stop(), { once: true });
+    if (signal.aborted) server.stop();
     try {
       await server.request("initialize", launch.initialize);
     } catch (error) {

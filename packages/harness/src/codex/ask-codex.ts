@@ -5,6 +5,7 @@ import { type Effects, type HarnessProgram, type Turn, TurnStopped } from "../po
 import { ProgramFailed } from "./app-server.ts";
 import type { Conversation, Question } from "./conversation.ts";
 import { createLaunch } from "./launch.ts";
+import { FAST_TIER } from "./model-catalog.ts";
 import { createPreviewer } from "./preview.ts";
 import type { ProgramPool } from "./program-pool.ts";
 import { createResponseReader } from "./read-response.ts";
@@ -15,10 +16,17 @@ import { createWireNames } from "./wire-names.ts";
 
 /** One turn's way to its program. */
 export interface Asker {
+  /** Starts the program while the turn does other things. What goes wrong with it, `ask` will tell. */
+  prepare(turn: Turn, effects: Effects): void;
   ask(turn: Turn, transcript: Transcript, effects: Effects): Promise<ModelAnswer>;
 }
 
 const INSTRUCTIONS = "You are a helpful assistant.";
+
+interface Opened {
+  conversation: Conversation;
+  token: string;
+}
 
 /**
  * Asks the model through the program. A program that fails is ended, and another one is given the whole conversation,
@@ -26,15 +34,18 @@ const INSTRUCTIONS = "You are a helpful assistant.";
  */
 export function createAsker(pool: ProgramPool, program: HarnessProgram, modelIdleMs: number): Asker {
   let hasFailed = false;
+  const open = async ({ agent, provider, threadId }: Turn, effects: Effects): Promise<Opened> => {
+    const sandbox = await effects.openSandbox();
+    const launch = createLaunch(program, agent.model.id, provider, sandbox.modelGateway, modelIdleMs);
+    return { conversation: await pool.take(threadId, sandbox, launch), token: sandbox.modelGateway.apiKey };
+  };
   return {
+    prepare: (turn, effects) => void open(turn, effects).catch(() => undefined),
     async ask(turn, transcript, effects) {
       for (;;) {
         try {
-          const sandbox = await effects.openSandbox();
-          const { agent, provider, threadId } = turn;
-          const launch = createLaunch(program, agent.model.id, provider, sandbox.modelGateway, modelIdleMs);
-          const conversation = await pool.take(threadId, sandbox, launch);
-          return await askOnce(conversation, turn, transcript, effects, sandbox.modelGateway.apiKey);
+          const opened = await untilAborted(open(turn, effects), effects.signal);
+          return opened === null ? aborted() : await askOnce(opened, turn, transcript, effects);
         } catch (error) {
           if (effects.signal.aborted || error instanceof TurnStopped) return aborted();
           if (error instanceof SandboxError) return failedFor(error);
@@ -48,13 +59,26 @@ export function createAsker(pool: ProgramPool, program: HarnessProgram, modelIdl
   };
 }
 
+/** @returns `null` after an abort; the promise goes on by itself */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  const aborted = Promise.withResolvers<null>();
+  const abort = (): void => aborted.resolve(null);
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** @throws ProgramFailed */
 async function askOnce(
-  conversation: Conversation,
+  { conversation, token }: Opened,
   turn: Turn,
   transcript: Transcript,
   effects: Effects,
-  token: string,
 ): Promise<ModelAnswer> {
   const { agent, provider } = turn;
   const names = createWireNames(agent.tools.map((tool) => tool.name));
@@ -67,7 +91,7 @@ async function askOnce(
       return { type: "function", name: names.toWire(name), description, inputSchema: inputSchema as never };
     }),
     ...(agent.model.effort === undefined ? {} : { effort: agent.model.effort }),
-    ...(agent.model.speed === "fast" ? { serviceTier: "priority" } : {}),
+    ...(agent.model.speed === "fast" ? { serviceTier: FAST_TIER } : {}),
   };
   const previewer = createPreviewer(effects);
   const reader = createResponseReader(previewer);

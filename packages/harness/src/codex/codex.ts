@@ -40,6 +40,8 @@ export function createCodex(options: CodexOptions): Codex {
     capabilities: { placement: "agent-in-sandbox", apis: ["openai-responses"] },
     async runTurn(turn, effects) {
       const asker = createAsker(pool, options.program, times.modelIdleMs);
+      // A turn that has calls to run may end behind them, without a question to the model.
+      if (turn.runnable.length === 0) asker.prepare(turn, effects);
       try {
         return await runTurn(turn, effects, asker.ask);
       } catch (error) {

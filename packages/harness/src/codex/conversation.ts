@@ -121,10 +121,6 @@ export class Conversation {
     void this.#abandon(thread, sent).catch((error: unknown) => this.#failFor(error));
   }
 
-  stop(): void {
-    this.#server.stop();
-  }
-
   /** Gives the program what it does not have, and lets it ask the model. */
   async #send(question: Question, hashes: readonly string[], reading: Reading): Promise<void> {
     if (await this.#goOn(question, hashes, reading)) return;

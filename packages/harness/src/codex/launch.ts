@@ -41,7 +41,6 @@ const FEATURES_OFF = [
   "daemon_auto_start",
   "deferred_tool_world_state",
   "enable_request_compression",
-  "fast_mode",
   "goals",
   "guardian_approval",
   "hooks",

@@ -1,6 +1,9 @@
 /** Longer tool results are cut by the program. Ours are bounded by the tools; none comes near. */
 const RESULT_BYTES_MAX = 16 * 1024 * 1024;
 
+/** What OpenAI calls the speed `fast` of a model. */
+export const FAST_TIER = "priority";
+
 /**
  * What Codex is to know of the model, in place of its own list of models: the same for every model that a provider may
  * have, and with none of the tools that it would give to the models it knows.
@@ -38,6 +41,7 @@ export function modelCatalog(model: string, contextWindow: number): object {
     experimental_supported_tools: [],
     input_modalities: ["text", "image"],
     supports_search_tool: false,
+    service_tiers: [{ id: FAST_TIER, name: FAST_TIER, description: FAST_TIER }],
   };
   return { models: [entry] };
 }

@@ -14,6 +14,8 @@ interface Kept {
   /** The same sandbox and the same launch. */
   key: string;
   opening: Promise<Conversation>;
+  /** Ends it, whether it has come up or not. */
+  end: AbortController;
   /** `null` while a turn has it. */
   idle: NodeJS.Timeout | null;
 }
@@ -42,8 +44,9 @@ export class ProgramPool {
       this.discard(threadId);
     }
     if (this.#isClosed) throw new ProgramFailed("The server is stopping.");
-    const opening = this.#open(sandbox, launch);
-    this.#kept.set(threadId, { key, opening, idle: null });
+    const end = new AbortController();
+    const opening = this.#open(sandbox, launch, end.signal);
+    this.#kept.set(threadId, { key, opening, end, idle: null });
     // Whoever waits for it is told.
     opening.catch(() => this.#forget(threadId, opening));
     return opening;
@@ -63,27 +66,21 @@ export class ProgramPool {
     if (kept === undefined) return;
     this.#kept.delete(threadId);
     if (kept.idle !== null) clearTimeout(kept.idle);
-    void stopWhenOpen(kept.opening);
+    kept.end.abort();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     const opening = [...this.#kept.values()].map((kept) => kept.opening);
     for (const threadId of [...this.#kept.keys()]) this.discard(threadId);
-    await Promise.all(opening.map(stopWhenOpen));
+    await Promise.allSettled(opening);
   }
 
-  async #open(sandbox: HarnessSandbox, launch: Launch): Promise<Conversation> {
-    return new Conversation(await AppServer.start(sandbox, launch, this.#times.answerMs), this.#times);
+  async #open(sandbox: HarnessSandbox, launch: Launch, signal: AbortSignal): Promise<Conversation> {
+    return new Conversation(await AppServer.start(sandbox, launch, this.#times.answerMs, signal), this.#times);
   }
 
   #forget(threadId: string, opening: Promise<Conversation>): void {
     if (this.#kept.get(threadId)?.opening === opening) this.#kept.delete(threadId);
   }
-}
-
-/** A program that did not start stopped by itself, and whoever started it was told. */
-async function stopWhenOpen(opening: Promise<Conversation>): Promise<void> {
-  const [opened] = await Promise.allSettled([opening]);
-  if (opened.status === "fulfilled") opened.value.stop();
 }

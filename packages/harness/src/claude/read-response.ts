@@ -2,6 +2,7 @@ import type { AgentContent, ModelUsage, RefusalDetails } from "@sandbox0/protoco
 import { REFUSED } from "../loop/refused.ts";
 import type { Effects, RequestedCall, Step, StepTiming } from "../port.ts";
 import type { NativeBlock } from "./native.ts";
+import { createPreviewer, type Part, type Previewer } from "./preview.ts";
 
 /** The provider's stream events, as Claude Code passes them on. */
 export type StreamEvent =
@@ -49,53 +50,24 @@ export interface ResponseReader {
 const CUT_STOPS: ReadonlySet<string> = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"]);
 const CATEGORIES = ["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"] as const;
 
-interface Part {
-  block: { type: string } & Record<string, unknown>;
-  text: string;
-  /** Position among the message's text blocks; `null` before anything was shown: blank blocks are not. */
-  shownAt: number | null;
-}
-
 /** Reads one response: previews on the way, the finished step at the end. */
 export function createResponseReader(effects: Pick<Effects, "preview" | "newEventId">): ResponseReader {
   const parts: Part[] = [];
   const counted: Partial<ApiUsage> = {};
   const clock = createClock();
+  const previewer = createPreviewer(effects);
   let stopReason: string | null = null;
   let details: StopDetails | null = null;
-  let messageId: string | undefined;
-  let thinkingId: string | undefined;
   let hasBegun = false;
   let isSent = false;
-  let shown = 0;
 
-  const show = (part: Part, delta: string): void => {
-    part.text += delta;
-    let text = delta;
-    if (part.shownAt === null) {
-      if (part.text.trim() === "") return;
-      part.shownAt = shown++;
-      text = part.text;
-    }
-    if (messageId === undefined) {
-      messageId = effects.newEventId();
-      effects.preview({ type: "start", eventType: "agent.message", eventId: messageId });
-    }
-    effects.preview({ type: "text", eventId: messageId, index: part.shownAt, text });
-  };
   const begin = (index: number, block: Part["block"]): void => {
     clock.token();
-    parts[index] = { block: { ...block }, text: "", shownAt: null };
-    if (block.type === "text" && typeof block.text === "string" && block.text !== "") show(parts[index], block.text);
-    if (!block.type.endsWith("thinking") || thinkingId !== undefined) return;
-    thinkingId = effects.newEventId();
-    effects.preview({ type: "start", eventType: "agent.thinking", eventId: thinkingId });
-  };
-  const extend = (part: Part, delta: { type: string } & Record<string, unknown>): void => {
-    if (delta.type === "text_delta") show(part, String(delta.text));
-    else if (delta.type === "thinking_delta") part.text += String(delta.thinking);
-    else if (delta.type === "input_json_delta") part.text += String(delta.partial_json);
-    else if (delta.type === "signature_delta") part.block.signature = delta.signature;
+    const part: Part = { block: { ...block }, text: "", shownAt: null };
+    parts[index] = part;
+    if (block.type === "text" && typeof block.text === "string")
+      extend(part, { type: "text_delta", text: block.text }, previewer);
+    if (block.type.endsWith("thinking")) previewer.think();
   };
   return {
     see(event) {
@@ -105,7 +77,7 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
       } else if (event.type === "content_block_start") begin(event.index, event.content_block);
       else if (event.type === "content_block_delta") {
         const part = parts[event.index];
-        if (part !== undefined) extend(part, event.delta);
+        if (part !== undefined) extend(part, event.delta, previewer);
       } else if (event.type === "message_delta") {
         stopReason = event.delta.stop_reason ?? stopReason;
         details = event.delta.stop_details ?? details;
@@ -129,28 +101,33 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
       return hasBegun;
     },
     step(model) {
-      const ids = { messageId, thinkingId, newEventId: effects.newEventId };
-      const step = toStep(
-        parts.filter((part) => part !== undefined),
-        ids,
-        toUsage(counted),
-        clock.read(),
-        model,
-      );
-      if (stopReason !== "refusal") return { step, refusal: null };
-      const category = CATEGORIES.find((known) => known === details?.category) ?? null;
-      const refusal: RefusalDetails = { type: "refusal", category, explanation: details?.explanation ?? null };
-      // Only the text counts of what was declined: no call of it runs.
-      return { step: { ...step, calls: [], native: REFUSED, refusal }, refusal };
+      const ids = { ...previewer.ids, newEventId: effects.newEventId };
+      const read = parts.filter((part) => part !== undefined);
+      const step = toStep(read, ids, toUsage(counted), clock.read(), model);
+      return stopReason === "refusal" ? refused(step, details) : { step, refusal: null };
     },
     usage: () => (hasBegun ? toUsage(counted) : null),
     timing: clock.read,
   };
 }
 
+function extend(part: Part, delta: { type: string } & Record<string, unknown>, previewer: Previewer): void {
+  if (delta.type === "text_delta") previewer.show(part, String(delta.text));
+  else if (delta.type === "thinking_delta") part.text += String(delta.thinking);
+  else if (delta.type === "input_json_delta") part.text += String(delta.partial_json);
+  else if (delta.type === "signature_delta") part.block.signature = delta.signature;
+}
+
+/** Only the text counts of what was declined: no call of it runs. */
+function refused(step: Step, details: StopDetails | null): { step: Step; refusal: RefusalDetails } {
+  const category = CATEGORIES.find((known) => known === details?.category) ?? null;
+  const refusal: RefusalDetails = { type: "refusal", category, explanation: details?.explanation ?? null };
+  return { step: { ...step, calls: [], native: REFUSED, refusal }, refusal };
+}
+
 interface StepIds {
-  messageId: string | undefined;
-  thinkingId: string | undefined;
+  messageId?: string;
+  thinkingId?: string;
   newEventId: () => string;
 }
 

@@ -4,7 +4,7 @@ import type { HarnessSandbox, Turn } from "../port.ts";
 import { createInput, type Input } from "./input.ts";
 import { launchOptions, startCommand, WORKING_DIR } from "./launch.ts";
 import type { ClaudeSdk } from "./load-sdk.ts";
-import type { ResponseReader, StreamEvent } from "./read-response.ts";
+import type { Progress, ResponseReader, StreamEvent } from "./read-response.ts";
 import { SandboxedProgram } from "./sandboxed-program.ts";
 import { createToolServer, isSpeakable } from "./tool-server.ts";
 import { writeTranscript } from "./transcript-file.ts";
@@ -218,11 +218,11 @@ export class ClaudeProcess {
     if (progress !== "open") this.#finish(asked, progress);
   }
 
-  #finish(asked: Asked, progress: "finished" | "cut"): void {
-    asked.outcome.resolve({ type: "finished" });
+  #finish(asked: Asked, progress: Exclude<Progress, "open">): void {
+    asked.outcome.resolve(progress === "broken" ? { type: "failed", error: BROKEN_OFF } : { type: "finished" });
     clearTimeout(asked.timer);
     this.#asked = null;
-    if (progress === "cut") this.#lose("its response was cut");
+    if (progress !== "finished") this.#lose("its response was cut");
   }
 
   #resultOf(toolUseId: string): PromiseWithResolvers<Block> {

@@ -100,3 +100,13 @@ test("keeps of a refusal what was said, why, and no call", () => {
   expect(refusal).toEqual({ type: "refusal", ...why });
   expect(step).toMatchObject({ calls: [], refusal, native: { refused: true }, message: { content: [{ text: "First I" }] } });
 });
+
+test("takes no response whose end only the program has written", () => {
+  const { progress } = read([
+    block(0, "text"),
+    text(0, "Half"),
+    { type: "content_block_stop", index: 0 },
+    { type: "message_stop" },
+  ]);
+  expect(progress).toBe("broken");
+});

@@ -29,8 +29,8 @@ export interface StopDetails {
   explanation?: string | null;
 }
 
-/** Of one response. `cut`: the program must not go on by itself from here. */
-export type Progress = "open" | "finished" | "cut";
+/** Of one response. `cut`: the program must not go on by itself from here. `broken`: it never ended. */
+export type Progress = "open" | "finished" | "cut" | "broken";
 
 export interface ResponseReader {
   see(event: StreamEvent): Progress;
@@ -83,7 +83,10 @@ export function createResponseReader(effects: Pick<Effects, "preview" | "newEven
         details = event.delta.stop_details ?? details;
         Object.assign(counted, event.usage);
         if (stopReason !== null && CUT_STOPS.has(stopReason)) return "cut";
-      } else if (event.type === "message_stop") return "finished";
+      } else if (event.type === "message_stop") {
+        // The program closes a stream that broke off itself; only the provider says why a response ends.
+        return stopReason === null ? "broken" : "finished";
+      }
       return "open";
     },
     refuse(why) {

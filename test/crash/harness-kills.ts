@@ -4,7 +4,7 @@ import { Feeder, Slot } from "./random-kills.ts";
 import { killProcess, type SandboxProcess, sandboxProcesses } from "./sandbox-processes.ts";
 import { seededRandom } from "./seeded-random.ts";
 import type { ServerProcess } from "./server-process.ts";
-import type { SessionRecord } from "./session-record.ts";
+import { describeLog, type SessionRecord } from "./session-record.ts";
 import type { Stage } from "./stage.ts";
 
 const VICTIMS = ["program", "sandbox", "server"] as const;
@@ -52,6 +52,7 @@ export async function killHarnessAtRandom(stage: Stage, options: HarnessKillsOpt
   const kills = { program: 0, sandbox: 0, server: 0 };
   try {
     for (const victim of plan(options.killsOfEach, random)) {
+      await someWork(stage, ids);
       await kill(victim, slot, random);
       kills[victim] += 1;
     }
@@ -62,10 +63,20 @@ export async function killHarnessAtRandom(stage: Stage, options: HarnessKillsOpt
   }
   const records: SessionRecord[] = [];
   for (const id of ids) records.push(await stage.untilRest(id));
-  const found = await Promise.all(records.map((record) => stage.violations(record)));
+  const found = await Promise.all(records.map((record) => violationsOf(stage, record)));
   const { sent, unanswered } = feeder;
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   return { kills, sent, unanswered, ...countIn(records), seconds, violations: found.flat() };
+}
+
+/** Between two kills a call gets its result: a machine that is slow to start things would see nothing but starts killed. */
+async function someWork({ db }: Stage, ids: readonly string[]): Promise<void> {
+  const results = async (): Promise<number> => {
+    const query = "select count(*)::int as n from events where type = 'agent.tool_result' and session_id = any($1)";
+    return (await db.query<{ n: number }>(query, [ids])).rows[0]?.n ?? 0;
+  };
+  const before = await results();
+  await until(async () => (await results()) > before, { timeoutMs: VICTIM_TIMEOUT_MS, describe: "the sessions to get on" });
 }
 
 function plan(killsOfEach: number, random: () => number): Victim[] {
@@ -95,6 +106,12 @@ function inSandboxOf({ volume }: SandboxProcess, { server }: Slot): number[] {
 
 function programsOf({ server }: Slot): SandboxProcess[] {
   return server === null ? [] : sandboxProcesses(server.pid).filter(({ program }) => program.startsWith("/opt/harness/"));
+}
+
+/** With the log that they are of. */
+async function violationsOf(stage: Stage, record: SessionRecord): Promise<string[]> {
+  const found = await stage.violations(record);
+  return found.length === 0 ? [] : [...found, describeLog(record)];
 }
 
 function countIn(records: readonly SessionRecord[]) {

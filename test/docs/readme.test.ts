@@ -98,8 +98,9 @@ test("the program and the commands of the README work as they stand there", asyn
   }
 });
 
-test("every environment variable of the README is read by the server, and every target exists", () => {
-  const config = readFileSync("packages/server/src/main/config.ts", "utf8");
+test("every environment variable of the README is read by the server or the CLI, and every target exists", () => {
+  const readers = ["packages/server/src/main/config.ts", "apps/cli/src/settings.ts"];
+  const config = readers.map((path) => readFileSync(path, "utf8")).join("\n");
   const table = README.slice(README.indexOf("| variable |"), README.indexOf("## What is there"));
   const variables = [...table.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, name]) => name ?? "");
   expect(variables.length).toBeGreaterThan(10);

@@ -59,3 +59,5 @@ async function cell(each: (typeof HARNESS_CASES)[number], harness: Harness, stag
 }
 
 await main();
+// Timers of cases that cut a program off may still run, for minutes.
+process.exit();

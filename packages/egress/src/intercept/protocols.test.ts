@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { CONCURRENT_STREAMS_MAX } from "./limits.ts";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { type ClientHttp2Session, connect as connectHttp2, type ClientHttp2Stream } from "node:http2";
@@ -78,8 +79,8 @@ test("HTTP/2 on both sides: headers, body, trailers both ways, many at once on o
     expect(trailers).toMatchObject({ "grpc-status": "0", "x-echo": PLACEHOLDER });
     expect(body).toBe(`${index} ${COVERED}`);
   };
-  await Promise.all(Array.from({ length: 40 }, (_, index) => ask(index)));
-  expect(seen).toHaveLength(40);
+  await Promise.all(Array.from({ length: CONCURRENT_STREAMS_MAX }, (_, index) => ask(index)));
+  expect(seen).toHaveLength(CONCURRENT_STREAMS_MAX);
   expect(seen.every((line) => /^\S+ (\S+) \d+ \1 \1 trailers$/.test(line) && line.includes(SECRET))).toBe(true);
   expect(world.dials).toBe(1);
 });

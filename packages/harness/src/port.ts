@@ -40,21 +40,13 @@ export interface ToolDefinition {
   inputSchema: Record<string, unknown>;
 }
 
-/** A tool of a turn. */
-export interface TurnTool extends ToolDefinition {
-  /** `builtin`: of the agent toolset. A harness that has the same natively may use its own for `builtin` ones. */
-  kind: "builtin" | "mcp" | "custom";
-  /** Whether each call runs without anybody being asked. What is not must be decided by `finishStep` before it starts. */
-  runsUnasked: boolean;
-}
-
 export interface TurnAgent {
   name: string;
   /** The agent's own system prompt with what the server adds about paths and mounts. */
   system: string | null;
   model: { id: string; effort?: Effort; speed?: "standard" | "fast" };
   /** To be read before each model request: MCP servers may change theirs in between. */
-  readonly tools: readonly TurnTool[];
+  readonly tools: readonly ToolDefinition[];
 }
 
 /**
@@ -140,11 +132,6 @@ export interface Effects {
   failStep(spanId: string, failure: { usage: ModelUsage | null; timing: StepTiming }): Promise<void>;
   /** Runs a call that is `run` or `runnable` and writes its one result. Safe to call in parallel. @throws TurnStopped */
   executeTool(callId: string): Promise<ToolResult>;
-  /**
-   * Writes the one result of a call that is `run` and that the harness's own tool ran in the sandbox. Instead of
-   * `executeTool`, never beside it. @throws TurnStopped
-   */
-  recordResult(callId: string, result: ToolResult): Promise<void>;
   /**
    * The session's sandbox, for a harness that runs in it; the same one while it lives, also in later turns. What is
    * started in it may outlive the turn and ends with the sandbox. @throws TurnStopped, SandboxError

@@ -12,7 +12,7 @@ import type {
 } from "../port.ts";
 import { NO_USAGE, type TestLog } from "./test-log.ts";
 
-export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "recordResult" | "openSandbox" | "saveState";
+export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "openSandbox" | "saveState";
 
 /** What a tool of a test does. */
 export type TestTool = (input: Record<string, unknown>, signal: AbortSignal) => ToolResult | Promise<ToolResult>;
@@ -83,11 +83,6 @@ export function createTestEffects(turn: TurnState, signal: AbortSignal): Effects
         signal.addEventListener("abort", () => reject(turn.stopped), { once: true });
       });
       return log.writeResult(callId, await Promise.race([Promise.resolve(tool(call.input, signal)), ended]));
-    },
-    async recordResult(callId, result) {
-      await enter("recordResult");
-      if (!log.calls().some(({ id }) => id === callId) || log.isAnswered(callId)) throw new Error(`no open call: ${callId}`);
-      log.writeResult(callId, result);
     },
     async openSandbox() {
       await enter("openSandbox");

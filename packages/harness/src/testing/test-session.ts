@@ -5,10 +5,10 @@ import {
   type HistoryEntry,
   type Preview,
   type ProviderConfig,
+  type ToolDefinition,
   type ToolResult,
   type TurnAgent,
   type TurnOutcome,
-  type TurnTool,
   TurnStopped,
 } from "../port.ts";
 import { createTestEffects, type EffectName, type TestTool, type TestTools, type TurnState } from "./test-effects.ts";
@@ -165,14 +165,10 @@ function runnable(log: TestLog, tools: TestTools): string[] {
     .map(({ id }) => id);
 }
 
-function definitions(tools: TestTools): TurnTool[] {
-  const kindOf = (name: string): TurnTool["kind"] =>
-    tools.custom.has(name) ? "custom" : tools.mcp[name] === undefined ? "builtin" : "mcp";
+function definitions(tools: TestTools): ToolDefinition[] {
   return [...Object.keys(tools.own), ...Object.keys(tools.mcp), ...tools.custom].map((name) => ({
     name,
     description: `The tool ${name}.`,
     inputSchema: { type: "object", properties: { value: { type: "string" } }, additionalProperties: true },
-    kind: kindOf(name),
-    runsUnasked: !tools.custom.has(name) && !tools.ask.has(name),
   }));
 }

@@ -44,14 +44,9 @@ export const SANDBOX_TOOLS = ["bash", "read", "write", "edit", "glob", "grep"] a
 export const WEB_TOOLS = ["web_fetch", "web_search"] as const;
 const BUILTINS: readonly string[] = [...SANDBOX_TOOLS, ...WEB_TOOLS];
 
-/** Which built-in tools the model is told of, and what becomes of calls of them. */
-export function enabledBuiltins(
-  tools: readonly AgentTool[],
-): { name: string; policy: ToolPolicy["permission_policy"]["type"] }[] {
-  return BUILTINS.flatMap((name) => {
-    const policy = policyOf(tools, name);
-    return policy?.enabled ? [{ name, policy: policy.permission_policy.type }] : [];
-  });
+/** Which built-in tools the model is told of. */
+export function enabledBuiltins(tools: readonly AgentTool[]): string[] {
+  return BUILTINS.filter((name) => policyOf(tools, name)?.enabled);
 }
 
 function policyOf(tools: readonly AgentTool[], name: string): ToolPolicy | undefined {

@@ -101,7 +101,6 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       stopIfStopped(turn);
       return result;
     },
-    recordResult: (callId, result) => recordResult(turn, write, callId, result),
     async openSandbox() {
       stopIfStopped(turn);
       const sandbox = await deps.openSandbox(turn);
@@ -120,16 +119,6 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     },
     saveState: (state) => saveHarnessState(deps.db, turn.sessionId, turn.generation, state),
   };
-}
-
-/** Of a call that ran in the sandbox and not here. What an interrupt did not cut is said (`executeTool`). */
-async function recordResult(turn: HeldTurn, write: Write, callId: string, result: ToolResult): Promise<void> {
-  const call = turn.calls.get(callId);
-  if (!call) throw new Error(`the harness answered ${callId}, which is not an open call of its turn`);
-  if (turn.stopped !== "interrupted" || result.isError) stopIfStopped(turn);
-  await write({ events: [resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });
-  turn.calls.delete(callId);
-  stopIfStopped(turn);
 }
 
 export function stopIfStopped(turn: HeldTurn): void {

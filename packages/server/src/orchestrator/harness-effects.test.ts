@@ -1,9 +1,8 @@
-import { type HarnessSandbox, type ToolResult, TurnStopped } from "@sandbox0/harness";
+import { type HarnessSandbox, TurnStopped } from "@sandbox0/harness";
 import type { ModelSpan } from "@sandbox0/egress";
 import { SandboxError } from "@sandbox0/sandbox";
 import { until } from "@sandbox0/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { CRASHED_TEXT } from "../domain/turn.ts";
 import { createMeasuredRequests } from "../policy/measured-requests.ts";
 import { readEventsAfter } from "../store/events.ts";
 import { createStage, interrupt, type PlayedTurn, type Stage, type StageNode, say, step } from "./stage.fixture.ts";
@@ -27,16 +26,6 @@ function node(...args: Parameters<Stage["node"]>): StageNode {
   return made;
 }
 
-const DONE: ToolResult = { content: [{ type: "text", text: "listed" }], isError: false };
-const CUT: ToolResult = { content: [{ type: "text", text: "killed" }], isError: true };
-
-async function call({ effects }: PlayedTurn, ...names: string[]): Promise<string[]> {
-  const { spanId } = await effects.startStep();
-  const fates = await effects.finishStep(spanId, step(effects, "", ...names));
-  expect(fates.map(({ action }) => action)).toEqual(names.map(() => "run"));
-  return fates.map(({ id }) => id);
-}
-
 async function answer({ effects, end }: PlayedTurn): Promise<void> {
   const { spanId } = await effects.startStep();
   await effects.finishStep(spanId, step(effects, "hello"));
@@ -44,72 +33,6 @@ async function answer({ effects, end }: PlayedTurn): Promise<void> {
 }
 
 const atRest = (sessionId: string) => until(async () => (await stage.status(sessionId)) === "idle");
-
-async function results(sessionId: string): Promise<{ call: string; text: string; isError: boolean }[]> {
-  const events = await readEventsAfter(stage.db, sessionId, 0, { rows: 10_000, bytes: 1e9 });
-  return events.flatMap(({ type, body }) => {
-    if (type !== "agent.tool_result") return [];
-    const { tool_use_id, content, is_error } = JSON.parse(body);
-    return [{ call: tool_use_id, text: content[0].text, isError: is_error }];
-  });
-}
-
-describe("a result of the harness's own tool", () => {
-  test("is the one result of its call, in the order they come", async () => {
-    const here = node();
-    const sessionId = await stage.newSession();
-    await stage.send(sessionId, say("hi"));
-    const turn = await here.nextTurn();
-    const [first = "", second = ""] = await call(turn, "bash", "read");
-    await turn.effects.recordResult(second, CUT);
-    await turn.effects.recordResult(first, DONE);
-    await expect(turn.effects.recordResult(first, DONE)).rejects.toThrow(/not an open call/);
-    await expect(turn.effects.executeTool(first)).rejects.toThrow(/not an open call/);
-    await answer(turn);
-    await atRest(sessionId);
-    expect(await results(sessionId)).toEqual([
-      { call: second, text: "killed", isError: true },
-      { call: first, text: "listed", isError: false },
-    ]);
-  });
-
-  test("comes too late when another node has the session, which has said what became of the call", async () => {
-    const a = node({ deaf: true });
-    const sessionId = await stage.newSession();
-    await stage.send(sessionId, say("hi"));
-    const first = await a.nextTurn();
-    const [id = ""] = await call(first, "bash");
-    stage.alive.delete(a.id);
-    const b = node();
-    const second = await b.nextTurn();
-    await expect(first.effects.recordResult(id, DONE)).rejects.toThrow(TurnStopped);
-    first.end({ type: "stopped" });
-    await until(() => a.left.includes(sessionId));
-    await answer(second);
-    await atRest(sessionId);
-    expect(await results(sessionId)).toEqual([{ call: id, text: CRASHED_TEXT, isError: true }]);
-    expect(a.bugs).toEqual([]);
-  });
-
-  test("is written when the tool was done before the interrupt cut it, and not when it was cut", async () => {
-    const here = node();
-    const sessionId = await stage.newSession();
-    await stage.send(sessionId, say("hi"));
-    const turn = await here.nextTurn();
-    const [done = "", cut = ""] = await call(turn, "bash", "read");
-    await stage.send(sessionId, interrupt);
-    await until(() => turn.effects.signal.aborted);
-    await expect(turn.effects.recordResult(done, DONE)).rejects.toThrow(TurnStopped);
-    await expect(turn.effects.recordResult(cut, CUT)).rejects.toThrow(TurnStopped);
-    turn.end({ type: "stopped" });
-    await atRest(sessionId);
-    expect(await results(sessionId)).toEqual([
-      { call: done, text: "listed", isError: false },
-      { call: cut, text: expect.not.stringContaining("killed"), isError: true },
-    ]);
-    expect(here.bugs).toEqual([]);
-  });
-});
 
 describe("the sandbox of a harness", () => {
   const sandbox = { id: "box_1" } as HarnessSandbox;

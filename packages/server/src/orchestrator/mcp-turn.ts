@@ -1,4 +1,4 @@
-import { mcpToolName, type ToolResult, type TurnTool } from "@sandbox0/harness";
+import { mcpToolName, type ToolDefinition, type ToolResult } from "@sandbox0/harness";
 import type { ResultContent } from "@sandbox0/protocol";
 import type { NewEvent, ToolCall } from "../domain/head.ts";
 import { errorEvent } from "../domain/lifecycle-events.ts";
@@ -95,15 +95,13 @@ function offer(turn: HeldTurn, mcp: TurnMcp): void {
     const link = mcp.links.get(toolset.mcp_server_name);
     if (!link) return configured;
     const offered = new Map<string, string>();
-    const definitions: TurnTool[] = [];
+    const definitions: ToolDefinition[] = [];
     for (const { name: tool, description, inputSchema } of link.tools) {
       const name = mcpToolName(toolset.mcp_server_name, tool);
       if (taken.has(name)) continue;
       taken.add(name);
       offered.set(name, tool);
-      const policy = mcpPolicy(toolset, tool);
-      const runsUnasked = policy.permission_policy.type === "always_allow";
-      if (policy.enabled) definitions.push({ name, description, inputSchema, kind: "mcp", runsUnasked });
+      if (mcpPolicy(toolset, tool).enabled) definitions.push({ name, description, inputSchema });
     }
     mcp.definitions.push(...definitions.slice(0, MCP_TOOLS_MAX));
     return { ...configured, offered };

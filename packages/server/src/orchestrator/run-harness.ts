@@ -1,4 +1,4 @@
-import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome, TurnTool } from "@sandbox0/harness";
+import type { Harness, HistoryEntry, ProviderConfig, ToolDefinition, Turn, TurnOutcome } from "@sandbox0/harness";
 import type { SessionAgent, SessionError, SessionEvent } from "@sandbox0/protocol";
 import { enabledBuiltins } from "../domain/permissions.ts";
 import { describeMisfit } from "../domain/harness-fit.ts";
@@ -153,15 +153,10 @@ function harnessTurn(
   };
 }
 
-function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): TurnTool[] {
-  const builtins = enabledBuiltins(turn.tools).flatMap(({ name, policy }) => {
-    const tool = deps.builtinTools.get(name);
-    return tool ? [{ ...tool, kind: "builtin" as const, runsUnasked: policy === "always_allow" }] : [];
-  });
-  const custom = turn.tools.flatMap((tool) => {
-    if (tool.type !== "custom") return [];
-    const { name, description, input_schema: inputSchema } = tool;
-    return [{ name, description, inputSchema, kind: "custom" as const, runsUnasked: false }];
-  });
+function toolDefinitions(deps: RunHarnessDeps, turn: HeldTurn): ToolDefinition[] {
+  const builtins = enabledBuiltins(turn.tools).flatMap((name) => deps.builtinTools.get(name) ?? []);
+  const custom = turn.tools.flatMap((tool) =>
+    tool.type === "custom" ? [{ name: tool.name, description: tool.description, inputSchema: tool.input_schema }] : [],
+  );
   return [...builtins, ...(turn.mcp?.definitions ?? []), ...custom];
 }

@@ -2,7 +2,7 @@ import { type AgentTool, enabledBuiltins, SANDBOX_TOOLS } from "../domain/permis
 
 /** What the agent must know of its sandbox, behind its own prompt. Nothing for an agent without sandbox tools. */
 export function systemPrompt(own: string | null, tools: readonly AgentTool[]): string | null {
-  const enabled = enabledBuiltins(tools).map(({ name }) => name);
+  const enabled = enabledBuiltins(tools);
   if (!SANDBOX_TOOLS.some((name) => enabled.includes(name))) return own;
   const note = [
     "You have a private Linux sandbox. Your working directory is /workspace; it is kept between turns.",

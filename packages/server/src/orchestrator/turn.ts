@@ -1,4 +1,4 @@
-import type { TurnTool } from "@sandbox0/harness";
+import type { ToolDefinition } from "@sandbox0/harness";
 import type { AgentTool } from "../domain/permissions.ts";
 import { newEvent } from "../domain/lifecycle-events.ts";
 import { type Head, type InboxRow, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
@@ -49,7 +49,7 @@ export interface TurnMcp {
   links: Map<string, McpLink>;
   /** Servers that the log has an error of. */
   reported: Set<string>;
-  definitions: TurnTool[];
+  definitions: ToolDefinition[];
 }
 
 export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: Head, leaseEndsAtMs: number): HeldTurn {

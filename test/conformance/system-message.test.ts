@@ -46,35 +46,25 @@ verifies("system-message.after-input", "behind a custom tool's result", async ()
   expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
 });
 
-verifies("system-message.after-input", "behind a result, while a call that was allowed has still to run", async () => {
-  const marker = server.play([call("ask_me", {}), call("bash", { command: "echo ran" })], say("Arr."));
-  const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
-  const session = await server.createSession({ agent: { make: { tools: [ASK_ME, ASKING] } } });
-  await session.send(message(marker));
-  const asked = await session.rest();
-  await session.send(allow(last(asked, "agent.tool_use").id));
-  await session.rest();
-  await session.send(answer(last(asked, "agent.custom_tool_use").id, "yes"), systemMessage("Talk like a pirate."));
-  const events = await session.rest();
-  expect(saidBy(events)).toEqual(["Arr."]);
-  expect(last(events, "system.message").processed_at).not.toBeNull();
-  expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
-});
-
-verifies("system-message.after-input", "behind a result, when the other call was denied", async () => {
-  const marker = server.play([call("ask_me", {}), call("bash", { command: "echo ran" })], say("Arr."));
-  const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
-  const session = await server.createSession({ agent: { make: { tools: [ASK_ME, ASKING] } } });
-  await session.send(message(marker));
-  const asked = await session.rest();
-  await session.send(deny(last(asked, "agent.tool_use").id));
-  await session.rest();
-  await session.send(answer(last(asked, "agent.custom_tool_use").id, "yes"), systemMessage("Talk like a pirate."));
-  const events = await session.rest();
-  expect(saidBy(events)).toEqual(["Arr."]);
-  expect(last(events, "system.message").processed_at).not.toBeNull();
-  expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
-});
+const ASKING = { ...TOOLSET, default_config: { permission_policy: { type: "always_ask" as const } } };
+for (const [what, decide] of [
+  ["while a call that was allowed has still to run", allow],
+  ["when the other call was denied", deny],
+] as const) {
+  verifies("system-message.after-input", `behind a result, ${what}`, async () => {
+    const marker = server.play([call("ask_me", {}), call("bash", { command: "echo ran" })], say("Arr."));
+    const session = await server.createSession({ agent: { make: { tools: [ASK_ME, ASKING] } } });
+    await session.send(message(marker));
+    const asked = await session.rest();
+    await session.send(decide(last(asked, "agent.tool_use").id));
+    await session.rest();
+    await session.send(answer(last(asked, "agent.custom_tool_use").id, "yes"), systemMessage("Talk like a pirate."));
+    const events = await session.rest();
+    expect(saidBy(events)).toEqual(["Arr."]);
+    expect(last(events, "system.message").processed_at).not.toBeNull();
+    expect(JSON.stringify(server.requests(marker)[1]?.body)).toContain("Talk like a pirate.");
+  });
+}
 
 verifies("system-message.alone", "alone to an idle session: no turn; the next one has it", async () => {
   const session = await server.createSession();

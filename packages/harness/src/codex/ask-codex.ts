@@ -40,6 +40,7 @@ export function createAsker(pool: ProgramPool, program: HarnessProgram, modelIdl
     return { conversation: await pool.take(threadId, sandbox, launch), token: sandbox.modelGateway.apiKey };
   };
   return {
+    // Only a head start: `ask` opens again, and tells what fails then.
     prepare: (turn, effects) => void open(turn, effects).catch(() => undefined),
     async ask(turn, transcript, effects) {
       for (;;) {
@@ -65,6 +66,7 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promis
   const abort = (): void => aborted.resolve(null);
   signal.addEventListener("abort", abort, { once: true });
   if (signal.aborted) abort();
+  // Its failure is told by the race; after an abort nobody asks for it any more.
   promise.catch(() => undefined);
   try {
     return await Promise.race([promise, aborted.promise]);

@@ -96,6 +96,7 @@ export class Conversation {
     this.#watch();
     try {
       const sent = this.#send(question, hashes, reading);
+      // Told by the race; after an abort it is only waited for, to know which turn is to be stopped.
       sent.catch(() => undefined);
       const ending = await Promise.race([sent.then(() => reading.end.promise), aborted.promise]);
       if (ending === "aborted") {

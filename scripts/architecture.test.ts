@@ -176,7 +176,8 @@ describe("floating promises", () => {
         "export function f(sandbox: Sandbox, store: Store, jobs: Map<number, () => Promise<void>>): void {",
       ];
       tree.write("packages/server/src/log/planted.ts", [...imports, ...floating, "}", ""].join("\n"));
-      const { status, output } = run(tree, "oxlint", ["--type-aware", "--deny-warnings", "packages"]);
+      // A format without colours: the terminal's format puts them between a file's name and its line under CI.
+      const { status, output } = run(tree, "oxlint", ["--type-aware", "--deny-warnings", "--format", "unix", "packages"]);
       expect(status).toBeGreaterThan(0);
       const missing = floating.filter((_, index) => !output.includes(`planted.ts:${imports.length + index + 1}:`));
       // What the linter said comes first: a report of a failure that is cut keeps its end, the statements it missed.

@@ -22,6 +22,10 @@ const edges = [
   [server("policy|mcp|web"), server("domain|store|log|resources")],
   [server("policy|mcp|web"), pkg("egress", door)],
   [server("orchestrator"), server("policy|mcp|web")],
+  // What a session's sandbox is given.
+  [server("provision"), server("domain|store|log|blobs|resources|policy")],
+  [server("provision"), pkg("sandbox|egress", door)],
+  [server("orchestrator"), server("provision")],
   [server("main"), pkg("server")],
   [server("main"), pkg("harness|sandbox|egress", door)],
   [pkg("cli"), pkg("server", "main/index[.]ts$")],

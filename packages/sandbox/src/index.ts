@@ -1,12 +1,13 @@
 export type * from "./port.ts";
 export { SandboxError } from "./port.ts";
-export { EGRESS_PORT, HARNESS_PROGRAMS_DIR } from "./layout.ts";
+export { EGRESS_PORT, HARNESS_PROGRAMS_DIR, SKILLS_DIR } from "./layout.ts";
 export { createBubblewrapDriver, type BubblewrapOptions } from "./bubblewrap/driver.ts";
 export {
   createSandboxPool,
   DEFAULT_LIMITS,
   POOL_DEFAULTS,
   type ClaimedSandbox,
+  type Equip,
   type PoolOptions,
   type PoolStats,
   type SandboxPool,

@@ -74,9 +74,9 @@ describe("claim", () => {
   test("gives one session one sandbox, however often and however many ask at once", async () => {
     const pool = await openPool();
     const claims = await Promise.all(Array.from({ length: 5 }, () => pool.claim("sesn_1", null)));
-    const again = await pool.claim("sesn_1", claims[0]?.volumeId ?? null);
+    const again = await pool.claim("sesn_1", claims[0]?.volume.id ?? null);
     expect(new Set([...claims, again].map(({ sandbox }) => sandbox.id)).size).toBe(1);
-    expect(new Set([...claims, again].map(({ volumeId }) => volumeId)).size).toBe(1);
+    expect(new Set([...claims, again].map(({ volume }) => volume.id)).size).toBe(1);
     expect(claims.map(({ source }) => source).sort()).toEqual(["cold", "reused", "reused", "reused", "reused"]);
     expect(again.source).toBe("reused");
   });
@@ -84,7 +84,7 @@ describe("claim", () => {
   test("gives two sessions two sandboxes and two volumes", async () => {
     const pool = await openPool();
     const [a, b] = [await pool.claim("sesn_1", null), await pool.claim("sesn_2", null)];
-    expect(a.volumeId).not.toBe(b.volumeId);
+    expect(a.volume.id).not.toBe(b.volume.id);
     await bash(a, "echo a > file");
     expect(await bash(b, "cat file")).toMatch(/No such file/);
   });
@@ -134,7 +134,7 @@ describe("release", () => {
     pool.release("sesn_1");
     await expect.poll(() => pool.stats().paused, POLL).toBe(1);
     await expect(claimed.sandbox.exec(["/bin/true"])).rejects.toMatchObject({ code: "unavailable" });
-    const again = await pool.claim("sesn_1", claimed.volumeId);
+    const again = await pool.claim("sesn_1", claimed.volume.id);
     expect(again.source).toBe("reused");
     expect(await bash(again, "echo $A")).toBe("kept");
     expect(pool.stats()).toMatchObject({ active: 1, paused: 0 });
@@ -147,9 +147,9 @@ describe("release", () => {
     pool.release("sesn_1");
     await claimed.sandbox.gone;
     await expect.poll(() => pool.stats(), POLL).toMatchObject({ active: 0, idle: 0, paused: 0 });
-    const again = await pool.claim("sesn_1", claimed.volumeId);
+    const again = await pool.claim("sesn_1", claimed.volume.id);
     expect(again.source).toBe("cold");
-    expect(again.volumeId).toBe(claimed.volumeId);
+    expect(again.volume.id).toBe(claimed.volume.id);
     expect(await bash(again, "cat file ~/file")).toBe("work\nhome");
   });
 
@@ -168,7 +168,7 @@ describe("release", () => {
 
   test("freezes a program that was left running, and a claim thaws it; one in use is let alone, and ends with its sandbox", async () => {
     const pool = await openPool({ pauseAfterMs: 10 });
-    const { sandbox, volumeId } = await pool.claim("sesn_1", null);
+    const { sandbox, volume } = await pool.claim("sesn_1", null);
     const child = await sandbox.exec(["/bin/bash", "-c", "while read -r line; do echo got $line; done"]);
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
@@ -184,7 +184,7 @@ describe("release", () => {
     const third = await pool.claim("sesn_3", null);
     expect(await bash(third, "echo third")).toBe("third");
     expect(text).toBe("got used\n");
-    expect((await pool.claim("sesn_1", volumeId)).sandbox.id).toBe(sandbox.id);
+    expect((await pool.claim("sesn_1", volume.id)).sandbox.id).toBe(sandbox.id);
     await expect.poll(() => text, POLL).toBe("got used\ngot frozen\n");
     await pool.discard("sesn_1");
     expect(await child.exited).toMatchObject({ signal: "SIGKILL" });
@@ -207,14 +207,14 @@ describe("bounds", () => {
     await bash(first, "echo work > file");
     pool.release("sesn_1");
     expect((await third).source).toBe("cold");
-    const fourth = pool.claim("sesn_1", first.volumeId);
+    const fourth = pool.claim("sesn_1", first.volume.id);
     pool.release("sesn_2");
     expect(await bash(await fourth, "cat file")).toBe("work");
   });
 
   test("warm sandboxes give way to callers", async () => {
     const pool = await openPool({ liveMax: 2, warmCount: 2 });
-    const volume = (await pool.claim("sesn_1", null)).volumeId;
+    const volume = (await pool.claim("sesn_1", null)).volume.id;
     await pool.discard("sesn_1");
     await warmed(pool, 2);
     const claimed = await pool.claim("sesn_1", volume);
@@ -267,18 +267,18 @@ describe("the end", () => {
     await pool.discard("sesn_1");
     await claimed.sandbox.gone;
     await pool.discard("sesn_1");
-    expect(await bash(await pool.claim("sesn_1", claimed.volumeId), "cat file")).toBe("work");
+    expect(await bash(await pool.claim("sesn_1", claimed.volume.id), "cat file")).toBe("work");
   });
 
   test("deleteVolume ends what runs on it and removes it for good", async () => {
     const pool = await openPool();
     const claimed = await pool.claim("sesn_1", null);
-    await pool.deleteVolume(claimed.volumeId);
+    await pool.deleteVolume(claimed.volume.id);
     await claimed.sandbox.gone;
-    await pool.deleteVolume(claimed.volumeId);
-    expect(existsSync(join(dir, "volumes", claimed.volumeId))).toBe(false);
-    await expect(pool.claim("sesn_1", claimed.volumeId)).rejects.toMatchObject({ code: "not_found" });
-    expect((await pool.claim("sesn_1", null)).volumeId).not.toBe(claimed.volumeId);
+    await pool.deleteVolume(claimed.volume.id);
+    expect(existsSync(join(dir, "volumes", claimed.volume.id))).toBe(false);
+    await expect(pool.claim("sesn_1", claimed.volume.id)).rejects.toMatchObject({ code: "not_found" });
+    expect((await pool.claim("sesn_1", null)).volume.id).not.toBe(claimed.volume.id);
   });
 
   test("close destroys everything, the volumes nobody claimed too, and refuses those who wait", async () => {
@@ -288,11 +288,11 @@ describe("the end", () => {
     await warmed(pool, 1);
     const [second, third] = [pool.claim("sesn_2", null), pool.claim("sesn_3", null)];
     const refused = expect(third).rejects.toMatchObject({ code: "unavailable" });
-    const { volumeId } = await second;
+    const { volume } = await second;
     await pool.close();
     await refused;
     await claimed.sandbox.gone;
-    expect((await readdir(join(dir, "volumes"))).sort()).toEqual([claimed.volumeId, volumeId].sort());
+    expect((await readdir(join(dir, "volumes"))).sort()).toEqual([claimed.volume.id, volume.id].sort());
     expect(await readdir(join(dir, "sandboxes"))).toEqual([]);
     expect(await readdir(join(dir, "unclaimed"))).toEqual([]);
   });

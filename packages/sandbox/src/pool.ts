@@ -1,4 +1,12 @@
-import { SandboxError, type OpenEgress, type Sandbox, type SandboxDriver, type SandboxLimits, type Volume } from "./port.ts";
+import {
+  SandboxError,
+  type Equipment,
+  type OpenEgress,
+  type Sandbox,
+  type SandboxDriver,
+  type SandboxLimits,
+  type Volume,
+} from "./port.ts";
 import { PooledSandbox } from "./pooled-sandbox.ts";
 import { Slots } from "./slots.ts";
 import { OutputMeter } from "./tool-server/output-meter.ts";
@@ -50,9 +58,12 @@ export interface PoolOptions {
   onProblem?: (problem: Error) => void;
 }
 
+/** What the session's sandbox is to be started with; `null`: nothing, a warm one will do. */
+export type Equip = () => Promise<Equipment | null>;
+
 export interface ClaimedSandbox {
-  /** To be stored with the session and given to later claims. */
-  volumeId: string;
+  /** Its id is to be stored with the session and given to later claims. */
+  volume: Volume;
   tools: ToolClient;
   sandbox: Sandbox;
   /** `reused`: the session's own, still living. */
@@ -76,10 +87,11 @@ export interface PoolStats {
 export interface SandboxPool {
   /**
    * Claims of one session share one sandbox. Waits while the pool is full. With `volumeId` null the session's volume is
-   * made at its first claim, and found again by later ones.
+   * made at its first claim, and found again by later ones. `equip` is asked when a sandbox must be started; one with
+   * equipment is never a warm one.
    * @throws SandboxError `unavailable`, `limit` (queue full), `not_found` (no such volume)
    */
-  claim(sessionId: string, volumeId: string | null): Promise<ClaimedSandbox>;
+  claim(sessionId: string, volumeId: string | null, equip?: Equip): Promise<ClaimedSandbox>;
   /** The turn is over: the idle times begin. Nothing happens if it is not claimed. A running call puts the pause off. */
   release(sessionId: string): void;
   /** Destroys the session's sandbox now; its volume stays. */
@@ -137,16 +149,16 @@ class Pool implements SandboxPool {
     this.#bounds = { meter: new OutputMeter(), starts };
   }
 
-  async claim(sessionId: string, volumeId: string | null): Promise<ClaimedSandbox> {
+  async claim(sessionId: string, volumeId: string | null, equip: Equip = noEquipment): Promise<ClaimedSandbox> {
     for (;;) {
       this.#refuseWhenClosed();
       const known = this.#entries.get(sessionId);
-      const entry = known ?? this.#addEntry(sessionId, volumeId);
+      const entry = known ?? this.#addEntry(sessionId, volumeId, equip);
       entry.isReleased = false;
       const { pooled, source } = await entry.ready;
       if (await pooled.use()) {
         return {
-          volumeId: pooled.volume.id,
+          volume: pooled.volume,
           tools: pooled.tools,
           sandbox: pooled.sandbox,
           source: known === undefined ? source : "reused",
@@ -244,8 +256,8 @@ class Pool implements SandboxPool {
     }
   }
 
-  #addEntry(sessionId: string, volumeId: string | null): Entry {
-    const ready = this.#provide(sessionId, volumeId);
+  #addEntry(sessionId: string, volumeId: string | null, equip: Equip): Entry {
+    const ready = this.#provide(sessionId, volumeId, equip);
     const entry: Entry = { volumeId, ready, pooled: null, isReleased: false };
     this.#entries.set(sessionId, entry);
     ready.then(
@@ -265,16 +277,21 @@ class Pool implements SandboxPool {
     if (this.#entries.get(sessionId) === entry) this.#entries.delete(sessionId);
   }
 
-  async #provide(sessionId: string, volumeId: string | null): Promise<{ pooled: PooledSandbox; source: "warm" | "cold" }> {
+  async #provide(
+    sessionId: string,
+    volumeId: string | null,
+    equip: Equip,
+  ): Promise<{ pooled: PooledSandbox; source: "warm" | "cold" }> {
+    const equipment = await equip();
     const own = volumeId === null ? await this.#volumes.ofSession(sessionId) : await this.#volumes.open(volumeId);
-    const warm = own === null ? this.#warm.shift() : undefined;
+    const warm = own === null && equipment === null ? this.#warm.shift() : undefined;
     if (warm !== undefined) {
       await this.#volumes.claim(warm.volume, sessionId);
       return { pooled: warm, source: "warm" };
     }
     await this.#takeLiveSlot();
     const volume = own ?? (await this.#givingBack(this.#newVolume(sessionId)));
-    return { pooled: await this.#start(volume), source: "cold" };
+    return { pooled: await this.#start(volume, equipment), source: "cold" };
   }
 
   async #newVolume(sessionId: string): Promise<Volume> {
@@ -284,11 +301,11 @@ class Pool implements SandboxPool {
   }
 
   /** The caller has taken a live slot; it is given back when the sandbox is gone. */
-  async #start(volume: Volume): Promise<PooledSandbox> {
+  async #start(volume: Volume, equipment: Equipment | null = null): Promise<PooledSandbox> {
     const { limits, env, openEgress, onProblem } = this.#options;
     let sandbox: Sandbox;
     try {
-      sandbox = await this.#driver.create({ volume, limits, env, openEgress });
+      sandbox = await this.#driver.create({ volume, ...(equipment === null ? {} : { equipment }), limits, env, openEgress });
     } catch (error) {
       this.#live.give();
       throw error;
@@ -352,3 +369,4 @@ function asError(error: unknown): Error {
 }
 
 const ignoreProblem = (): void => undefined;
+const noEquipment = async (): Promise<null> => null;

@@ -20,8 +20,26 @@ export interface Volume {
   path: string;
 }
 
+/** A host directory that a sandbox sees, besides its volume. */
+export interface SandboxMount {
+  /** Absolute host path, below the driver's directory. */
+  source: string;
+  /** Absolute path in the sandbox; nothing else is there. */
+  at: string;
+  writable: boolean;
+}
+
+/** What a sandbox must be started with; it cannot be given to a living one. */
+export interface Equipment {
+  mounts: readonly SandboxMount[];
+  /** Host directories that lie over the system's, the first on top. */
+  layers: readonly string[];
+}
+
 export interface SandboxSpec {
   volume: Volume;
+  /** Default: nothing besides the volume. */
+  equipment?: Equipment;
   limits: SandboxLimits;
   /** Extra environment of every process. Never a secret: placeholders only (design §2.7). */
   env: Readonly<Record<string, string>>;

@@ -37,8 +37,8 @@ export async function openSandboxStage(programs: readonly HarnessProgram[]): Pro
     sent,
     async open(sessionId, provider) {
       ports.set(sessionId, Number(new URL(provider.url).port));
-      const { sandbox, volumeId } = await pool.claim(sessionId, volumes.get(sessionId) ?? null);
-      volumes.set(sessionId, volumeId);
+      const { sandbox, volume } = await pool.claim(sessionId, volumes.get(sessionId) ?? null);
+      volumes.set(sessionId, volume.id);
       return {
         id: sandbox.id,
         exec: (command, options) => sandbox.exec(command, options),

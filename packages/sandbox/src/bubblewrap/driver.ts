@@ -128,6 +128,7 @@ class BubblewrapDriver implements SandboxDriver {
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
     }
+    if ((spec.equipment?.layers ?? []).length > 0) throw new SandboxError("unavailable", "this driver has no layers");
     openVolumeDirs(spec.volume.path);
     const id = `${this.#instance}.${randomBytes(6).toString("hex")}`;
     const runDir = join(this.#sandboxesDir, id);

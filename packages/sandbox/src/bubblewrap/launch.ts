@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { SandboxLimits } from "../port.ts";
+import type { SandboxLimits, SandboxMount } from "../port.ts";
 import { EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
 import type { SandboxProgram } from "../programs.ts";
 import type { Runtime } from "../runtime.ts";
@@ -86,6 +86,8 @@ export interface LaunchPlan {
   cwd: string;
   env: Readonly<Record<string, string>>;
   volumePath: string;
+  /** Behind the volume's own, so that they may lie in its directories. */
+  mounts: readonly SandboxMount[];
   tempDir: string;
   egressSocketPath: string | null;
   limits: SandboxLimits;
@@ -148,6 +150,7 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
     ...bind(plan.tempDir, TEMP_DIR, true),
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
+    ...plan.mounts.flatMap(({ source, at, writable }) => bind(source, at, writable)),
     ...["--symlink", "../tmp", "/var/tmp", "--dir", "/run"],
     ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, bind)),
     // bwrap makes both as writable memory file systems.

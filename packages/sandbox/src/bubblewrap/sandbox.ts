@@ -94,6 +94,7 @@ class BubblewrapSandbox implements Sandbox {
       cwd: options.cwd ?? WORKSPACE_DIR,
       env: { ...BASE_ENV, ...(egress === null ? {} : egressEnv(host.caBundle !== null)), ...spec.env, ...options.env },
       volumePath: spec.volume.path,
+      mounts: spec.equipment?.mounts ?? [],
       tempDir,
       egressSocketPath: egress?.path ?? null,
       limits: spec.limits,

@@ -34,6 +34,7 @@ export function createProcessDriver(options: { dir: string; programs?: readonly 
     capabilities: async () => ({ isolation: "none", pause: true, enforces: [] }),
     check: async () => [{ name: "process", ok: true, detail: "runs commands without any isolation" }],
     create: async (spec) => {
+      if ((spec.equipment?.layers ?? []).length > 0) throw new SandboxError("unavailable", "this driver has no layers");
       runtime ??= prepareRuntime(join(dir, "runtime"));
       const id = `${instanceTag()}.${randomBytes(6).toString("hex")}`;
       const runDir = join(dir, "sandboxes", id);
@@ -62,6 +63,7 @@ class ProcessSandbox implements Sandbox {
     this.#spec = spec;
     this.#runDir = runDir;
     this.#places = [
+      ...(spec.equipment?.mounts ?? []).map(({ source, at }) => ({ at, path: source })),
       ...VOLUME_MOUNTS.map(({ name, at }) => ({ at, path: join(spec.volume.path, name) })),
       ...shown,
       { at: TEMP_DIR, path: join(runDir, "tmp") },

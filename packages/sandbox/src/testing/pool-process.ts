@@ -17,7 +17,7 @@ const pool = await createSandboxPool(createBubblewrapDriver({ dir }), {
 const paused = await pool.claim("session_2", null);
 await paused.tools.call("bash", { command: "sleep 1000 &" });
 pool.release("session_2");
-const { tools, volumeId } = await pool.claim("session_1", null);
+const { tools, volume } = await pool.claim("session_1", null);
 const run = async (name: string, input: unknown): Promise<void> => {
   const { content, isError } = await tools.call(name, input);
   if (isError) throw new Error(JSON.stringify(content));
@@ -25,5 +25,5 @@ const run = async (name: string, input: unknown): Promise<void> => {
 await run("bash", { command: "echo work > file; (setsid sleep 1000 &); sleep 1000 &" });
 await run("write", { file_path: "written", content: "by the tool server" });
 while (pool.stats().warm < 1 || pool.stats().paused < 1) await new Promise((resolve) => setTimeout(resolve, 10));
-console.log(JSON.stringify({ volumeId }));
+console.log(JSON.stringify({ volumeId: volume.id }));
 setInterval(() => undefined, KEEP_ALIVE_MS);

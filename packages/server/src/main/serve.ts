@@ -23,6 +23,7 @@ import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
 import { fitInSandbox, openHarnessSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
 import { isWebTool, runWebTool } from "../orchestrator/run-web-tool.ts";
+import { createSandboxOfTurn } from "../orchestrator/sandbox-of-turn.ts";
 import type { HeldTurn } from "../orchestrator/turn.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
@@ -48,6 +49,7 @@ import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
+import { createServerProvision } from "./provision.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { ServerDatabase } from "./server-database.ts";
 import { openServerVaults } from "./vaults.ts";
@@ -302,14 +304,16 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
   const { options, logger, db, log, bells } = parts;
   const { node, pool, mcp, web, gateways, harnesses } = stations;
   const { policies, tokens } = gateways;
-  const tools = { db, pool, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
-  const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(db, pool, turn, callId, text);
+  const sandboxes = createSandboxOfTurn({ db, log, pool, provision: createServerProvision() });
+  const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
+  const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(sandboxes, turn, callId, text);
   return createOrchestrator({
     db,
     log,
     bells,
     node,
     harnesses,
+    sandboxes,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
     resolveModel: stations.providerOf,

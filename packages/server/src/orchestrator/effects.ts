@@ -15,14 +15,14 @@ import { callsToJudge, planStep, STEPS_PER_TURN_MAX } from "../domain/step.ts";
 import type { Bells } from "../log/bells.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { MeasuredRequests } from "../policy/measured-requests.ts";
-import { LeaseLost, type SessionWrite, type SpanEnd, type Written } from "../store/append.ts";
+import type { SpanEnd } from "../store/append.ts";
 import { saveHarnessState } from "../store/harness-states.ts";
-import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { Queryable } from "../store/query.ts";
 import type { Judge } from "./judge.ts";
 import { measuredStep } from "./measured-step.ts";
 import { type McpDeps, refreshMcp, runMcpTool } from "./mcp-turn.ts";
 import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
+import { turnWriter, type TurnWrite } from "./turn-writer.ts";
 
 export interface EffectsDeps extends McpDeps {
   db: Queryable;
@@ -39,29 +39,6 @@ export interface EffectsDeps extends McpDeps {
 }
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
-
-type Write = (part: Omit<SessionWrite, "sessionId" | "threadId" | "generation">) => Promise<Written>;
-
-/** Writes of a turn: fenced, and they end it when it must end. @throws TurnStopped */
-export function turnWriter(log: EventLog, turn: HeldTurn): Write {
-  return async (part) => {
-    try {
-      const written = await log.append({
-        ...part,
-        sessionId: turn.sessionId,
-        threadId: turn.threadId,
-        generation: turn.generation,
-      });
-      if (written.interrupted) stopTurn(turn, "interrupted");
-      return written;
-    } catch (error) {
-      // Whether it was written is not known, or it is no longer ours to write: the log tells the next holder.
-      if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) throw error;
-      stopTurn(turn, "lease_lost");
-      throw new TurnStopped("lease_lost");
-    }
-  };
-}
 
 /** The one boundary that a harness acts through: everything here is fenced, and ends the turn when it must end. */
 export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
@@ -125,7 +102,7 @@ export function stopIfStopped(turn: HeldTurn): void {
   if (turn.stopped) throw new TurnStopped(turn.stopped);
 }
 
-async function startStep(turn: HeldTurn, write: Write): ReturnType<Effects["startStep"]> {
+async function startStep(turn: HeldTurn, write: TurnWrite): ReturnType<Effects["startStep"]> {
   stopIfStopped(turn);
   if (turn.openSpan) {
     const spanId = turn.openSpan;
@@ -159,7 +136,7 @@ function loggedEvent({ id, type, fields }: InboxRow, at: Date): SessionEvent {
 async function finishStep(
   judge: Judge | null,
   turn: HeldTurn,
-  write: Write,
+  write: TurnWrite,
   spanId: string,
   step: Step,
 ): Promise<CallDisposition[]> {

@@ -8,6 +8,7 @@ import { DatabaseUnavailable } from "../store/database-error.ts";
 import { abandonLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
 import { type RunHarnessDeps, runHarness } from "./run-harness.ts";
+import type { SandboxOfTurn } from "./sandbox-of-turn.ts";
 import { createHeldTurn, type HeldTurn, holdingLease, interruptTurn, stopTurn, turnState, writePlan } from "./turn.ts";
 
 /** How long a lease lasts without renewal. A dead node's leases end at once (its advisory lock is gone). */
@@ -38,6 +39,7 @@ export interface OrchestratorDeps extends RunHarnessDeps {
   /** This server among the others (store/node-registry). */
   node: { id(): number; aliveNodes(): Promise<number[]> };
   retry: RetryPolicy;
+  sandboxes: SandboxOfTurn;
   /** The turn has ended: the sandbox may rest. */
   onRest(sessionId: string): void;
   /** The turn goes on later or elsewhere: what of it runs in the sandbox must have ended by then. */
@@ -205,6 +207,7 @@ class Runner implements Orchestrator {
       if (turn.terminated) void this.deps.mcp.close(sessionId);
       else this.deps.mcp.release(sessionId);
       this.deps.onRest(sessionId);
+      void this.deps.sandboxes.atRest(turn).catch((error: unknown) => this.deps.onBug(error, sessionId));
     } catch (error) {
       this.deps.onTrouble(error, sessionId);
       if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) this.deps.onBug(error, sessionId);
@@ -218,6 +221,7 @@ class Runner implements Orchestrator {
 
   private async run(turn: HeldTurn): Promise<TurnPlan["next"]> {
     const end: TurnEnd = turn.stopped ? { type: "interrupted" } : await runHarness(this.deps, turn);
+    await this.deps.sandboxes.beforeIdle(turn).catch((error: unknown) => this.deps.onBug(error, turn.sessionId));
     return this.decide(turn, (state) => settle(state, end, this.deps.retry));
   }
 
@@ -228,6 +232,7 @@ class Runner implements Orchestrator {
     turn.controller = new AbortController();
     // What is decided now is not in it.
     turn.memory = null;
+    turn.prepared = null;
     const next = await this.deps.log.locked(turn.sessionId, [], (session) =>
       holdingLease(turn, session, async () => {
         const plan = choose(turnState(turn, session));

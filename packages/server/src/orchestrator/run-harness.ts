@@ -11,10 +11,12 @@ import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../sto
 import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
 import { describeInvalidSettings } from "../web/web-settings.ts";
-import { createEffects, type EffectsDeps, stopIfStopped, turnWriter } from "./effects.ts";
+import { createEffects, type EffectsDeps, stopIfStopped } from "./effects.ts";
 import { connectMcp } from "./mcp-turn.ts";
 import { systemPrompt } from "./system-prompt.ts";
+import type { SandboxOfTurn } from "./sandbox-of-turn.ts";
 import { type HeldTurn, modelOf } from "./turn.ts";
+import { turnWriter } from "./turn-writer.ts";
 
 export interface RunHarnessDeps extends EffectsDeps {
   db: Queryable;
@@ -24,6 +26,7 @@ export interface RunHarnessDeps extends EffectsDeps {
     modelId: string,
     session: { workspaceId: string; vaultIds: readonly string[]; harness: string },
   ): Promise<ProviderConfig | { unavailable: string }>;
+  sandboxes: Pick<SandboxOfTurn, "begin">;
   /** The built-in tools as the model is told of them, by name. */
   builtinTools: ReadonlyMap<string, ToolDefinition>;
   /** What of the session's credentials its network policy shuts out, and its log does not say yet. */
@@ -60,9 +63,16 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     );
     if (invalid !== null) return failed(invalid);
     await openMcp(deps, turn, transcript);
+    const notes = await deps.sandboxes.begin(turn);
+    stopIfStopped(turn);
     // Where the harness runs in the sandbox, nothing of it ever holds the key: requests get theirs in the model gateway.
     const shown = harness.capabilities.placement === "agent-in-sandbox" ? { ...provider, apiKey: "" } : provider;
-    outcome = await harness.runTurn(harnessTurn(deps, turn, shown, historyOf(transcript), state), createEffects(deps, turn));
+    const { agent } = turn.session;
+    const system = systemPrompt(agent.system as string | null, turn.tools, notes);
+    outcome = await harness.runTurn(
+      harnessTurn(deps, turn, system, shown, historyOf(transcript), state),
+      createEffects(deps, turn),
+    );
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     if (error instanceof DatabaseUnavailable) throw error;
@@ -120,6 +130,7 @@ function historyOf(transcript: readonly TranscriptRow[]): HistoryEntry[] {
 function harnessTurn(
   deps: RunHarnessDeps,
   turn: HeldTurn,
+  system: string | null,
   provider: ProviderConfig,
   history: HistoryEntry[],
   state: unknown,
@@ -135,7 +146,7 @@ function harnessTurn(
     threadId: turn.threadId,
     agent: {
       name: turn.agentName,
-      system: systemPrompt(agent.system as string | null, turn.tools),
+      system,
       model: {
         id: model.id,
         ...(model.effort ? { effort: model.effort.type } : {}),

@@ -1,9 +1,16 @@
 import { SandboxError, type SandboxPool } from "@sandbox0/sandbox";
 import { expect, test } from "vitest";
+import type { EventLog } from "../log/event-log.ts";
+import type { ProvisionPart } from "../provision/port.ts";
+import { createProvision } from "../provision/provision.ts";
 import type { Queryable } from "../store/query.ts";
 import { runSandboxTool } from "./run-tool.ts";
+import { createSandboxOfTurn } from "./sandbox-of-turn.ts";
 import { createHeldTurn, type HeldTurn, stopTurn } from "./turn.ts";
 
+/** Nothing of these tests writes to the log. */
+const NO_LOG = {} as EventLog;
+const CLAIMED = { volume: { id: "vol_1", path: "" }, sandbox: { id: "1.2.3" } };
 const CALL = { name: "bash", input: { command: "true" } };
 
 function held(): HeldTurn {
@@ -13,7 +20,7 @@ function held(): HeldTurn {
 }
 
 /** A pool whose sandbox records what it is asked to run. */
-function poolWith(claim: () => Promise<{ volumeId: string }>): {
+function poolWith(claim: () => Promise<{ volume: { id: string } }>): {
   pool: SandboxPool;
   ran: { name: string; aborted: boolean }[];
   environments: object[];
@@ -30,8 +37,16 @@ function poolWith(claim: () => Promise<{ volumeId: string }>): {
   return { pool: { claim: async () => ({ ...(await claim()), tools }) } as unknown as SandboxPool, ran, environments };
 }
 
-const run = (db: Queryable, pool: SandboxPool, turn: HeldTurn, call: typeof CALL | { name: string; input: object } = CALL) =>
-  runSandboxTool({ db, pool, environmentOf: async () => ({ TOKEN: "placeholder" }) }, turn, call as typeof CALL);
+function run(
+  db: Queryable,
+  pool: SandboxPool,
+  turn: HeldTurn,
+  call: typeof CALL | { name: string; input: object } = CALL,
+  parts: readonly ProvisionPart[] = [],
+) {
+  const sandboxes = createSandboxOfTurn({ db, log: NO_LOG, pool, provision: createProvision(parts) });
+  return runSandboxTool({ sandboxes, environmentOf: async () => ({ TOKEN: "placeholder" }) }, turn, call as typeof CALL);
+}
 
 /** A database in which the session is still this turn's, or is not. */
 function database(isOurs: boolean): { db: Queryable; stored: unknown[] } {
@@ -45,7 +60,7 @@ function database(isOurs: boolean): { db: Queryable; stored: unknown[] } {
 
 test("a new volume is stored before the effect, and only once", async () => {
   const { db, stored } = database(true);
-  const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
+  const { pool, ran } = poolWith(async () => CLAIMED);
   const turn = held();
   await run(db, pool, turn);
   await run(db, pool, turn);
@@ -54,7 +69,7 @@ test("a new volume is stored before the effect, and only once", async () => {
 });
 
 test("nothing runs for a session that another node has taken over", async () => {
-  const { pool, ran } = poolWith(async () => ({ volumeId: "vol_1" }));
+  const { pool, ran } = poolWith(async () => CLAIMED);
   const turn = held();
   await run(database(false).db, pool, turn);
   expect(turn.stopped).toBe("lease_lost");
@@ -78,9 +93,45 @@ test("a sandbox that cannot be had is an error result; anything else is thrown",
 });
 
 test("commands find the placeholders of the session; the file tools need none", async () => {
-  const { pool, environments } = poolWith(async () => ({ volumeId: "vol_1" }));
+  const { pool, environments } = poolWith(async () => CLAIMED);
   await run(database(true).db, pool, held(), { name: "read", input: { file_path: "a" } });
   expect(environments).toEqual([]);
   await run(database(true).db, pool, held());
   expect(environments).toEqual([{ TOKEN: "placeholder" }]);
+});
+
+test("what the session is given is there before its first call, once a turn; what a part says stands behind the result", async () => {
+  const { pool } = poolWith(async () => CLAIMED);
+  const done: string[] = [];
+  const part: ProvisionPart = {
+    name: "files",
+    fill: async () => void done.push("fill"),
+    ready: async () => void done.push("ready"),
+    afterCall: async () => ["1 file was refused."],
+  };
+  const turn = held();
+  const results = [run(database(true).db, pool, turn, CALL, [part]), run(database(true).db, pool, turn, CALL, [part])];
+  const texts = (await Promise.all(results)).map(({ content }) => content.map((block) => "text" in block && block.text));
+  expect(texts).toEqual([
+    ["done", "1 file was refused."],
+    ["done", "1 file was refused."],
+  ]);
+  expect(done).toEqual(["fill", "ready"]);
+});
+
+test("a part that could not provide it fails the call, and is tried again by the next one", async () => {
+  const { pool, ran } = poolWith(async () => CLAIMED);
+  let tries = 0;
+  const part: ProvisionPart = {
+    name: "volume",
+    fill: async () => {
+      tries += 1;
+      if (tries === 1) throw new SandboxError("unavailable", "its files are not back yet");
+    },
+  };
+  const turn = held();
+  const first = await run(database(true).db, pool, turn, CALL, [part]);
+  expect(first).toMatchObject({ isError: true, content: [{ text: expect.stringContaining("not back yet") }] });
+  expect(ran).toEqual([]);
+  expect(await run(database(true).db, pool, turn, CALL, [part])).toMatchObject({ isError: false });
 });

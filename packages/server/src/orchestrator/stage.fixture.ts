@@ -225,6 +225,7 @@ function createNode(
         outputTokensMax: 1,
       }),
       findPolicyErrors: async () => [],
+      sandboxes: NO_SANDBOXES,
       runTool: toolRunner(tools, web),
       openSandbox,
       measured,
@@ -253,6 +254,14 @@ function createNode(
 }
 
 const NOTHING_MEASURED = { take: () => null };
+
+const NO_SANDBOXES: OrchestratorDeps["sandboxes"] = {
+  claim: noSandbox,
+  begin: async () => [],
+  afterCall: async () => [],
+  beforeIdle: async () => undefined,
+  atRest: async () => undefined,
+};
 
 function noSandbox(): Promise<never> {
   return Promise.reject(new SandboxError("unavailable", "this stage has no sandboxes"));

@@ -1,4 +1,5 @@
 import type { ToolDefinition } from "@sandbox0/harness";
+import type { Volume } from "@sandbox0/sandbox";
 import type { AgentTool } from "../domain/permissions.ts";
 import { newEvent } from "../domain/lifecycle-events.ts";
 import { type Head, type InboxRow, isRunnable, type ToolCall, waitsForClient } from "../domain/head.ts";
@@ -37,6 +38,10 @@ export interface HeldTurn {
   /** The last input that the last decision has seen. */
   inboxPosition: number;
   volumeId: string | null;
+  /** `null`: nothing of it has used the sandbox yet. */
+  volume: Volume | null;
+  /** The sandbox that has been given, or is being given, all that the session is to find there. */
+  prepared: { sandboxId: string; done: Promise<void> } | null;
   /** The session ends with it. */
   terminated: boolean;
   stopped: StopCause | null;
@@ -70,6 +75,8 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     instructions: [],
     inboxPosition: head.inboxPosition,
     volumeId: head.volumeId,
+    volume: null,
+    prepared: null,
     terminated: false,
     stopped: null,
     controller: new AbortController(),

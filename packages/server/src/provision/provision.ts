@@ -1,0 +1,50 @@
+import type { ClaimedSandbox, Equipment, Volume } from "@sandbox0/sandbox";
+import type { ProvisionPart, ProvisionSession } from "./port.ts";
+
+/** All parts as one. */
+export interface Provision {
+  equip(session: ProvisionSession): Promise<Equipment | null>;
+  /** Fills the volume, then gets the sandbox ready. @throws SandboxError */
+  prepare(session: ProvisionSession, claimed: ClaimedSandbox): Promise<void>;
+  afterCall(session: ProvisionSession, volume: Volume): Promise<string[]>;
+  beforeIdle(session: ProvisionSession, volume: Volume): Promise<void>;
+  atRest(session: ProvisionSession, volume: Volume): Promise<void>;
+  notes(session: ProvisionSession): Promise<string[]>;
+  isEager(session: ProvisionSession): Promise<boolean>;
+}
+
+/** @param parts in the order in which their hooks are called */
+export function createProvision(parts: readonly ProvisionPart[]): Provision {
+  return {
+    async equip(session) {
+      const all: Equipment[] = [];
+      for (const part of parts) all.push(...[(await part.equip?.(session)) ?? null].filter((equipment) => equipment !== null));
+      if (all.length === 0) return null;
+      return { mounts: all.flatMap(({ mounts }) => mounts), layers: all.flatMap(({ layers }) => layers) };
+    },
+    async prepare(session, claimed) {
+      for (const part of parts) await part.fill?.(session, claimed.volume);
+      for (const part of parts) await part.ready?.(session, claimed);
+    },
+    async afterCall(session, volume) {
+      const said: string[] = [];
+      for (const part of parts) said.push(...((await part.afterCall?.(session, volume)) ?? []));
+      return said;
+    },
+    async beforeIdle(session, volume) {
+      for (const part of parts) await part.beforeIdle?.(session, volume);
+    },
+    async atRest(session, volume) {
+      for (const part of parts) await part.atRest?.(session, volume);
+    },
+    async notes(session) {
+      const paragraphs: string[] = [];
+      for (const part of parts) paragraphs.push(...((await part.notes?.(session)) ?? []));
+      return paragraphs;
+    },
+    async isEager(session) {
+      for (const part of parts) if (await part.isEager?.(session)) return true;
+      return false;
+    },
+  };
+}

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { HOME_DIR, OUTPUTS_DIR, TEMP_DIR, UPLOADS_DIR, WORKSPACE_DIR } from "./layout.ts";
+import { HOME_DIR, OUTPUTS_DIR, SKILLS_DIR, TEMP_DIR, UPLOADS_DIR, WORKSPACE_DIR } from "./layout.ts";
 import { SandboxError, type FileEntry, type Sandbox } from "./port.ts";
 
 /** A larger file does not fit the port's `readFile`, which holds it in memory. */
@@ -7,7 +7,7 @@ export const READ_FILE_BYTES_MAX = 64 * 1024 * 1024;
 const ENTRIES_BYTES_MAX = 16 * 1024 * 1024;
 const MESSAGE_BYTES_MAX = 4096;
 
-const ROOTS = [WORKSPACE_DIR, HOME_DIR, OUTPUTS_DIR, UPLOADS_DIR, TEMP_DIR];
+const ROOTS = [WORKSPACE_DIR, HOME_DIR, OUTPUTS_DIR, UPLOADS_DIR, SKILLS_DIR, TEMP_DIR];
 const STATUS_NOT_FOUND = 40;
 const STATUS_REFUSED = 41;
 

@@ -8,6 +8,8 @@ export const TEMP_DIR = "/tmp";
 /** Read-only: the session's files. */
 export const UPLOADS_DIR = "/mnt/session/uploads";
 export const OUTPUTS_DIR = "/mnt/session/outputs";
+/** Read-only: a directory for each skill. */
+export const SKILLS_DIR = "/mnt/skills";
 /** Full texts of tool results that were too long for the model. */
 export const TOOL_OUTPUTS_DIR = "/tmp/tool_outputs";
 /** Read-only: the Node runtime and the tool server. */
@@ -29,6 +31,7 @@ export const VOLUME_MOUNTS: readonly { name: string; at: string; writable: boole
   { name: "home", at: HOME_DIR, writable: true },
   { name: "outputs", at: OUTPUTS_DIR, writable: true },
   { name: "uploads", at: UPLOADS_DIR, writable: false },
+  { name: "skills", at: SKILLS_DIR, writable: false },
   { name: "tool-outputs", at: TOOL_OUTPUTS_DIR, writable: true },
 ];
 

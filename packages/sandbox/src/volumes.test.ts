@@ -40,6 +40,13 @@ describe("a volume", () => {
     expect(await volumes.open(volume.id)).toEqual(volume);
   });
 
+  test("of an earlier version gets the directories that it lacks", async () => {
+    const volume = await volumes.create();
+    await rm(join(volume.path, "skills"), { recursive: true });
+    await volumes.open(volume.id);
+    expect((await stat(join(volume.path, "skills"))).mode & 0o777).toBe(0o755);
+  });
+
   test("is claimed once, and one for a session", async () => {
     const [first, second] = [await volumes.create(), await volumes.create()];
     await volumes.claim(first, "sesn_1");

@@ -118,6 +118,8 @@ class DirectoryVolumes implements Volumes {
   async open(id: string): Promise<Volume> {
     const path = join(this.#dirs.volumes, checkName(id));
     if (unlessMissing(() => statSync(path)) === null) throw new SandboxError("not_found", `there is no volume ${id}`);
+    // One of an earlier version has not all of them.
+    for (const { name } of VOLUME_MOUNTS.filter(({ writable }) => !writable)) makeDir(join(path, name), 0o755);
     return { id, path };
   }
 

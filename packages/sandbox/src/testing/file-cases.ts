@@ -106,17 +106,23 @@ export const fileCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "shows uploads read-only",
+    name: "shows uploads and skills read-only",
     needs: "isolation",
     run: async ({ createSandbox, createVolume }) => {
       const volume = await createVolume();
-      await writeFile(join(volume.path, "uploads/data.csv"), "a,b\n", { mode: 0o644 });
       const sandbox = await createSandbox({ volume });
-      assert.equal(Buffer.from(await sandbox.readFile("/mnt/session/uploads/data.csv")).toString(), "a,b\n");
-      const { code } = await runCommand(sandbox, "echo x > /mnt/session/uploads/data.csv || rm -f /mnt/session/uploads/data.csv");
-      assert.notEqual(code, 0);
-      await rejectsWith(["io", "path_refused"], sandbox.writeFile("/mnt/session/uploads/new", Buffer.from("x")));
-      assert.equal(Buffer.from(await sandbox.readFile("/mnt/session/uploads/data.csv")).toString(), "a,b\n");
+      for (const [name, at] of [
+        ["uploads", "/mnt/session/uploads"],
+        ["skills", "/mnt/skills"],
+      ] as const) {
+        // What is put there later is there at once.
+        await writeFile(join(volume.path, name, "data.csv"), "a,b\n", { mode: 0o644 });
+        assert.equal(Buffer.from(await sandbox.readFile(`${at}/data.csv`)).toString(), "a,b\n");
+        const { code } = await runCommand(sandbox, `echo x > ${at}/data.csv || rm -f ${at}/data.csv`);
+        assert.notEqual(code, 0);
+        await rejectsWith(["io", "path_refused"], sandbox.writeFile(`${at}/new`, Buffer.from("x")));
+        assert.equal(Buffer.from(await sandbox.readFile(`${at}/data.csv`)).toString(), "a,b\n");
+      }
     },
   },
 ];

@@ -1,4 +1,4 @@
-import { HOME_DIR, NODE_PATH, TEMP_DIR, TOOL_SERVER_PATH, UPLOADS_DIR, WORKSPACE_DIR } from "../layout.ts";
+import { HOME_DIR, NODE_PATH, SKILLS_DIR, TEMP_DIR, TOOL_SERVER_PATH, UPLOADS_DIR, WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
 import { collectStart } from "../collect-start.ts";
 import { withinStartTime } from "./start-time.ts";
@@ -9,7 +9,7 @@ const LINE_BYTES_MAX = 4 * 1024 * 1024;
 const HEAP_MIB_MAX = 512;
 
 /** Besides the working directory. */
-const ALLOWED_ROOTS = ["/mnt/session", "/mnt/memory", TEMP_DIR, HOME_DIR];
+const ALLOWED_ROOTS = ["/mnt/session", "/mnt/memory", SKILLS_DIR, TEMP_DIR, HOME_DIR];
 
 const COMMAND = [
   NODE_PATH,
@@ -19,7 +19,7 @@ const COMMAND = [
   TOOL_SERVER_PATH,
   ...["--workdir", WORKSPACE_DIR],
   ...ALLOWED_ROOTS.flatMap((dir) => ["--allow", dir]),
-  ...["--read-only", UPLOADS_DIR],
+  ...[UPLOADS_DIR, SKILLS_DIR].flatMap((dir) => ["--read-only", dir]),
 ];
 
 export type FileToolOutcome =

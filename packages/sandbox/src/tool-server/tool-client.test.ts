@@ -248,7 +248,8 @@ describe("file tools", () => {
       expect(isError, text).toBe(true);
       expect(text).toMatch(/outside the session's working directory/);
     }
-    expect((await call("write", { file_path: "/mnt/session/uploads/new", content: "x" })).text).toMatch(/read-only directory/);
+    for (const dir of ["/mnt/session/uploads", "/mnt/skills"])
+      expect((await call("write", { file_path: `${dir}/new`, content: "x" })).text).toMatch(/read-only directory/);
   });
 
   const SLOW_LINE = `${"a".repeat(40)}!`;

@@ -6,7 +6,7 @@ import { listEgressRows } from "../store/egress-audit.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { AUDIT_RETENTION_MS, createAuditSink, DENIALS_A_MINUTE_MAX, type DurableAuditSink } from "./audit-sink.ts";
-import { ROW_QUEUE_MAX } from "./row-queue.ts";
+import { ROW_QUEUE_MAX } from "../store/row-queue.ts";
 
 let database: TestDatabase;
 let db: Database;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { AuditRow, AuditSink } from "@sandbox0/egress";
 import { deleteEgressRows, insertEgressRows, type NewEgressRow } from "../store/egress-audit.ts";
 import type { Queryable } from "../store/query.ts";
-import { createRowQueue } from "./row-queue.ts";
+import { createRowQueue } from "../store/row-queue.ts";
 
 /** How long rows are kept. */
 export const AUDIT_RETENTION_MS = 30 * 24 * 60 * 60_000;

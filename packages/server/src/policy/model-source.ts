@@ -5,7 +5,7 @@ import { membersOf } from "../resources/environments/session-environment.ts";
 import { insertModelRequests, type NewModelRequest, readSessionModels } from "../store/model-requests.ts";
 import type { Queryable } from "../store/query.ts";
 import type { MeasuredRequests } from "./measured-requests.ts";
-import { createRowQueue } from "./row-queue.ts";
+import { createRowQueue } from "../store/row-queue.ts";
 
 /** Who serves a model, for a session with these vaults. */
 export interface ModelProvider extends Pick<ModelRoute, "api" | "baseUrl" | "apiKey"> {

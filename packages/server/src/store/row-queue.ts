@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { DatabaseUnavailable } from "../store/database-error.ts";
+import { DatabaseUnavailable } from "./database-error.ts";
 
 /** Rows that wait for the database; more are dropped, and counted. */
 export const ROW_QUEUE_MAX = 20_000;

@@ -48,6 +48,11 @@ const BUILT = [
   "sessions.events.send",
   "sessions.events.stream",
   "sessions.list",
+  "sessions.resources.add",
+  "sessions.resources.delete",
+  "sessions.resources.list",
+  "sessions.resources.retrieve",
+  "sessions.resources.update",
   "sessions.retrieve",
   "sessions.threads.events.list",
   "sessions.threads.events.stream",
@@ -115,12 +120,10 @@ verifies("http.unbuilt", "what is not built inside built operations", async () =
   const session = await server.createSession();
   const outcome = { type: "user.define_outcome" as const, description: "d", rubric: { type: "text" as const, content: "r" } };
   const budget = { type: "limit" as const, max_list_cost: { amount: "100", currency: "USD" as const } };
-  const file = { type: "file" as const, file_id: "file_01x" };
   for (const call of [
     () => session.send(outcome),
     () => server.createSession({ initial_events: [outcome] }),
     () => server.createSession({ budget }),
-    () => server.createSession({ resources: [file] }),
   ]) {
     const { status, type, headers } = await refused(call());
     expect({ status, type, retry: headers.get("x-should-retry") }).toEqual({ status: 501, type: "api_error", retry: "false" });

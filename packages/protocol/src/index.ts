@@ -140,7 +140,17 @@ export { OPERATIONS, OPERATION_NAMES, findOperation, type HttpMethod, type Opera
 export { decodeCursor, encodeCursor, type Cursor, type Order, type Page } from "./pagination.ts";
 export { parseQuery, type Query } from "./query.ts";
 export { findProblems, parseEvent, parseStreamEvent, validateResponse } from "./responses.ts";
-export type { SessionResource, SessionResourceParams } from "./session-resources.ts";
+export {
+  resourceAddParamsSchema,
+  resourceListQuerySchema,
+  resourceUpdateParamsSchema,
+  SESSION_RESOURCES_MAX,
+  type ResourceAddParams,
+  type ResourceListQuery,
+  type ResourceUpdateParams,
+  type SessionResource,
+  type SessionResourceParams,
+} from "./session-resources.ts";
 export {
   EVENTS_PER_SEND_MAX,
   eventSendParamsSchema,

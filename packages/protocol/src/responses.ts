@@ -18,6 +18,7 @@ import { modelInfoSchema } from "./models.ts";
 import { findOperation, type OperationName } from "./operations.ts";
 import { bidirectionalPageOf, idPageOf, pageOf } from "./pagination.ts";
 import { legacySkillInfoSchema, legacySkillVersionInfoSchema, skillInfoSchema, skillVersionInfoSchema } from "./skills.ts";
+import { sessionResourceSchema } from "./session-resources.ts";
 import { sessionSchema, threadSchema } from "./sessions.ts";
 import { credentialSchema, credentialValidationSchema, vaultSchema } from "./vaults.ts";
 import { describeProblems, formatPath } from "./validation.ts";
@@ -64,6 +65,11 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "sessions.archive": sessionSchema,
   "sessions.events.list": eventPage,
   "sessions.events.send": z.object({ data: z.array(z.discriminatedUnion("type", [...userEventSchemas])).optional() }),
+  "sessions.resources.add": sessionResourceSchema,
+  "sessions.resources.retrieve": sessionResourceSchema,
+  "sessions.resources.update": sessionResourceSchema,
+  "sessions.resources.list": pageOf(sessionResourceSchema),
+  "sessions.resources.delete": deleted("session_resource_deleted"),
   "sessions.threads.retrieve": threadSchema,
   "sessions.threads.list": pageOf(threadSchema),
   "sessions.threads.events.list": eventPage,

@@ -96,7 +96,7 @@ export async function startTestServer(
   const dir = await mkdtemp(join(tmpdir(), "sandbox0-http-"));
   const vaults = await openTestVaults(db, dir, { fetch: options.vaultFetch, onProblem: (error) => bugs.push(error) });
   const parts = { db, log: createEventLog(db, bells), bells, follower, models, harnesses, vaults: vaults.secrets };
-  const sessions = createSessions({ ...parts, apiOf });
+  const sessions = createSessions({ ...parts, tokens: vaults.tokens, apiOf });
   const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
   const onProblem = (error: unknown) => bugs.push(error);
   const blobs = createBlobs({ db, store: await createDirectoryStore(join(dir, "blobs")), onProblem });

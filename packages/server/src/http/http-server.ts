@@ -29,6 +29,7 @@ import { addHarnessRoutes } from "./routes/harnesses.ts";
 import { addMemoryRoutes, addMemoryStoreRoutes, addMemoryVersionRoutes } from "./routes/memory-stores.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { addSessionEventRoutes } from "./routes/session-events.ts";
+import { addSessionResourceRoutes } from "./routes/session-resources.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
 import { addSkillRoutes, addSkillVersionRoutes } from "./routes/skills.ts";
 import { addSystemRoutes } from "./routes/system.ts";
@@ -119,6 +120,7 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     addMemoryVersionRoutes(api, deps.memory);
     addModelRoutes(api, deps.models);
     addSessionRoutes(api, deps.sessions);
+    addSessionResourceRoutes(api, deps.sessions.resources);
     addSessionEventRoutes(api, deps.sessions, hub);
     addSkillRoutes(api, deps.skills.skills);
     addSkillVersionRoutes(api, deps.skills.versions);

@@ -125,7 +125,9 @@ export async function createStage(): Promise<Stage> {
   const sandpi = { name: "sandpi", version: null, placement: "sandbox-as-tool" as const, apis, unavailable: null };
   const harnesses = createHarnesses([sandpi], "sandpi");
   const vaults = { llmOf: async () => null };
-  const sessions = createSessions({ db, log, bells, follower, models, harnesses, vaults, apiOf: () => "anthropic-messages" });
+  const tokens = { seal: () => Promise.reject(new Error("no session of this stage has a token")) };
+  const apiOf = () => "anthropic-messages";
+  const sessions = createSessions({ db, log, bells, follower, models, harnesses, vaults, tokens, apiOf });
   const alive = new Set<number>();
   const nodes: StageNode[] = [];
   const pools: Database[] = [];

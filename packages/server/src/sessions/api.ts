@@ -1,9 +1,14 @@
 import type {
   EventListQuery,
   EventParams,
+  Page,
+  ResourceAddParams,
+  ResourceListQuery,
+  ResourceUpdateParams,
   Session,
   SessionCreateParams,
   SessionListQuery,
+  SessionResource,
   SessionUpdateParams,
   Thread,
   ThreadListQuery,
@@ -15,6 +20,7 @@ import type { FollowSink, Subscription } from "../log/follow.ts";
  * an unknown one (`ApiError` not_found_error). All methods throw `ApiError` and nothing else on purpose.
  */
 export interface Sessions {
+  resources: SessionResources;
   /** Stores the session with its agent snapshot and `initial_events`, or nothing at all (semantics §4.1). */
   create(workspaceId: string, params: SessionCreateParams): Promise<Session>;
   get(workspaceId: string, sessionId: string): Promise<Session>;
@@ -48,4 +54,17 @@ export interface Sessions {
    * afterwards is delivered. Write the response's headers after that.
    */
   follow(workspaceId: string, sessionId: string, sink: FollowSink, threadId?: string): Promise<Subscription>;
+}
+
+/** What sessions are given to work with (contract §6.1). Changes are there at the session's next tool call. */
+export interface SessionResources {
+  /** Mounts a copy of the file, which has an id of its own. */
+  add(workspaceId: string, sessionId: string, params: ResourceAddParams): Promise<SessionResource>;
+  /** In the order in which they were given. */
+  list(workspaceId: string, sessionId: string, query: ResourceListQuery): Promise<Page<SessionResource>>;
+  retrieve(workspaceId: string, sessionId: string, resourceId: string): Promise<SessionResource>;
+  /** Rotates the token of a repository. */
+  update(workspaceId: string, sessionId: string, resourceId: string, params: ResourceUpdateParams): Promise<SessionResource>;
+  /** Unmounts a file and deletes the session's copy of it. */
+  delete(workspaceId: string, sessionId: string, resourceId: string): Promise<{ id: string; type: "session_resource_deleted" }>;
 }

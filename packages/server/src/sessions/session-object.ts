@@ -2,6 +2,7 @@ import type { Session, Thread } from "@sandbox0/protocol";
 import { totalsAt, usageFields } from "../domain/lifecycle-events.ts";
 import { toHead } from "../store/session-state.ts";
 import type { SessionRow } from "../store/sessions.ts";
+import { resourceObject } from "./resource-object.ts";
 
 function later(a: Date, b: Date): Date {
   return a > b ? a : b;
@@ -24,7 +25,9 @@ export function sessionObject(row: SessionRow, now: Date): Session {
     status: head.shownStatus,
     metadata: row.metadata,
     vault_ids: row.vault_ids,
-    resources: row.resources as Session["resources"],
+    resources: row.resources.map(({ id, config, created_at_ms: createdAt, updated_at_ms: updatedAt }) =>
+      resourceObject({ id, config, createdAt: new Date(createdAt), updatedAt: new Date(updatedAt) }),
+    ),
     outcome_evaluations: [],
     budget: row.budget as Session["budget"],
     stats: { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now) },

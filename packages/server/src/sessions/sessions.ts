@@ -28,6 +28,7 @@ import { resolveSessionAgent, updateSessionAgent } from "../resources/agents/ses
 import { resolveSessionEnvironment } from "../resources/environments/session-environment.ts";
 import type { HarnessOffer, Harnesses } from "../resources/harnesses/harnesses.ts";
 import type { ModelCatalogue } from "../resources/models/model-catalogue.ts";
+import type { ResourceTokens } from "../resources/vaults/resource-tokens.ts";
 import { checkSessionVaults } from "../resources/vaults/session-vaults.ts";
 import type { LlmVault, VaultSecrets } from "../resources/vaults/vault-secrets.ts";
 import { type SessionWrite, writeSession } from "../store/append.ts";
@@ -45,6 +46,8 @@ import {
   updateSessionRow,
 } from "../store/sessions.ts";
 import type { Sessions } from "./api.ts";
+import { resolveResources, storeResources } from "./new-resources.ts";
+import { createSessionResources } from "./resources.ts";
 import { primaryThread, sessionObject } from "./session-object.ts";
 
 const HARNESS_KEY = "sandbox0.harness";
@@ -56,6 +59,7 @@ export interface SessionsDeps {
   follower: Follower;
   models: ModelCatalogue;
   vaults: Pick<VaultSecrets, "llmOf">;
+  tokens: Pick<ResourceTokens, "seal">;
   harnesses: Harnesses;
   /** Over which API a session with this harness and this LLM vault would be served its model. */
   apiOf(model: string, llm: LlmVault | null, harness: HarnessOffer): string;
@@ -75,6 +79,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     return identity;
   };
   return {
+    resources: createSessionResources(deps),
     create: (workspaceId, params) => createSession(deps, workspaceId, params),
     async get(workspaceId, sessionId) {
       return sessionObject(await need(workspaceId, sessionId), new Date());
@@ -137,8 +142,13 @@ function refuseWhileRunning(session: LockedSession, verb: string): void {
 async function createSession(deps: SessionsDeps, workspaceId: string, params: SessionCreateParams): Promise<Session> {
   refuseUnbuilt(params);
   refuseUnknownFiles(params.initial_events ?? [], "initial_events");
+  const resourceParams = params.resources ?? [];
   const { agent, metadata } = await resolveSessionAgent({ db: deps.db.reads, models: deps.models }, workspaceId, params.agent);
   const environment = await resolveSessionEnvironment(deps.db.reads, workspaceId, params.environment_id, agent);
+  if (environment.config.type !== "cloud" && resourceParams.some(({ type }) => type !== "memory_store"))
+    throw invalidRequest(
+      `Environment ${environment.id} is a self-hosted environment. \`resources\` are not supported with self-hosted environments.`,
+    );
   if (environment.config.type !== "cloud") throw unbuilt("Sessions on self_hosted environments are");
   const vaultIds = params.vault_ids ?? [];
   await checkSessionVaults(deps.db.reads, workspaceId, vaultIds);
@@ -149,6 +159,13 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   const id = createId("session");
   const threadId = createId("thread");
   const now = new Date();
+  const resources = await resolveResources(
+    { db: deps.db.reads, tokens: deps.tokens },
+    workspaceId,
+    resourceParams,
+    (index) => `resources[${index}].`,
+    now,
+  );
   const session = {
     id,
     workspaceId,
@@ -170,6 +187,7 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   const first: SessionWrite = { sessionId: id, threadId, generation: null, enqueue, patch: { turnPending: true, wake: "now" } };
   const row = await deps.db.transaction(async (tx) => {
     await insertSession(tx, session);
+    await storeResources(tx, { id, workspaceId }, resources, { records: [], mountedBytes: 0 });
     if (enqueue.length > 0) await writeSession(tx, first);
     return readSession(tx, workspaceId, id);
   });
@@ -191,8 +209,6 @@ function unbuilt(what: string): ApiError {
 /** What is accepted must be honoured: these wait for their issue (DIVERGENCES.md). */
 function refuseUnbuilt(params: SessionCreateParams): void {
   if (params.budget) throw unbuilt("Budgets are");
-  const [resource] = params.resources ?? [];
-  if (resource) throw unbuilt(`Session resources of type \`${resource.type}\` are`);
 }
 
 /** Until there is a Files API there is no file: better said now than to the model. */

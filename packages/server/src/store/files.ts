@@ -67,6 +67,36 @@ export async function readFile(db: Queryable, workspaceId: string, id: string): 
   return rows[0] ? toRecord(rows[0]) : null;
 }
 
+/** Those of these that the workspace has, in no order. */
+export async function readFiles(db: Queryable, workspaceId: string, ids: readonly string[]): Promise<FileRecord[]> {
+  const { rows } = await db.query<Row>(
+    `select ${COLUMNS} from files where workspace_id = $1 and id = any($2)`,
+    [workspaceId, ids],
+    "read_files",
+  );
+  return rows.map(toRecord);
+}
+
+/**
+ * Files of a session with the content of others, which they do not depend on. They never expire.
+ * @returns how many were made: fewer than asked for when one of the others is gone
+ */
+export async function copyFilesToSession(
+  tx: Queryable,
+  owner: { workspaceId: string; sessionId: string; at: Date },
+  copies: readonly { from: string; id: string }[],
+): Promise<number> {
+  const { rowCount } = await tx.query(
+    `insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, sha256, downloadable, created_at)
+     select c.id, $1, $2, f.filename, f.mime_type, f.size_bytes, f.sha256, f.downloadable, $3
+     from unnest($4::text[], $5::text[]) as c (source_id, id) join files f on f.id = c.source_id
+     where f.workspace_id = $1 and f.sha256 is not null`,
+    [owner.workspaceId, owner.sessionId, owner.at, copies.map(({ from }) => from), copies.map(({ id }) => id)],
+    "copy_files_to_session",
+  );
+  return rowCount;
+}
+
 export async function deleteFile(db: Queryable, workspaceId: string, id: string): Promise<boolean> {
   const { rowCount } = await db.query("delete from files where id = $1 and workspace_id = $2", [id, workspaceId]);
   return rowCount > 0;

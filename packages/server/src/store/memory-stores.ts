@@ -55,6 +55,16 @@ export async function readMemoryStore(
   return rows[0] ? toRecord(rows[0]) : null;
 }
 
+/** Those of these that the workspace has, in no order. */
+export async function readMemoryStores(db: Queryable, workspaceId: string, ids: readonly string[]): Promise<MemoryStoreRecord[]> {
+  const { rows } = await db.query<Row>(
+    `select ${COLUMNS} from memory_stores where workspace_id = $1 and id = any($2)`,
+    [workspaceId, ids],
+    "read_memory_stores",
+  );
+  return rows.map(toRecord);
+}
+
 /** Stores what an update or the archive may change. */
 export async function updateMemoryStore(tx: Queryable, store: MemoryStoreRecord): Promise<void> {
   await tx.query(

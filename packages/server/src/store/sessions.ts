@@ -1,4 +1,5 @@
 import type { Queryable } from "./query.ts";
+import type { ResourceConfig } from "./session-resources.ts";
 import type { HeadRow } from "./session-state.ts";
 
 /** A session with its head, as the API shows it. */
@@ -14,7 +15,7 @@ export interface SessionRow extends HeadRow {
   title: string | null;
   metadata: Record<string, string>;
   vault_ids: string[];
-  resources: Record<string, unknown>[];
+  resources: { id: string; config: ResourceConfig; created_at_ms: number; updated_at_ms: number }[];
   budget: Record<string, unknown> | null;
   deployment_id: string | null;
   created_at: Date;
@@ -37,7 +38,10 @@ export interface NewSession {
   createdAt: Date;
 }
 
-const SELECT = "select s.*, h.* from sessions s join session_heads h on h.session_id = s.id";
+const RESOURCES = `select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'config', r.config,
+    'created_at_ms', floor(extract(epoch from r.created_at) * 1000), 'updated_at_ms', floor(extract(epoch from r.updated_at) * 1000))
+    order by r.position), '[]') from session_resources r where r.session_id = s.id`;
+const SELECT = `select s.*, h.*, (${RESOURCES}) as resources from sessions s join session_heads h on h.session_id = s.id`;
 
 export async function insertSession(tx: Queryable, session: NewSession): Promise<void> {
   await tx.query(
@@ -91,6 +95,16 @@ export interface SessionIdentity {
   archived: boolean;
 }
 
+/** Of the session's agent; `null`: there is no such session. */
+export async function readSessionName(db: Queryable, sessionId: string): Promise<string | null> {
+  const { rows } = await db.query<{ name: string }>(
+    "select agent_name as name from sessions where id = $1",
+    [sessionId],
+    "read_session_name",
+  );
+  return rows[0]?.name ?? null;
+}
+
 /** The cheap look that every event send makes. */
 export async function readIdentity(db: Queryable, workspaceId: string, sessionId: string): Promise<SessionIdentity | null> {
   const { rows } = await db.query<{ thread_id: string; agent_name: string; archived: boolean }>(
@@ -135,8 +149,8 @@ export async function listSessions(
   add("s.agent_version = ?", filter.agentVersion);
   add("s.deployment_id = ?", filter.deploymentId);
   add(
-    "s.resources @> ?::jsonb",
-    filter.memoryStoreId && JSON.stringify([{ type: "memory_store", memory_store_id: filter.memoryStoreId }]),
+    "exists (select from session_resources r where r.session_id = s.id and r.type = 'memory_store' and r.config->>'memory_store_id' = ?)",
+    filter.memoryStoreId,
   );
   add("h.shown_status = any(?)", filter.statuses?.length ? filter.statuses : undefined);
   add("s.created_at > ?", filter.gt);
@@ -164,6 +178,15 @@ export async function updateSessionRow(
             updated_at = greatest(updated_at, date_trunc('milliseconds', clock_timestamp())) where id = $1`,
     [sessionId, change.title, JSON.stringify(change.metadata), JSON.stringify(change.agent)],
     "update_session",
+  );
+}
+
+/** Something of it was changed that has rows of its own. */
+export async function touchSessionRow(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query(
+    "update sessions set updated_at = greatest(updated_at, date_trunc('milliseconds', clock_timestamp())) where id = $1",
+    [sessionId],
+    "touch_session",
   );
 }
 

@@ -7,7 +7,8 @@ import { type Credentials, createCredentials } from "./credentials.ts";
 import type { KeyWrapper } from "./key-wrapper.ts";
 import { createOAuthRefresh, type OAuthRefresh } from "./oauth-refresh.ts";
 import { readSecrets } from "../../store/vault-secrets.ts";
-import { type Rotation, rewrapAll } from "./rotate-keys.ts";
+import { createResourceTokens, type ResourceTokens } from "./resource-tokens.ts";
+import { type Rotation, rewrapAll, tokenKeys, vaultKeys } from "./rotate-keys.ts";
 import { createSecretBox, type SecretBox } from "./secret-box.ts";
 import { validateCredential } from "./validate-credential.ts";
 import { createVaultSecrets } from "./create-vault-secrets.ts";
@@ -36,6 +37,7 @@ export interface VaultApi {
 export interface OpenVaults {
   api: VaultApi;
   secrets: VaultSecrets;
+  tokens: ResourceTokens;
   /** One round of each: for tests, and what the timers do. */
   upkeep: { keys(): Promise<void>; tokens(): Promise<void> };
   /** Resolves when nothing is under way that must be stored. */
@@ -54,7 +56,7 @@ export interface VaultsDeps {
   probeTimeoutMs?: number;
 }
 
-/** Vaults whose data key nothing opens any more. Said once a vault: only its owner, or the key that was lost, can help. */
+/** Vaults, and resources with a token, whose data key nothing opens any more. Said once: only the key that was lost can help. */
 export class VaultsUnreadable extends Error {
   readonly vaultIds: readonly string[];
   constructor(vaultIds: readonly string[]) {
@@ -69,10 +71,11 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
   const { db, keys, fetch } = deps;
   const now = deps.now ?? (() => new Date());
   const box = createSecretBox(keys);
+  const tokens = createResourceTokens({ db: db.reads, keys });
   const { tokenTimeoutMs, probeTimeoutMs } = deps;
   const oauth = createOAuthRefresh({ db, box, fetch, ...(tokenTimeoutMs === undefined ? {} : { tokenTimeoutMs }) });
   const validation = { db, box, oauth, fetch, now, ...(probeTimeoutMs === undefined ? {} : { probeTimeoutMs }) };
-  const rewrap = createRewrap(db, box, deps.onProblem);
+  const rewrap = createRewrap(db, { box, tokens }, deps.onProblem);
   const upkeep = {
     async keys() {
       await keys.refresh();
@@ -95,6 +98,7 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
       },
     },
     secrets: createVaultSecrets({ db, box, oauth, now }),
+    tokens,
     upkeep,
     close: async () => {
       await Promise.all(rounds.map((round) => round.stop()));
@@ -103,15 +107,21 @@ export function openVaults(deps: VaultsDeps): OpenVaults {
   };
 }
 
-/** Puts all under a key, and tells of each vault for which that does not work, once. */
+/** Puts all under a key, and tells of each owner of one for which that does not work, once. */
 function createRewrap(
   db: Database,
-  box: SecretBox,
+  { box, tokens }: { box: SecretBox; tokens: ResourceTokens },
   onProblem: (error: unknown) => void,
 ): (masterKeyId: string) => Promise<Rotation> {
   const told = new Set<string>();
   return async (masterKeyId) => {
-    const rotation = await rewrapAll(db, box, masterKeyId);
+    const ofVaults = await rewrapAll(db, vaultKeys(box), masterKeyId);
+    const ofTokens = await rewrapAll(db, tokenKeys(tokens), masterKeyId);
+    const rotation = {
+      masterKeyId,
+      rewrapped: ofVaults.rewrapped + ofTokens.rewrapped,
+      unreadable: [...ofVaults.unreadable, ...ofTokens.unreadable],
+    };
     const untold = rotation.unreadable.filter((id) => !told.has(id));
     for (const id of untold) told.add(id);
     if (untold.length > 0) onProblem(new VaultsUnreadable(untold));

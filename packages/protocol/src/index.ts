@@ -114,6 +114,7 @@ export {
   type MemoryListItem,
   type MemoryUpdateParams,
 } from "./memories.ts";
+export { describeMemoryPathProblem, MEMORY_PATH_SEGMENTS_MAX } from "./memory-paths.ts";
 export {
   memoryStoreCreateParamsSchema,
   memoryStoreUpdateParamsSchema,
@@ -167,6 +168,7 @@ export {
   type Thread,
 } from "./sessions.ts";
 export {
+  SKILL_DESCRIPTION_CHARS_MAX,
   skillCreateParamsSchema,
   skillFrontMatterSchema,
   skillListQuerySchema,
@@ -220,3 +222,4 @@ export {
   type VaultUpdateParams,
 } from "./vaults.ts";
 export { parseRequest, requireShallow, requireStorableText } from "./validation.ts";
+export { SPAN_KINDS, timelineSchema, timelineSpanSchema, type SpanKind, type Timeline, type TimelineSpan } from "./timeline.ts";

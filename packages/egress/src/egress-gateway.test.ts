@@ -135,6 +135,28 @@ describe("the policy", () => {
     ).rejects.toThrow();
     expect(world.intercepted).toHaveLength(1);
   });
+
+  it("opens the host of a repository for git over https, and for as long as the session has the repository", async () => {
+    const repository = { id: "sesrsc_1", host: "allowed.example", path: "/owner/name" };
+    const unread = await tlsOver(await openTunnelTo(world.socketPath, "allowed.example:443"), world.ca, "allowed.example");
+    world.policy.current = policyOf({ type: "unrestricted", blockedHosts: [] }, [], [repository]);
+    await readAll(unread);
+    world.policy.current = policyOf({ type: "limited", allowedHosts: ["other.example"] }, [], [repository]);
+    const opened = await openTunnelTo(world.socketPath, "allowed.example:443");
+    tlsOver(opened, world.ca, "allowed.example").catch(() => undefined);
+    await vi.waitFor(() => expect(world.intercepted).toHaveLength(1), WAIT_MS);
+    expect(await refusedBy(world.socketPath, "allowed.example:80")).toBe("host_not_allowed");
+    const plain = await exchange(
+      world.socketPath,
+      "GET http://allowed.example/ HTTP/1.1\r\nHost: allowed.example\r\nConnection: close\r\n\r\n",
+    );
+    expect(plain).toMatch(/^HTTP\/1.1 403 [\s\S]*only for git over https with https:\/\/allowed.example\/owner\/name/);
+    world.policy.current = limited("other.example");
+    await readAll(opened);
+    expect(await refusedBy(world.socketPath, "allowed.example:443")).toBe("host_not_allowed");
+    world.policy.current = policyOf({ type: "unrestricted", blockedHosts: ["allowed.example"] }, [], [repository]);
+    expect(await refusedBy(world.socketPath, "allowed.example:443")).toBe("host_blocked");
+  });
 });
 
 describe("the socket of a sandbox", () => {

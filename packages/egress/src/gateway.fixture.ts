@@ -39,11 +39,16 @@ export interface World {
   close(): Promise<void>;
 }
 
-export const policyOf = (networking: Networking, credentials: SandboxPolicy["credentials"] = []): SandboxPolicy => ({
+export const policyOf = (
+  networking: Networking,
+  credentials: SandboxPolicy["credentials"] = [],
+  repositories: SandboxPolicy["repositories"] = [],
+): SandboxPolicy => ({
   workspaceId: "wrkspc_1",
   sessionId: "sesn_1",
   networking,
   credentials,
+  repositories,
 });
 
 export const limited = (...allowedHosts: string[]): SandboxPolicy => policyOf({ type: "limited", allowedHosts });

@@ -1,5 +1,5 @@
 import type { EgressError } from "./egress-error.ts";
-import { hasCredentialFor, type DenialOf } from "./policy-rules.ts";
+import { type DenialOf, mustBeOpened } from "./policy-rules.ts";
 import type { SandboxPolicy } from "./port.ts";
 
 /** A tunnel or request that is open. */
@@ -7,8 +7,11 @@ export interface Way {
   sandboxId: string;
   host: string;
   port: number;
-  /** Its bytes are passed on unread: it must end when the host gets a credential, which needs them read. */
-  unread: boolean;
+  /**
+   * `unread`: its bytes are passed on as they are, so it must end when they have to be read, for a credential or a repository.
+   * `opened`: each of its requests is looked at, also for whether it is git with a repository. `plain`: without TLS.
+   */
+  kind: "unread" | "opened" | "plain";
   /** Ends it at once. Called at most once. */
   cut(denial: EgressError | null): void;
 }
@@ -30,8 +33,8 @@ export const createOpenWays = (
   const check = async (sandboxId: string, theirs: readonly Way[]): Promise<void> => {
     const policy = await policyOf(sandboxId);
     for (const way of theirs) {
-      const denial = denialOf(policy, way.host, way.port);
-      const mustBeRead = way.unread && policy !== null && hasCredentialFor(policy, way.host);
+      const denial = denialOf(policy, way.host, way.port, way.kind === "opened");
+      const mustBeRead = way.kind === "unread" && policy !== null && mustBeOpened(policy, way.host);
       if ((denial || mustBeRead) && ways.delete(way)) way.cut(denial);
     }
   };

@@ -55,7 +55,7 @@ const throughTheDoor = async (out: WayOut, door: Door, request: IncomingMessage,
   const { port, path } = admitted.destination;
   const host = admitted.destination.host.text;
   request.url = `http://${hostInUrl(host)}${port === HTTP_PORT ? "" : `:${port}`}${path}`;
-  const remove = out.ways.add({ sandboxId, host, port, unread: false, cut: passage.cut });
+  const remove = out.ways.add({ sandboxId, host, port, kind: "plain", cut: passage.cut });
   try {
     await passage.forward({ sandboxId, host, port, dial: () => out.dial(sandboxId, host, port) }, admitted.private);
   } finally {

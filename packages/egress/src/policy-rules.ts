@@ -1,28 +1,40 @@
 import { EgressError } from "./egress-error.ts";
 import { hostMatchesAny } from "./host.ts";
-import type { SandboxPolicy } from "./port.ts";
+import type { RepositoryRule, SandboxPolicy } from "./port.ts";
 
 /** Where sandboxes may connect to: the web. An allowed host says nothing of its mail, database or ssh server. */
 export const WEB_PORTS: readonly number[] = [80, 443];
 
-/** Why a sandbox with this policy may not go to `host` (canonical) at `port`; `null`: it may. */
-export type DenialOf = (policy: SandboxPolicy | null, host: string, port: number) => EgressError | null;
+const HTTPS_PORT = 443;
+
+/**
+ * Why a sandbox with this policy may not go to `host` (canonical) at `port`; `null`: it may. `forGit`: for nothing but git
+ * with a repository of the session, because the request is that, or because each request of the connection is looked at.
+ */
+export type DenialOf = (policy: SandboxPolicy | null, host: string, port: number, forGit?: boolean) => EgressError | null;
 
 export const createPolicyRules =
   (ports: readonly number[]): DenialOf =>
-  (policy, host, port) => {
+  (policy, host, port, forGit = false) => {
     if (!policy) return noPolicy();
     if (!ports.includes(port)) return portDenied(host, port, ports);
     const { networking } = policy;
     if (networking.type === "unrestricted") {
       return hostMatchesAny(networking.blockedHosts, host) ? hostBlocked(host) : null;
     }
-    return hostMatchesAny(networking.allowedHosts, host) ? null : hostNotAllowed(host);
+    if (hostMatchesAny(networking.allowedHosts, host)) return null;
+    const repositories = policy.repositories.filter((rule) => rule.host === host);
+    if (forGit && port === HTTPS_PORT && repositories.length > 0) return null;
+    return repositories.length > 0 ? onlyForGit(host, repositories) : hostNotAllowed(host);
   };
 
-/** Whether the session has a credential that may be put into requests to `host`: its connections are opened. */
-export const hasCredentialFor = (policy: SandboxPolicy, host: string): boolean =>
-  policy.credentials.some(({ hosts }) => hosts === null || hostMatchesAny(hosts, host));
+/**
+ * Whether connections to `host` must be opened: a credential of the session may be put into their requests, or some of
+ * them are git with a repository of the session.
+ */
+export const mustBeOpened = ({ credentials, repositories }: SandboxPolicy, host: string): boolean =>
+  repositories.some((rule) => rule.host === host) ||
+  credentials.some(({ hosts }) => hosts === null || hostMatchesAny(hosts, host));
 
 const noPolicy = (): EgressError =>
   new EgressError(
@@ -53,4 +65,13 @@ const hostNotAllowed = (host: string): EgressError =>
     `${host} is not among the allowed hosts of this session's environment (networking: limited). ` +
       `To allow it, add "${host}" to config.networking.allowed_hosts of the environment, or set its ` +
       "allow_package_managers or allow_mcp_servers if the host is a package registry or one of the agent's MCP servers.",
+  );
+
+const onlyForGit = (host: string, repositories: readonly RepositoryRule[]): EgressError =>
+  new EgressError(
+    "denied",
+    "host_not_allowed",
+    `${host} is not among the allowed hosts of this session's environment (networking: limited): it is open only for git over ` +
+      `https with ${repositories.map(({ path }) => `https://${host}${path}`).join(", ")}. ` +
+      `To allow all of it, add "${host}" to config.networking.allowed_hosts of the environment.`,
   );

@@ -10,6 +10,8 @@ export interface SandboxPolicy {
   networking: Networking;
   /** `environment_variable` credentials of the session's vaults. */
   credentials: readonly CredentialRule[];
+  /** Repositories of the session (`github_repository`). */
+  repositories: readonly RepositoryRule[];
 }
 
 /**
@@ -31,11 +33,24 @@ export interface CredentialRule {
   inBody: boolean;
 }
 
+/**
+ * Git's smart protocol over https with this repository gets its token and may pass, also where the environment does not
+ * allow the host; nothing else that goes to the host does (semantics §12).
+ */
+export interface RepositoryRule {
+  /** `secretOf` has its token under it. */
+  id: string;
+  /** A bare name. */
+  host: string;
+  /** `/owner/name` as in its URL, without `.git`. Letters, digits, `.`, `_` and `-`: compared as it is. */
+  path: string;
+}
+
 export interface PolicySource {
   /** `null`: no session has this sandbox (yet, or any more). */
   policyOf(sandboxId: string): Promise<SandboxPolicy | null>;
-  /** The secret of a rule, as it is now; `null`: archived or deleted, and the placeholder goes out as it is. */
-  secretOf(sandboxId: string, credentialId: string): Promise<string | null>;
+  /** The secret of a rule of either kind, as it is now; `null`: there is none (any more), and requests go out as they are. */
+  secretOf(sandboxId: string, ruleId: string): Promise<string | null>;
 }
 
 /** One request of an opened connection, or one tunnel. No path, no header, no body: they may hold secrets. */
@@ -53,7 +68,7 @@ export interface AuditRow {
   reason: string | null;
   bytesOut: number;
   bytesIn: number;
-  /** Whose secret was put in. */
+  /** Of the rules whose secret was put in. */
   credentialIds: readonly string[];
 }
 

@@ -9,7 +9,7 @@ import { parseHost } from "./host.ts";
 import type { Interceptor, Target } from "./intercept/port.ts";
 import type { EgressLimits } from "./limits.ts";
 import type { OpenWays } from "./open-ways.ts";
-import { hasCredentialFor, type DenialOf } from "./policy-rules.ts";
+import { type DenialOf, mustBeOpened } from "./policy-rules.ts";
 import type { AuditRow, AuditSink, SandboxPolicy } from "./port.ts";
 import type { SocketBudget } from "./socket-budget.ts";
 import { splice } from "./splice.ts";
@@ -71,9 +71,10 @@ export const openTunnel = async (out: WayOut, request: TunnelRequest): Promise<v
     });
   let refuse = request.refuse;
   try {
-    const denial = out.denialOf(policy, host.text, port);
+    // Where only a repository is open, so is the connection: what goes through it is git with it, or is refused.
+    const denial = out.denialOf(policy, host.text, port, true);
     if (denial || !policy) throw denial;
-    const opened = hasCredentialFor(policy, host.text);
+    const opened = mustBeOpened(policy, host.text);
     if (opened) await out.check(host.text, port);
     else upstream = await out.dial(sandboxId, host.text, port);
     request.accept();
@@ -149,7 +150,7 @@ const pass = async (
     sandboxId,
     host,
     port,
-    unread: upstream !== null,
+    kind: upstream ? "unread" : "opened",
     cut: (reason) => {
       denial = reason;
       socket.destroy();

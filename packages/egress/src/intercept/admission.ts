@@ -1,8 +1,9 @@
 import { EgressError } from "../egress-error.ts";
 import { hostInUrl, hostMatchesAny, parseAuthority } from "../host.ts";
-import type { AuditRow, PolicySource, SandboxPolicy } from "../port.ts";
-import { type BoundSecret, createSubstitution, type Substitution } from "../substitution/substitution.ts";
-import type { ClientExchange } from "./exchange.ts";
+import type { AuditRow, PolicySource, RepositoryRule, SandboxPolicy } from "../port.ts";
+import { type BoundSecret, createSubstitution, type RepositoryToken, type Substitution } from "../substitution/substitution.ts";
+import type { ClientExchange, RequestHead } from "./exchange.ts";
+import { repositoryAsked } from "./git-request.ts";
 import type { InterceptorDeps, Target } from "./port.ts";
 
 /** How requests reach a target. */
@@ -34,10 +35,26 @@ export async function admit(deps: InterceptorDeps, route: Route, exchange: Clien
   const policy = await readPolicy(deps.policies, target.sandboxId);
   row.workspaceId = policy?.workspaceId ?? null;
   row.sessionId = policy?.sessionId ?? null;
-  const denial = deps.denialOf(policy, target.host, target.port);
+  const denial = denialFor(deps, policy, route, exchange);
   if (denial) throw denial;
   if (!policy) throw new EgressError("denied", "no_session", "No session has this sandbox.");
-  return createSubstitution(await secretsFor(deps.policies, policy, route));
+  const asked = repositoryAsked(policy, route, exchange);
+  const [secrets, tokens] = await Promise.all([
+    secretsFor(deps.policies, policy, route),
+    tokensFor(deps.policies, policy, route, asked),
+  ]);
+  return createSubstitution(secrets, tokens);
+}
+
+/** Why this request may not go out now; `null`: it may. */
+export function denialFor(
+  { denialOf }: InterceptorDeps,
+  policy: SandboxPolicy | null,
+  route: Route,
+  request: RequestHead,
+): EgressError | null {
+  const forGit = policy !== null && repositoryAsked(policy, route, request) !== null;
+  return denialOf(policy, route.target.host, route.target.port, forGit);
 }
 
 export function malformed(why: string): EgressError {
@@ -62,13 +79,35 @@ export async function readPolicy(policies: PolicySource, sandboxId: string): Pro
 async function secretsFor(policies: PolicySource, policy: SandboxPolicy, route: Route): Promise<BoundSecret[]> {
   const { target, putsSecretsIn } = route;
   const rules = policy.credentials.filter(({ hosts }) => hosts === null || hostMatchesAny(hosts, target.host));
+  const secrets = await readSecrets(policies, target, rules);
+  return secrets.map(([{ id, placeholder, inHeader, inBody }, secret]) => {
+    return { id, placeholder, secret, inHeader: putsSecretsIn && inHeader, inBody: putsSecretsIn && inBody };
+  });
+}
+
+/** Of all the session's repositories at the host, for what comes back; the one that is asked gets its own put in. */
+async function tokensFor(
+  policies: PolicySource,
+  policy: SandboxPolicy,
+  { target }: Route,
+  asked: RepositoryRule | null,
+): Promise<RepositoryToken[]> {
+  const rules = policy.repositories.filter(({ host }) => host === target.host);
+  const tokens = await readSecrets(policies, target, rules);
+  return tokens.map(([rule, token]) => ({ id: rule.id, token, putIn: rule === asked }));
+}
+
+/** Those that there are. */
+async function readSecrets<T extends { id: string }>(
+  policies: PolicySource,
+  { sandboxId }: Target,
+  rules: readonly T[],
+): Promise<[T, string][]> {
   try {
-    const secrets = await Promise.all(rules.map(({ id }) => policies.secretOf(target.sandboxId, id)));
-    return rules.flatMap(({ id, placeholder, inHeader, inBody }, index) => {
+    const secrets = await Promise.all(rules.map(({ id }) => policies.secretOf(sandboxId, id)));
+    return rules.flatMap((rule, index): [T, string][] => {
       const secret = secrets[index] ?? null;
-      return secret === null
-        ? []
-        : [{ id, placeholder, secret, inHeader: putsSecretsIn && inHeader, inBody: putsSecretsIn && inBody }];
+      return secret === null ? [] : [[rule, secret]];
     });
   } catch {
     // Its text might hold what it was asked for.

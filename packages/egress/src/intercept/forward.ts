@@ -8,13 +8,13 @@ import type { AuditRow } from "../port.ts";
 import { replaceBytes } from "../substitution/byte-replacer.ts";
 import { createReplaceStream } from "../substitution/replace-stream.ts";
 import type { Substitution } from "../substitution/substitution.ts";
-import { admit, authorityOf, readPolicy, type Route } from "./admission.ts";
+import { admit, authorityOf, denialFor, readPolicy, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import { decoderFor, notOpened } from "./content-coding.ts";
 import type { ClientExchange, Framing, Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { endToEnd, type HeaderList, tokensOf, without } from "./headers.ts";
 import { BUFFERED_BODY_BYTES_MAX } from "./limits.ts";
-import type { InterceptorDeps, Target } from "./port.ts";
+import type { InterceptorDeps } from "./port.ts";
 import { codeOf } from "./upstream-dial.ts";
 
 export interface Forwarding {
@@ -194,7 +194,7 @@ function hasBody({ method }: ClientExchange, { status }: UpstreamResponse): bool
 }
 
 export function outgoingHeaders(headers: HeaderList, substitution: Substitution): HeaderList {
-  const replaced = checkValues(substitution.requestHeaders(endToEnd(headers)));
+  const replaced = checkValues(substitution.authorized(substitution.requestHeaders(endToEnd(headers))));
   if (!substitution.covers) return replaced;
   // What comes back is looked through: compressed it could not be.
   return [...without(replaced, "accept-encoding"), ["Accept-Encoding", "identity"]];
@@ -226,7 +226,7 @@ export async function fail(
 ): Promise<void> {
   const { target } = route;
   const known = error instanceof EgressError ? error : null;
-  if (!known && exchange.gone.aborted) return noteDeparture(deps, target, row);
+  if (!known && exchange.gone.aborted) return noteDeparture(deps, route, exchange, row);
   const message = `No answer from ${target.host}:${target.port}: ${codeOf(error)}.`;
   const told = known ?? new EgressError("failed", "upstream_failed", message);
   row.verdict = told.verdict;
@@ -242,10 +242,10 @@ export async function fail(
 }
 
 /** The client went, or the gateway has cut it off because its policy has changed. */
-async function noteDeparture({ policies, denialOf }: InterceptorDeps, target: Target, row: AuditRow): Promise<void> {
+async function noteDeparture(deps: InterceptorDeps, route: Route, exchange: ClientExchange, row: AuditRow): Promise<void> {
   // One that cannot be read is none, as everywhere: the row says denied, which is why ways are cut then.
-  const policy = await readPolicy(policies, target.sandboxId).catch(() => null);
-  const denial = denialOf(policy, target.host, target.port);
+  const policy = await readPolicy(deps.policies, route.target.sandboxId).catch(() => null);
+  const denial = denialFor(deps, policy, route, exchange);
   row.verdict = denial ? "denied" : "allowed";
   row.reason = denial?.reason ?? "client_left";
 }

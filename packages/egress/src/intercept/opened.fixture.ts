@@ -59,6 +59,7 @@ export const policyWith = (...credentials: CredentialRule[]): SandboxPolicy => (
   sessionId: "sesn_1",
   networking: { type: "limited", allowedHosts: [HOST, "127.0.0.1"] },
   credentials,
+  repositories: [],
 });
 
 export async function createWorld(): Promise<World> {

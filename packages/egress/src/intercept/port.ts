@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { EgressError } from "../egress-error.ts";
-import type { AuditSink, PolicySource, SandboxPolicy } from "../port.ts";
+import type { DenialOf } from "../policy-rules.ts";
+import type { AuditSink, PolicySource } from "../port.ts";
 import type { CertificateAuthority } from "../tls/certificate-authority.ts";
 
 /** Where a sandbox asked to go. */
@@ -31,7 +31,7 @@ export interface InterceptorDeps {
   policies: PolicySource;
   audit: AuditSink;
   /** `null`: may go. Asked again for every request; what is open is cut by the gateway. */
-  denialOf(policy: SandboxPolicy | null, host: string, port: number): EgressError | null;
+  denialOf: DenialOf;
   /** PEM certificates that are trusted for upstreams besides the system's. */
   extraCas?: readonly string[];
 }

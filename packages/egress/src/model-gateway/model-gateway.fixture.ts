@@ -135,7 +135,7 @@ function routeTo(providerUrl: string, model: string, options: GatewayStageOption
 
 function policiesOf(networking: Networking): PolicySource {
   return {
-    policyOf: async () => ({ workspaceId: "wrkspc_1", sessionId: SESSION, networking, credentials: [] }),
+    policyOf: async () => ({ workspaceId: "wrkspc_1", sessionId: SESSION, networking, credentials: [], repositories: [] }),
     secretOf: async () => null,
   };
 }

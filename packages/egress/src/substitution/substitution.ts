@@ -17,9 +17,19 @@ export interface BoundSecret {
   inBody: boolean;
 }
 
+/** The token of a repository at the host of the request. */
+export interface RepositoryToken {
+  id: string;
+  token: string;
+  /** The request is git with this repository. */
+  putIn: boolean;
+}
+
 export interface Substitution {
   /** Also for trailers. Values only; inside `Basic` as well. */
   requestHeaders(headers: HeaderList): HeaderList;
+  /** With the repository's token as their `Authorization`, where the request is git with it and brings none of its own. */
+  authorized(headers: HeaderList): HeaderList;
   /** `null`: no credential goes into bodies. */
   requestBody: readonly Replacement[] | null;
   responseHeaders(headers: HeaderList): HeaderList;
@@ -39,7 +49,12 @@ const BASIC = /^(\s*basic\s+)([a-z0-9+/_-]+={0,2})\s*$/i;
 /** HTTP fields are bytes, which Node shows as one character each. */
 const WIRE = "latin1";
 
-export function createSubstitution(secrets: readonly BoundSecret[]): Substitution {
+/** How git hosts take a token: as the password of any user. This is GitHub's name for one. */
+const TOKEN_USER = "x-access-token";
+/** What a sandbox sees in place of a token, which has no placeholder. */
+const HIDDEN_TOKEN = "sandbox0_hidden_repository_token";
+
+export function createSubstitution(secrets: readonly BoundSecret[], tokens: readonly RepositoryToken[] = []): Substitution {
   const used = new Set<string>();
   const putIn = (place: "inHeader" | "inBody"): Replacement[] =>
     secrets
@@ -51,7 +66,7 @@ export function createSubstitution(secrets: readonly BoundSecret[]): Substitutio
       }));
   const intoHeaders = putIn("inHeader");
   const intoBody = putIn("inBody");
-  const covered = secrets.flatMap(coversOf);
+  const covered = [...secrets.flatMap(coversOf), ...tokens.flatMap(coversOfToken)];
   /** What went out inside `Basic`, and what the sandbox had written. */
   const basics: Cover[] = [];
 
@@ -68,6 +83,12 @@ export function createSubstitution(secrets: readonly BoundSecret[]): Substitutio
   const responseReplacements = () => uniqueByFind([...basics, ...covered].map(toSameLength));
   return {
     requestHeaders: (headers) => (intoHeaders.length === 0 ? headers : mapValues(headers, outgoing)),
+    authorized(headers) {
+      const own = tokens.find(({ putIn }) => putIn);
+      if (own === undefined || headers.some(([name]) => name.toLowerCase() === "authorization")) return headers;
+      used.add(own.id);
+      return [...headers, ["Authorization", `Basic ${basicOf(own.token)}`]];
+    },
     requestBody: intoBody.length === 0 ? null : intoBody,
     responseHeaders(headers) {
       const replacements = uniqueByFind([...basics, ...covered].map(toReplacement));
@@ -90,11 +111,20 @@ interface Cover {
 }
 
 /** A secret as it is, and as JSON and URLs write it. */
-function coversOf({ secret, placeholder }: BoundSecret): Cover[] {
+function coversOf({ secret, placeholder }: Pick<BoundSecret, "secret" | "placeholder">): Cover[] {
   if (Buffer.byteLength(secret) < COVERED_BYTES_MIN) return [];
   const json = JSON.stringify(secret).slice(1, -1);
   const spellings = [secret, json, json.replaceAll("/", "\\/"), encodeURIComponent(secret.toWellFormed())];
   return [...new Set(spellings)].map((find) => ({ find, show: placeholder }));
+}
+
+/** As a credential's secret, and as it goes out. */
+function coversOfToken({ token }: RepositoryToken): Cover[] {
+  return [...coversOf({ secret: token, placeholder: HIDDEN_TOKEN }), { find: basicOf(token), show: HIDDEN_TOKEN }];
+}
+
+function basicOf(token: string): string {
+  return Buffer.from(`${TOKEN_USER}:${token}`).toString("base64");
 }
 
 /** Two credentials may hold one secret: the first one's placeholder is shown. */

@@ -60,7 +60,7 @@ async function loadPolicy(deps: SessionPoliciesDeps, sessionId: string): Promise
     return { id: credentialId, placeholder: placeholderOf(sessionId, credentialId), hosts, inHeader, inBody };
   });
   const environment = variables.map(({ credentialId, secretName }) => [secretName, placeholderOf(sessionId, credentialId)]);
-  return { workspaceId, sessionId, networking, credentials, environment: Object.fromEntries(environment) };
+  return { workspaceId, sessionId, networking, credentials, repositories: [], environment: Object.fromEntries(environment) };
 }
 
 async function networkingOf(

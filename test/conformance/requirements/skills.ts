@@ -33,5 +33,18 @@ export const SKILLS = {
     "Under skills-2025-10-02: display_title, versions by number, has_more; a skill with versions is not deleted.",
     "skill-last-version",
   ],
+  "skills.in-session": [
+    "semantics §12",
+    "A skill is in the sandbox, read-only; the prompt has its name, description and path, and the model reads the rest.",
+    "skill-directory",
+  ],
+  "skills.late-bound": ["semantics §12", "Which version is decided when the session first runs; it keeps it.", "skills-pinned"],
+  "skills.missing": ["issue 5", "A skill that is not there is a stated error of the session, which goes on.", "skill-missing"],
+  "skills.needs-read": ["semantics §12", "Skills need the read tool: without it none is announced."],
+  "skills.published": [
+    "contract §12",
+    "Ids of skills that Anthropic publishes work when the operator provides them; the list shows them as such.",
+    "skills-published",
+  ],
   "skills.worker": ["contract §P2.8", "The official worker's own code unpacks a download."],
 } as const satisfies Requirements;

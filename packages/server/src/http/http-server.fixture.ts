@@ -19,6 +19,7 @@ import { openMemory } from "../resources/memory/open-memory.ts";
 import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
+import { createPublishedSkills } from "../resources/skills/published-skills.ts";
 import { createSkillApi } from "../resources/skills/skill-api.ts";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
@@ -110,7 +111,7 @@ export async function startTestServer(
       harnesses,
       memory: memory.api,
       models: createModels(models),
-      skills: createSkillApi({ db, blobs }),
+      skills: createSkillApi({ db, blobs, published: createPublishedSkills(null) }),
       vaults: vaults.api,
       apiKeys,
       sessions: options.wrapSessions?.(sessions) ?? sessions,

@@ -94,6 +94,7 @@ test.each([
   ["ANTHROPIC_BASE_URL", "ftp://x", /ANTHROPIC_BASE_URL: must be an http or https URL/],
   ["SANDBOX0_MASTER_KEY", "c2hvcnQtc2VjcmV0", /SANDBOX0_MASTER_KEY: must be 32 bytes/],
   ["SANDBOX0_MASTER_KEY", "file:/does/not/exist", /SANDBOX0_MASTER_KEY: the file cannot be read/],
+  ["SANDBOX0_SKILLS_DIR", "/does/not/exist", /SANDBOX0_SKILLS_DIR: must be a directory/],
   ["SANDBOX0_BLOBS", "gs://bucket", /SANDBOX0_BLOBS: must be a directory or an s3/],
   ["SANDBOX0_WEB_SEARCH", "altavista", /SANDBOX0_WEB_SEARCH: must be one of brave, tavily, searxng/],
   ["SANDBOX0_WEB_SEARCH", "brave", /SANDBOX0_WEB_SEARCH_KEY: must be set for brave/],

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describeAllowedHostProblem } from "@sandbox0/protocol";
 import { z } from "zod";
@@ -29,6 +29,8 @@ export interface Config {
   blobGraceMs: number;
   /** Whether files that clients uploaded can be downloaded; those that sessions made always can. */
   uploadsDownloadable: boolean;
+  /** Absolute; holds the skills that the operator provides under Anthropic's ids. `null`: there are none. */
+  skillsDir: string | null;
   /** Addresses and CIDRs that the gateways may reach although they are private. */
   egressAllowPrivate: readonly string[];
   /** Ports that sandboxes may connect to. */
@@ -129,6 +131,10 @@ const environmentSchema = z.object({
     .optional(),
   SANDBOX0_BLOB_GRACE_SECONDS: wholeNumber(BLOB_GRACE_SECONDS_MAX, 1).default(3_600),
   SANDBOX0_UPLOADS_DOWNLOADABLE: oneOf("true", "false").default("false"),
+  SANDBOX0_SKILLS_DIR: z
+    .string()
+    .refine((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false, "must be a directory")
+    .optional(),
   SANDBOX0_EGRESS_ALLOW_PRIVATE: list
     .pipe(z.array(z.string().refine(isNetwork, "must be IP addresses or CIDRs, separated by commas")))
     .default([]),
@@ -187,6 +193,7 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     blobs: parseBlobs(env.SANDBOX0_BLOBS, dataDir),
     blobGraceMs: env.SANDBOX0_BLOB_GRACE_SECONDS * 1_000,
     uploadsDownloadable: env.SANDBOX0_UPLOADS_DOWNLOADABLE === "true",
+    skillsDir: env.SANDBOX0_SKILLS_DIR === undefined ? null : resolve(env.SANDBOX0_SKILLS_DIR),
     egressAllowPrivate: env.SANDBOX0_EGRESS_ALLOW_PRIVATE,
     egressPorts: env.SANDBOX0_EGRESS_PORTS,
     egressBlockedHosts: env.SANDBOX0_EGRESS_BLOCKED_HOSTS,

@@ -1,6 +1,16 @@
+import type { Blobs } from "../blobs/blobs.ts";
+import type { PublishedSkills } from "../resources/skills/published-skills.ts";
+import { createSkillsPart } from "../provision/skills/skills-part.ts";
+import type { Database } from "../store/pool.ts";
 import { createProvision, type Provision } from "../provision/provision.ts";
 
+export interface ServerProvisionDeps {
+  db: Database;
+  blobs: Blobs;
+  published: PublishedSkills;
+}
+
 /** What the sandboxes of sessions are given, in order. */
-export function createServerProvision(): Provision {
-  return createProvision([]);
+export function createServerProvision(deps: ServerProvisionDeps): Provision {
+  return createProvision([createSkillsPart(deps)]);
 }

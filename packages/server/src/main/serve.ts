@@ -36,6 +36,7 @@ import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesse
 import { openMemory } from "../resources/memory/open-memory.ts";
 import { createFiles } from "../resources/files/files.ts";
 import { createModels } from "../resources/models/models.ts";
+import { createPublishedSkills } from "../resources/skills/published-skills.ts";
 import { createSkillApi } from "../resources/skills/skill-api.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
@@ -173,7 +174,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       egress: createEgressRequests(db.reads),
       files: createFiles({ db, blobs: parts.storage.blobs, uploadsDownloadable: config.uploadsDownloadable }),
       memory: memory.api,
-      skills: createSkillApi({ db, blobs: parts.storage.blobs }),
+      skills: createSkillApi({ db, blobs: parts.storage.blobs, published: createPublishedSkills(config.skillsDir) }),
       models: createModels(models),
       harnesses,
       sessions: createSessions({
@@ -311,10 +312,12 @@ interface Stations {
 }
 
 function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator {
-  const { options, logger, db, log, bells } = parts;
+  const { config, options, logger, db, log, bells } = parts;
   const { node, pool, mcp, web, gateways, harnesses } = stations;
   const { policies, tokens } = gateways;
-  const sandboxes = createSandboxOfTurn({ db, log, pool, provision: createServerProvision() });
+  const published = createPublishedSkills(config.skillsDir);
+  const provision = createServerProvision({ db, blobs: parts.storage.blobs, published });
+  const sandboxes = createSandboxOfTurn({ db, log, pool, provision });
   const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(sandboxes, turn, callId, text);
   return createOrchestrator({

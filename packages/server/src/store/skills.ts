@@ -151,6 +151,26 @@ export async function readSkillVersion(
   return rows[0] ? toVersion(rows[0]) : null;
 }
 
+/** Of these skills of the workspace, with the versions that are asked for: by id, by number, or `latest`. */
+export async function findSkillVersions(
+  db: Queryable,
+  workspaceId: string,
+  skills: readonly { skillId: string; asked: string }[],
+): Promise<{ skillId: string; asked: string; name: string; description: string; sha256: string }[]> {
+  const { rows } = await db.query<{ skill_id: string; asked: string; name: string; description: string; sha256: string }>(
+    `select wanted.skill_id, wanted.asked, s.name, v.description, v.sha256
+     from unnest($2::text[], $3::text[]) as wanted(skill_id, asked)
+     join skills s on s.id = wanted.skill_id and s.workspace_id = $1
+     join lateral (
+       select description, sha256 from skill_versions
+       where skill_id = s.id and (wanted.asked = 'latest' or id = wanted.asked or number::text = wanted.asked)
+       order by number desc limit 1) v on true`,
+    [workspaceId, skills.map(({ skillId }) => skillId), skills.map(({ asked }) => asked)],
+    "find_skill_versions",
+  );
+  return rows.map(({ skill_id: skillId, ...rest }) => ({ skillId, ...rest }));
+}
+
 export async function deleteSkillVersion(tx: Queryable, id: string): Promise<void> {
   await tx.query("delete from skill_versions where id = $1", [id]);
 }

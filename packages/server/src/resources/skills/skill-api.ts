@@ -1,5 +1,7 @@
 import type { Blobs } from "../../blobs/blobs.ts";
 import type { Database } from "../../store/pool.ts";
+import type { PublishedSkills } from "./published-skills.ts";
+import { withPublished } from "./published-versions.ts";
 import { type SkillVersions, createSkillVersions } from "./skill-versions.ts";
 import { type Skills, createSkills } from "./skills.ts";
 
@@ -8,7 +10,14 @@ export interface SkillApi {
   versions: SkillVersions;
 }
 
-export function createSkillApi(deps: { db: Database; blobs: Blobs; now?: () => Date }): SkillApi {
+export interface SkillApiDeps {
+  db: Database;
+  blobs: Blobs;
+  published: PublishedSkills;
+  now?: () => Date;
+}
+
+export function createSkillApi(deps: SkillApiDeps): SkillApi {
   const parts = { ...deps, now: deps.now ?? (() => new Date()) };
-  return { skills: createSkills(parts), versions: createSkillVersions(parts) };
+  return { skills: createSkills(parts), versions: withPublished(createSkillVersions(parts), parts) };
 }

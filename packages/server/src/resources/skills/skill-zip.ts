@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
 import { ApiError, invalidRequest } from "@sandbox0/protocol";
-import { type Entry, type ZipFile, fromBufferPromise } from "yauzl";
+import { type Entry, type ZipFile, fromBufferPromise, openPromise } from "yauzl";
 import { ZipFile as ZipWriter } from "yazl";
 import { SKILL_BYTES_MAX, SKILL_FILES_MAX } from "./skill-limits.ts";
 import { shown } from "./skill-paths.ts";
@@ -37,8 +37,22 @@ export function isZip(bytes: Buffer): boolean {
  * @throws ApiError for an archive that is broken, encrypted or too large, or has links or devices
  */
 export async function readZip(bytes: Buffer): Promise<SkillFile[]> {
+  return filesOf(await fromBufferPromise(bytes, { lazyEntries: true }).catch(refuse));
+}
+
+/** The same of an archive on disk, which is not held in memory. Its files can be opened until it is closed. @throws ApiError */
+export async function openZip(path: string): Promise<{ files: SkillFile[]; close(): void }> {
+  const zip = await openPromise(path, { lazyEntries: true, autoClose: false }).catch(refuse);
   try {
-    const zip = await fromBufferPromise(bytes, { lazyEntries: true });
+    return { files: await filesOf(zip), close: () => zip.close() };
+  } catch (error) {
+    zip.close();
+    throw error;
+  }
+}
+
+async function filesOf(zip: ZipFile): Promise<SkillFile[]> {
+  try {
     // Directories count too, and so does what is left out below.
     if (zip.entryCount > 2 * SKILL_FILES_MAX) throw tooManyFiles();
     const files: SkillFile[] = [];
@@ -55,8 +69,12 @@ export async function readZip(bytes: Buffer): Promise<SkillFile[]> {
     }
     return files;
   } catch (error) {
-    throw error instanceof ApiError ? error : brokenZip(error);
+    return refuse(error);
   }
+}
+
+function refuse(error: unknown): never {
+  throw error instanceof ApiError ? error : brokenZip(error);
 }
 
 /** The library's errors have no type: whatever it says, the archive is not a good one. */
@@ -67,7 +85,7 @@ function brokenZip(error: unknown): ApiError {
 /** As Unix has it; 0 when the archive was made elsewhere. */
 const modeOf = (entry: Entry): number => entry.externalFileAttributes >>> 16;
 
-function isJunk(path: string): boolean {
+export function isJunk(path: string): boolean {
   return path.startsWith("__MACOSX/") || path.split("/").at(-1) === ".DS_Store";
 }
 

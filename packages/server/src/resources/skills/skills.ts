@@ -22,6 +22,7 @@ import {
   readSkill,
 } from "../../store/skills.ts";
 import { newestFirst } from "../created-at-cursor.ts";
+import { type PublishedSkill, type PublishedSkills, type PublishedVersion, notOurs } from "./published-skills.ts";
 import { type UploadedFile, readBundle } from "./skill-bundle.ts";
 import { newVersion, storeBundle } from "./store-bundle.ts";
 
@@ -48,15 +49,15 @@ export interface Skills {
 export interface SkillsDeps {
   db: Database;
   blobs: Blobs;
+  published: PublishedSkills;
   now: () => Date;
 }
 
 const LIST = "skills";
-const SOURCE = "custom";
 
 const unknownSkill = (id: string): ApiError => notFound(`Skill \`${id}\` not found.`);
 
-export function createSkills({ db, blobs, now }: SkillsDeps): Skills {
+export function createSkills({ db, blobs, published, now }: SkillsDeps): Skills {
   return {
     async create(workspaceId, uploads, displayName, options) {
       const bundle = await readBundle(uploads);
@@ -78,19 +79,27 @@ export function createSkills({ db, blobs, now }: SkillsDeps): Skills {
       });
       return skillOf(record, options);
     },
-    retrieve: async (workspaceId, id, options) => skillOf(await needSkill(db.reads, workspaceId, id, options), options),
+    async retrieve(workspaceId, id, options) {
+      const theirs = await published.find(id);
+      return theirs ? publishedOf(theirs, options) : skillOf(await needSkill(db.reads, workspaceId, id, options), options);
+    },
     async list(workspaceId, query, options) {
-      // Those that Anthropic publishes are not here.
-      if (query.source === "anthropic") return { data: [], next_page: null };
+      const theirs = query.source === "custom" ? [] : await published.list();
       const filter = { ...query, limit: query.limit ?? PAGE_SIZE_DEFAULT };
       return newestFirst(
         LIST,
         filter,
-        (place) => listSkills(db, workspaceId, { ...place, bare: options.legacy }),
-        (record) => skillOf(record, options),
+        async (place) => {
+          const ours = query.source === "anthropic" ? [] : await listSkills(db, workspaceId, { ...place, bare: options.legacy });
+          const all = [...ours.map((record) => placed(record, record)), ...theirs.map((skill) => placed(skill, firstOf(skill)))];
+          const isAfter = (each: Placed): boolean => place.after === undefined || byAge(each, place.after) > 0;
+          return all.filter(isAfter).sort(byAge).slice(0, place.limit);
+        },
+        ({ skill }) => ("versions" in skill ? publishedOf(skill, options) : skillOf(skill, options)),
       );
     },
     async delete(workspaceId, id, options) {
+      if (await published.find(id)) throw notOurs(id);
       await db.transaction(async (tx) => {
         const { latest } = await needSkill(tx, workspaceId, id, { ...options, lock: true });
         if (options.legacy && latest)
@@ -114,22 +123,47 @@ export async function needSkill(
   return record;
 }
 
-function skillOf(record: SkillRecord, { legacy }: ShapeOptions): SkillInfo | LegacySkillInfo {
-  const times = { created_at: record.createdAt.toISOString(), updated_at: record.updatedAt.toISOString() };
-  const id = { id: record.id, type: "skill" as const };
-  if (legacy)
-    return {
-      ...id,
-      display_title: record.displayName,
-      latest_version: record.latest && String(record.latest.number),
-      source: SOURCE,
-      ...times,
-    };
-  return {
-    ...id,
-    display_name: record.displayName,
-    latest_version_id: record.latest?.id ?? "",
-    source: { type: SOURCE },
-    ...times,
-  };
+/** A skill with its place in the list. */
+interface Placed {
+  id: string;
+  createdAt: Date;
+  skill: SkillRecord | PublishedSkill;
+}
+
+const placed = (skill: Placed["skill"], { createdAt }: { createdAt: Date }): Placed => ({ id: skill.id, createdAt, skill });
+const firstOf = ({ versions }: PublishedSkill): PublishedVersion => versions.at(-1) ?? versions[0];
+
+/** Newest first. */
+function byAge(a: { id: string; createdAt: Date }, b: { id: string; createdAt: Date }): number {
+  return b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
+}
+
+function skillOf(record: SkillRecord, options: ShapeOptions): SkillInfo | LegacySkillInfo {
+  const { id, displayName, createdAt, updatedAt, latest } = record;
+  const version = latest && (options.legacy ? String(latest.number) : latest.id);
+  return shapeOf({ id, source: "custom", displayName, version, createdAt, updatedAt }, options);
+}
+
+function publishedOf(skill: PublishedSkill, options: ShapeOptions): SkillInfo | LegacySkillInfo {
+  const { id, versions } = skill;
+  const [{ version, createdAt: updatedAt }] = versions;
+  const { createdAt } = firstOf(skill);
+  return shapeOf({ id, source: "anthropic", displayName: id, version, createdAt, updatedAt }, options);
+}
+
+interface Shown {
+  id: string;
+  source: "custom" | "anthropic";
+  displayName: string;
+  version: string | null;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+function shapeOf(skill: Shown, { legacy }: ShapeOptions): SkillInfo | LegacySkillInfo {
+  const { source, displayName, version } = skill;
+  const times = { created_at: skill.createdAt.toISOString(), updated_at: skill.updatedAt.toISOString() };
+  const id = { id: skill.id, type: "skill" as const };
+  if (legacy) return { ...id, display_title: displayName, latest_version: version, source, ...times };
+  return { ...id, display_name: displayName, latest_version_id: version ?? "", source: { type: source }, ...times };
 }

@@ -134,8 +134,43 @@ export interface Finding {
   fix?: string;
 }
 
+/** A layer in the making. */
+export interface LayerDraft {
+  /**
+   * No session's: its processes are root of their own, with the system's own programs and without tools, and what they
+   * change below `/etc`, `/opt`, `/usr` and `/var` is what the layer will be. Commands run in it one after the other.
+   */
+  readonly sandbox: Sandbox;
+  /**
+   * Ends the sandbox. The layer is there from now on, whole; nothing of it changes any more.
+   * @returns its host directory, for `Equipment.layers`
+   * @throws SandboxError `unavailable` when no sandbox starts with it: there is no layer then
+   */
+  keep(): Promise<string>;
+  /** Ends the sandbox and removes everything; idempotent, and without effect on what is kept. */
+  discard(): Promise<void>;
+}
+
+/** Layers over the system of this machine, by name: `[A-Za-z0-9_-]`, 128 characters at most. */
+export interface Layers {
+  /**
+   * Changes when the system changes that layers lie over: they fit no other one.
+   * @throws SandboxError `unavailable` where sandboxes cannot have layers, with the reason
+   */
+  systemKey(): Promise<string>;
+  /** Its host directory, for `Equipment.layers`; `null`: there is none. Counts as a use. */
+  find(name: string): Promise<string | null>;
+  /** Begins to make one. A draft that its process leaves behind is removed by the next. @throws SandboxError `unavailable` */
+  draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft>;
+  list(): Promise<{ name: string; usedAt: Date }[]>;
+  /** Nothing may be running with it. Idempotent. */
+  remove(name: string): Promise<void>;
+}
+
 export interface SandboxDriver {
   readonly name: string;
+  /** Absent: sandboxes of this driver have no layers. */
+  readonly layers?: Layers;
   capabilities(): Promise<SandboxCapabilities>;
   /** What this machine lacks to run the driver; all `ok` means `create` works. */
   check(): Promise<Finding[]>;

@@ -59,6 +59,9 @@ export async function openVolumes(path: string, owners: OwnerRange | null): Prom
   return new DirectoryVolumes(dirs, owners);
 }
 
+/** How many owners lie behind those of volumes, for sandboxes that are no session's. */
+const SPARE_OWNERS = 1000;
+
 /** For root: the range that the server's user namespace can express. For users: `null`. */
 export async function defaultOwners(): Promise<OwnerRange | null> {
   if (process.getuid?.() !== 0) return null;
@@ -68,11 +71,17 @@ export async function defaultOwners(): Promise<OwnerRange | null> {
     .split("\n")
     .map((line) => line.trim().split(/\s+/).map(Number));
   const isMapped = ({ first, count }: OwnerRange): boolean =>
-    lines.some(([inside = 0, , length = 0]) => inside <= first && first + count <= inside + length);
+    lines.some(([inside = 0, , length = 0]) => inside <= first && first + count + SPARE_OWNERS <= inside + length);
   const range = [HIGH_OWNERS, LOW_OWNERS].find(isMapped);
   if (range === undefined)
     throw new SandboxError("unavailable", "the server runs as root of a user namespace that has no ids to spare");
   return range;
+}
+
+/** Owners that no session's volume has. */
+export async function spareOwners(): Promise<OwnerRange | null> {
+  const owners = await defaultOwners();
+  return owners === null ? null : { first: owners.first + owners.count, count: SPARE_OWNERS };
 }
 
 type Dirs = Readonly<Record<"volumes" | "owners" | "sessions" | "unclaimed", string>>;

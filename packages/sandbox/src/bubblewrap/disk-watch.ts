@@ -19,7 +19,8 @@ const GRACE_BYTES = 16 * 1024 * 1024;
 
 export interface DiskSubject {
   volumePath: string;
-  tempDir: string;
+  /** What counts besides the volume. */
+  otherDirs: readonly string[];
   bytesMax: number;
   /** Processes on the host whose descendants may hold files that have no name any more. */
   pids(): readonly number[];
@@ -110,8 +111,8 @@ export class DiskWatch {
   async #measure(watched: Watched): Promise<void> {
     const startedAtMs = Date.now();
     const freeBefore = await this.#freeBytes();
-    const { volumePath, tempDir, pids } = watched.subject;
-    watched.usedBytes = (await this.#countNamed([volumePath, tempDir])) + (await countUnnamed(pids()));
+    const { volumePath, otherDirs, pids } = watched.subject;
+    watched.usedBytes = (await this.#countNamed([volumePath, ...otherDirs])) + (await countUnnamed(pids()));
     watched.freeAtMeasure = freeBefore;
     watched.measuredAtMs = Date.now();
     watched.measureTookMs = watched.measuredAtMs - startedAtMs;

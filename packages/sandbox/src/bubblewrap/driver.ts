@@ -1,13 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, realpathSync, statSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
 import { EGRESS_PORT, VOLUME_MOUNTS } from "../layout.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
+  type Equipment,
   type Finding,
+  type Layers,
   type Sandbox,
   type SandboxCapabilities,
   type SandboxDriver,
@@ -36,9 +38,11 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { openProgram } from "./open-program.ts";
+import { BubblewrapLayers, isKeptLayer } from "./layers.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
+import type { SystemPlan } from "./system-view.ts";
 
 /** How long the spawner process outlives the last sandbox: another one may be on its way. */
 const SPAWNER_LINGER_MS = 2000;
@@ -89,7 +93,9 @@ interface Prepared {
 class BubblewrapDriver implements SandboxDriver {
   readonly name = "bubblewrap";
   readonly #options: BubblewrapOptions;
+  readonly layers: Layers;
   readonly #sandboxesDir: string;
+  readonly #layersDir: string;
   readonly #instance = instanceTag();
   #prepared: Promise<Prepared> | null = null;
   #living = 0;
@@ -98,6 +104,11 @@ class BubblewrapDriver implements SandboxDriver {
     checkProgramMounts(options.programs ?? []);
     this.#options = { ...options, dir: resolve(options.dir) };
     this.#sandboxesDir = join(this.#options.dir, "sandboxes");
+    this.#layersDir = join(this.#options.dir, "layers");
+    this.layers = new BubblewrapLayers(this.#layersDir, {
+      prepare: async () => (await this.#prepare()).host,
+      start: (spec, system) => this.#start(spec, system),
+    });
   }
 
   async capabilities(): Promise<SandboxCapabilities> {
@@ -121,14 +132,17 @@ class BubblewrapDriver implements SandboxDriver {
     return [...findings, await this.#checkStart(), this.#checkLimits()];
   }
 
-  async create(spec: SandboxSpec): Promise<Sandbox> {
+  create(spec: SandboxSpec): Promise<Sandbox> {
+    return this.#start(spec, { layers: keptLayers(this.#layersDir, spec.equipment), draft: null });
+  }
+
+  async #start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox> {
     const { host, cgroups, diskWatch, spawner } = await this.#prepare();
     spawner.warm();
     const user = await this.#userOf(spec.volume.path);
     if (!spec.volume.path.startsWith(`${this.#options.dir}/`)) {
       throw new SandboxError("unavailable", `the volume ${spec.volume.path} is not in ${this.#options.dir}`);
     }
-    if ((spec.equipment?.layers ?? []).length > 0) throw new SandboxError("unavailable", "this driver has no layers");
     openVolumeDirs(spec.volume.path);
     const id = `${this.#instance}.${randomBytes(6).toString("hex")}`;
     const runDir = join(this.#sandboxesDir, id);
@@ -140,7 +154,7 @@ class BubblewrapDriver implements SandboxDriver {
     const powers = cgroups.powers;
     try {
       const egress = spec.openEgress === null ? null : await openEgressSocket(spec.openEgress, id, runDir, user);
-      const parts = { id, spec, host, user, cgroup, powers, diskWatch, spawner, egress, runDir, tempDir };
+      const parts = { id, spec, system, host, user, cgroup, powers, diskWatch, spawner, egress, runDir, tempDir };
       return this.#whileLiving(createBubblewrapSandbox(parts), spawner);
     } catch (error) {
       await cgroup.remove();
@@ -184,6 +198,7 @@ class BubblewrapDriver implements SandboxDriver {
     makeDir(this.#sandboxesDir, PASSAGE_MODE);
     const etcDir = join(dir, "etc");
     const seccompPath = join(dir, `seccomp-${arch}.bpf`);
+    const rootSeccompPath = join(dir, `seccomp-root-${arch}.bpf`);
     const cgroups = openCgroupHost(CGROUP_ROOT, readOwnGroups());
     const programsDir = join(dir, "programs");
     const shownPrograms = await Promise.all(programs.map((program) => openProgram(program, programsDir)));
@@ -192,6 +207,7 @@ class BubblewrapDriver implements SandboxDriver {
       egressCa === undefined ? null : writeCaBundle(join(dir, "ca-bundle.pem"), egressCa, "/etc"),
       writeEtc(etcDir, "/etc"),
       writeFile(seccompPath, seccompFilter(arch)),
+      writeFile(rootSeccompPath, seccompFilter(arch, { pretendsRoot: true })),
       cgroups.sweep(),
       this.#sweepRunDirs(),
     ]);
@@ -203,7 +219,9 @@ class BubblewrapDriver implements SandboxDriver {
       programs: shownPrograms,
       etcDir,
       seccompPath,
-      systemArgs: systemDirs(),
+      rootSeccompPath,
+      systemDirs: systemDirs(),
+      layersDir: this.#layersDir,
       bashAt: realpathSync(BASH_PATH),
       sharedEtc,
       hiddenDir,
@@ -255,6 +273,14 @@ class BubblewrapDriver implements SandboxDriver {
     // Less is enforced then, and `capabilities` says so; sandboxes start all the same.
     return { name: "limits", ok: true, detail };
   }
+}
+
+/** Below the directory of layers. @throws SandboxError `unavailable` */
+function keptLayers(layersDir: string, equipment: Equipment | undefined): string[] {
+  return (equipment?.layers ?? []).map((path) => {
+    if (isKeptLayer(layersDir, path)) return relative(layersDir, path);
+    throw new SandboxError("unavailable", `there is no layer ${path}`);
+  });
 }
 
 function unavailable(problem: Finding | undefined): SandboxError {

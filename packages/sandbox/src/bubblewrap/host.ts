@@ -63,16 +63,20 @@ export function isReachableForAll(dir: string): boolean {
   }
 }
 
-/** Top-level names that belong to the system, as bwrap arguments. On merged systems they are links into /usr. */
-export function systemDirs(): string[] {
-  const args = ["--ro-bind", "/usr", "/usr"];
-  for (const dir of ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]) {
-    const entry = lstatSync(dir, { throwIfNoEntry: false });
-    if (entry === undefined) continue;
-    if (entry.isSymbolicLink()) args.push("--symlink", readlinkSync(dir), dir);
-    else args.push("--ro-bind", dir, dir);
+/** A top-level name of the system: a directory, or on merged systems a link into `/usr`. */
+export interface SystemDir {
+  path: string;
+  /** Where it leads; `null`: it is a directory. */
+  link: string | null;
+}
+
+export function systemDirs(): SystemDir[] {
+  const dirs: SystemDir[] = [{ path: "/usr", link: null }];
+  for (const path of ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"]) {
+    const entry = lstatSync(path, { throwIfNoEntry: false });
+    if (entry !== undefined) dirs.push({ path, link: entry.isSymbolicLink() ? readlinkSync(path) : null });
   }
-  return args;
+  return dirs;
 }
 
 /** The findings of `doctor` that need no sandbox to be started. */

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { SandboxLimits, SandboxMount } from "../port.ts";
-import { EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
+import { CA_BUNDLE_PATH, EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
 import type { SandboxProgram } from "../programs.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CaBundle } from "./ca-bundle.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
-import { HELPER_ENV, type HostTools, type SandboxUser } from "./host.ts";
+import { HELPER_ENV, type HostTools, type SandboxUser, type SystemDir } from "./host.ts";
 import type { SpawnRequest } from "./spawner.ts";
+import { type Bind, type OverlayMount, type SystemPlan, systemView } from "./system-view.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;
@@ -22,13 +23,22 @@ const SECCOMP_FD = 3;
 const LAUNCH_FAILED = 125;
 
 /**
- * Runs before bwrap, as the server's user: shows the driver's directory at a place that everybody can reach, enters the control groups, so that not one process of the sandbox is ever
- * outside them, sets the limits that are inherited, and closes what the server itself has inherited from its parent.
- * A limit that cannot be raised is lower already.
+ * Runs before bwrap, as the server's user: shows the driver's directory at a place that everybody can reach, mounts the
+ * layers, enters the control groups, so that not one process of the sandbox is ever outside them, sets the limits that are
+ * inherited, and closes what the server itself has inherited from its parent. What it mounts is in a namespace of its own,
+ * and gone with it. A limit that cannot be raised is lower already.
  */
 const LAUNCH_SCRIPT = `
 [[ -z $1 ]] || mount --rbind -- "$1" "$2" || exit ${LAUNCH_FAILED}
-groups=$3; shift 3
+overlays=$4
+[[ $overlays -eq 0 ]] || cd -- "$3" || exit ${LAUNCH_FAILED}
+shift 4
+while [[ $overlays -gt 0 ]]; do
+  mount -t overlay -o "$1" overlay "$2" || exit ${LAUNCH_FAILED}
+  shift 2; overlays=$((overlays - 1))
+done
+cd /
+groups=$1; shift
 while [[ $groups -gt 0 ]]; do
   echo 0 >"$1" || exit ${LAUNCH_FAILED}
   shift; groups=$((groups - 1))
@@ -69,8 +79,11 @@ export interface LaunchHost {
   programs: readonly SandboxProgram[];
   etcDir: string;
   seccompPath: string;
-  /** From `systemDirs`. */
-  systemArgs: readonly string[];
+  /** For sandboxes that make layers. */
+  rootSeccompPath: string;
+  systemDirs: readonly SystemDir[];
+  /** Holds all layers; its path is below the driver's directory. */
+  layersDir: string;
   /** Where the host's bash is, all links followed; the runtime's is shown in its place. */
   bashAt: string;
   /** Host directories of `SHARED_ETC_DIRS` that exist. */
@@ -86,6 +99,7 @@ export interface LaunchPlan {
   cwd: string;
   env: Readonly<Record<string, string>>;
   volumePath: string;
+  system: SystemPlan;
   /** Behind the volume's own, so that they may lie in its directories. */
   mounts: readonly SandboxMount[];
   tempDir: string;
@@ -103,14 +117,27 @@ const SHOWN_AT = "/mnt";
 
 /** What to start for a command in namespaces of its own; it dies with who starts it. */
 export function launchRequest(host: LaunchHost, plan: LaunchPlan): SpawnRequest {
-  const options = [...namespaceArgs(), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan), ...envArgs(plan)];
-  const bwrap = [host.tools.bwrap, ...options, "--", ...innerCommand(host, plan)];
+  const view = systemView(host, plan.system, binding(host));
+  const isDraft = plan.system.draft !== null;
+  const options = [...namespaceArgs(isDraft), "--seccomp", String(SECCOMP_FD), ...mountArgs(host, plan, view.args)];
+  const bwrap = [host.tools.bwrap, ...options, ...envArgs(plan), "--", ...innerCommand(host, plan)];
   const shown = host.hiddenDir === null ? ["", ""] : [host.hiddenDir, SHOWN_AT];
-  const args = [...shown, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap];
+  const mounts = [...shown, ...overlayArgs(host, view.overlays)];
+  const args = [...mounts, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap];
   const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
-  const [file = "", ...rest] =
-    host.hiddenDir === null ? launcher : ["unshare", "--mount", "--propagation", "private", "--", ...launcher];
-  return { file, args: rest, env: HELPER_ENV, cwd: "/", files: [host.seccompPath] };
+  const [file = "", ...rest] = [...mountNamespace(host, plan, view.overlays), ...launcher];
+  return { file, args: rest, env: HELPER_ENV, cwd: "/", files: [isDraft ? host.rootSeccompPath : host.seccompPath] };
+}
+
+/** Of the launcher, where it has something to mount; a user may do it as root of a user namespace. */
+function mountNamespace(host: LaunchHost, plan: LaunchPlan, overlays: readonly OverlayMount[]): string[] {
+  if (host.hiddenDir === null && overlays.length === 0) return [];
+  const user = plan.user === null ? ["--user", "--map-root-user"] : [];
+  return ["unshare", ...user, "--mount", "--propagation", "private", "--"];
+}
+
+function overlayArgs(host: LaunchHost, overlays: readonly OverlayMount[]): string[] {
+  return [shownPath(host, host.layersDir), String(overlays.length), ...overlays.flatMap(({ options, at }) => [options, at])];
 }
 
 function limitArgs(plan: LaunchPlan): string[] {
@@ -124,46 +151,46 @@ function userArgs(host: LaunchHost, plan: LaunchPlan): string[] {
   return [host.tools.setpriv, `--reuid=${plan.user.uid}`, `--regid=${plan.user.gid}`, "--clear-groups", "--"];
 }
 
-function namespaceArgs(): string[] {
+/** Who makes a layer is root in there, without a capability. */
+function namespaceArgs(isDraft: boolean): string[] {
+  const [uid, gid] = isDraft ? [0, 0] : [INNER_UID, INNER_GID];
   return [
     ...["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...["--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL"],
-    ...["--uid", String(INNER_UID), "--gid", String(INNER_GID), "--hostname", INNER_HOSTNAME],
+    ...["--uid", String(uid), "--gid", String(gid), "--hostname", INNER_HOSTNAME],
   ];
 }
 
-function mountArgs(host: LaunchHost, plan: LaunchPlan): string[] {
-  const bind = (path: string, at: string, writable: boolean): string[] => [
-    writable ? "--bind" : "--ro-bind",
-    shownPath(host, path),
-    at,
-  ];
+const binding =
+  (host: LaunchHost): Bind =>
+  (path, at, writable) => [writable ? "--bind" : "--ro-bind", shownPath(host, path), at];
+
+function mountArgs(host: LaunchHost, plan: LaunchPlan, systemArgs: readonly string[]): string[] {
+  const bind = binding(host);
+  const isDraft = plan.system.draft !== null;
   return [
-    ...host.systemArgs,
-    ...bind(host.etcDir, "/etc", false),
-    ...host.sharedEtc.flatMap((name) => ["--ro-bind", `/etc/${name}`, `/etc/${name}`]),
+    ...systemArgs,
     ...bind(host.runtime.dir, RUNTIME_DIR, false),
-    ...bind(host.runtime.bashPath, host.bashAt, false),
-    ...host.programs.flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false)),
+    // What lies over files of the system would keep packages from replacing them.
+    ...(isDraft ? [] : bind(host.runtime.bashPath, host.bashAt, false)),
+    ...(isDraft ? [] : host.programs.flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false))),
     // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
     ...bind(plan.tempDir, TEMP_DIR, true),
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
     ...plan.mounts.flatMap(({ source, at, writable }) => bind(source, at, writable)),
-    ...["--symlink", "../tmp", "/var/tmp", "--dir", "/run"],
-    ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, bind)),
+    ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, isDraft)),
     // bwrap makes both as writable memory file systems.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ];
 }
 
-function egressMounts(
-  { caBundle }: LaunchHost,
-  socketPath: string,
-  bind: (path: string, at: string, writable: boolean) => string[],
-): string[] {
-  const authorities = caBundle?.places.flatMap((at) => bind(caBundle.path, at, false)) ?? [];
+function egressMounts(host: LaunchHost, socketPath: string, isDraft: boolean): string[] {
+  const { caBundle } = host;
+  const bind = binding(host);
+  const places = caBundle?.places.filter((at) => !isDraft || at === CA_BUNDLE_PATH) ?? [];
+  const authorities = caBundle === null ? [] : places.flatMap((at) => bind(caBundle.path, at, false));
   return [...bind(socketPath, EGRESS_SOCKET_PATH, true), ...authorities];
 }
 

@@ -1,4 +1,5 @@
 import { constants as osConstants } from "node:os";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { egressEnv } from "../egress-env.ts";
 import { BASE_ENV, WORKSPACE_DIR } from "../layout.ts";
@@ -11,11 +12,13 @@ import type { EgressSocket } from "./egress-socket.ts";
 import type { SandboxUser } from "./host.ts";
 import { FORWARDER_PID, launchRequest, type LaunchHost } from "./launch.ts";
 import type { Spawned, Spawner } from "./spawner.ts";
+import type { SystemPlan } from "./system-view.ts";
 import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
   id: string;
   spec: SandboxSpec;
+  system: SystemPlan;
   host: LaunchHost;
   user: SandboxUser | null;
   cgroup: Cgroup;
@@ -57,9 +60,10 @@ class BubblewrapSandbox implements Sandbox {
   constructor(parts: SandboxParts) {
     this.id = parts.id;
     this.#parts = parts;
+    const { draft } = parts.system;
     this.#disk = parts.diskWatch.watch({
       volumePath: parts.spec.volume.path,
-      tempDir: parts.tempDir,
+      otherDirs: [parts.tempDir, ...(draft === null ? [] : [join(parts.host.layersDir, draft)])],
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
       stop: () => {
@@ -86,7 +90,7 @@ class BubblewrapSandbox implements Sandbox {
   };
 
   async #start(command: readonly string[], options: ExecOptions): Promise<SandboxProcess> {
-    const { spec, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
+    const { spec, system, host, user, cgroup, powers, tempDir, spawner } = this.#parts;
     const egress = options.network === false ? null : this.#parts.egress;
     const memoryKillsBefore = await cgroup.memoryKills();
     const request = launchRequest(host, {
@@ -94,6 +98,7 @@ class BubblewrapSandbox implements Sandbox {
       cwd: options.cwd ?? WORKSPACE_DIR,
       env: { ...BASE_ENV, ...(egress === null ? {} : egressEnv(host.caBundle !== null)), ...spec.env, ...options.env },
       volumePath: spec.volume.path,
+      system,
       mounts: spec.equipment?.mounts ?? [],
       tempDir,
       egressSocketPath: egress?.path ?? null,

@@ -1,4 +1,5 @@
 import { DENIED_SYSCALLS } from "./syscalls.ts";
+import { PRETENDED_SYSCALLS } from "./pretended-syscalls.ts";
 
 /** Processors that the filter knows; on any other one the driver is not available. */
 export type SeccompArch = "x64" | "arm64";
@@ -33,6 +34,9 @@ const NETLINK_ROUTE = 0;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 
+/** Set in a mode of `mknod` that makes a device. */
+const DEVICE_MODE_BIT = 0x2000;
+
 const EPERM = 1;
 const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
@@ -59,8 +63,10 @@ const jumpIfAnyBit = (k: number, jt: number, jf: number): Instruction => [0x45, 
 /**
  * The program for `bwrap --seccomp`: an array of `struct sock_filter`. A foreign architecture (32-bit calls on a
  * 64-bit kernel) kills the process, because its numbers mean something else.
+ * @param options `pretendsRoot`: giving files and processes to other users succeeds and does nothing. Package managers do it,
+ * and a sandbox has one user; what they make is its own either way.
  */
-export function seccompFilter(arch: SeccompArch): Buffer {
+export function seccompFilter(arch: SeccompArch, options: { pretendsRoot?: boolean } = {}): Buffer {
   const facts = ARCHES[arch];
   return encode([
     load(OFFSET_ARCH),
@@ -72,6 +78,7 @@ export function seccompFilter(arch: SeccompArch): Buffer {
     jumpIfAbove(NEWEST_SYSCALL, 0, 1),
     ret(retErrno(ENOSYS)),
     ...deniedCalls(arch),
+    ...(options.pretendsRoot === true ? pretendedCalls(arch) : []),
     ...section(facts.clone, [load(offsetArg(0)), jumpIfAnyBit(CLONE_NEW_FLAGS, 0, 1), ret(retErrno(EPERM))]),
     ...section(facts.ioctl, [load(offsetArg(1)), jumpIfEqual(TIOCSTI, 1, 0), jumpIfEqual(TIOCLINUX, 0, 1), ret(retErrno(EPERM))]),
     ...section(facts.socket, socketFamilies()),
@@ -84,6 +91,15 @@ function deniedCalls(arch: SeccompArch): Instruction[] {
     const number = call[arch];
     if (number === null) return [];
     return [jumpIfEqual(number, 0, 1), ret(retErrno(call.errno === "ENOSYS" ? ENOSYS : EPERM))];
+  });
+}
+
+function pretendedCalls(arch: SeccompArch): Instruction[] {
+  return PRETENDED_SYSCALLS.flatMap((call) => {
+    const number = call[arch];
+    if (number === null) return [];
+    if (call.modeArgument === undefined) return [jumpIfEqual(number, 0, 1), ret(retErrno(0))];
+    return section(number, [load(offsetArg(call.modeArgument)), jumpIfAnyBit(DEVICE_MODE_BIT, 0, 1), ret(retErrno(0))]);
   });
 }
 

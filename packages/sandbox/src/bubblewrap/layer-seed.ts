@@ -1,0 +1,137 @@
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync } from "node:fs";
+import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { makeDir } from "../make-dir.ts";
+import { SHARED_ETC_DIRS } from "./etc-files.ts";
+
+const DPKG_DIR = "/var/lib/dpkg";
+/** Accounts of every Debian system, as the package `base-passwd` ships them. */
+const BASE_ACCOUNTS_DIR = "/usr/share/base-passwd";
+const FILES_READ_AT_ONCE = 32;
+
+/** Made by packages when they were set up and shipped by none; nothing of the machine's own is in them. */
+const SET_UP_ETC_FILES: readonly string[] = [
+  "ca-certificates.conf",
+  "pam.d/common-account",
+  "pam.d/common-auth",
+  "pam.d/common-password",
+  "pam.d/common-session",
+  "pam.d/common-session-noninteractive",
+];
+/** Of apt: where packages come from and who signs them. Not `auth.conf`, which has passwords. */
+const APT_SOURCES: readonly string[] = ["apt/sources.list", "apt/sources.list.d"];
+const APT_SHARED: readonly string[] = ["apt/preferences", "apt/preferences.d", "apt/keyrings", "apt/trusted.gpg.d"];
+const MADE_DIRS: readonly string[] = [
+  ...["0", "1", "2", "3", "4", "5", "6", "S"].map((level) => `etc/rc${level}.d`),
+  ...["etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d"],
+  ...["var/cache/apt/archives/partial", "var/cache/debconf", "var/cache/ldconfig"],
+  ...["var/lib/apt/lists/partial", "var/lib/dpkg", "var/lib/pam", "var/lib/ucf", "var/lib/misc", "var/lib/systemd"],
+  ...["var/log/apt", "var/spool", "var/backups", "var/local", "var/mail", "var/opt", "opt"],
+];
+const LINKS: readonly (readonly [at: string, to: string])[] = [
+  ["var/tmp", "../tmp"],
+  ["var/run", "/run"],
+  ["var/lock", "/run/lock"],
+];
+
+/**
+ * Writes what a layer begins with in its `/etc`, `/var` and `/opt`: as much of the host's as packages need to be installed
+ * over its `/usr`, and nothing that is private to the machine. Of `/etc` that is the sandbox's own, and files that are still
+ * as the distribution ships them.
+ * @param etcDir the sandbox's own `/etc`
+ */
+export async function writeLayerSeed(dir: string, etcDir: string): Promise<void> {
+  const etc = join(dir, "etc");
+  makeDir(dir, 0o755);
+  await cp(etcDir, etc, { recursive: true, verbatimSymlinks: true });
+  for (const name of MADE_DIRS) await mkdir(join(dir, name), { recursive: true });
+  for (const name of [...SHARED_ETC_DIRS, ...SET_UP_ETC_FILES, ...APT_SHARED]) await copyShared(name, etc);
+  for (const [at, to] of LINKS) await symlink(to, join(dir, at));
+  if (existsSync(join(DPKG_DIR, "status"))) await copyDpkg(dir);
+  await copyAptSources(etc);
+  await writeAccounts(etc);
+}
+
+async function copyShared(name: string, etc: string): Promise<void> {
+  const source = join("/etc", name);
+  if (!existsSync(source)) return;
+  await mkdir(dirname(join(etc, name)), { recursive: true });
+  await cp(source, join(etc, name), { recursive: true, force: true, verbatimSymlinks: true });
+}
+
+/** Locks are not copied: they belong to root and are made anew. */
+async function copyDpkg(dir: string): Promise<void> {
+  const filter = (path: string): boolean => !/^(lock|lock-frontend|Lock)$/.test(basename(path)) && !/\/updates\/./.test(path);
+  await cp(DPKG_DIR, join(dir, DPKG_DIR), { recursive: true, filter, verbatimSymlinks: true });
+  await copyFile("/var/lib/apt/extended_states", join(dir, "var/lib/apt/extended_states")).catch(ignoreMissing);
+  const status = await readFile(join(DPKG_DIR, "status"), "utf8");
+  const files = [...conffilesIn(status)];
+  while (files.length > 0) {
+    await Promise.all(files.splice(0, FILES_READ_AT_ONCE).map(([path, md5]) => copyPristine(path, md5, dir)));
+  }
+  for (const path of await listedDirs()) await mkdir(join(dir, path), { recursive: true });
+}
+
+/** Paths and MD5 sums of the configuration files, as their packages ship them. */
+export function conffilesIn(status: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [, block = ""] of status.matchAll(/^Conffiles:\n((?: .*\n)*)/gm)) {
+    for (const [, path = "", md5 = ""] of block.matchAll(/^ (\/etc\/\S+) ([0-9a-f]{32})$/gm)) found.set(path, md5);
+  }
+  return found;
+}
+
+/** A file that somebody has changed may hold anything; dpkg takes a missing one for deleted. */
+async function copyPristine(path: string, md5: string, dir: string): Promise<void> {
+  const content = await readFile(path).catch(() => null);
+  if (content === null || createHash("md5").update(content).digest("hex") !== md5) return;
+  await mkdir(dirname(join(dir, path)), { recursive: true });
+  // A script keeps its mode.
+  await copyFile(path, join(dir, path)).catch(ignoreMissing);
+}
+
+/** Directories that packages bring with them, for scripts that write there. */
+async function listedDirs(): Promise<string[]> {
+  const info = join(DPKG_DIR, "info");
+  const paths = new Set<string>();
+  for (const name of await readdir(info)) {
+    if (!name.endsWith(".list")) continue;
+    for (const [path] of (await readFile(join(info, name), "utf8")).matchAll(/^\/(?:etc|var)\/.+$/gm)) paths.add(path);
+  }
+  const isLinked = (path: string): boolean => LINKS.some(([at]) => path === `/${at}` || path.startsWith(`/${at}/`));
+  const isDirectory = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return [...paths].filter((path) => !isLinked(path) && isDirectory(path));
+}
+
+/** Without those that have a login in their URL. */
+async function copyAptSources(etc: string): Promise<void> {
+  for (const name of APT_SOURCES) {
+    const path = join("/etc", name);
+    const names = name.endsWith(".d") ? await readdir(path).catch(() => []) : [""];
+    for (const file of names) {
+      const text = await readFile(join(path, file), "utf8").catch(() => null);
+      if (text !== null && !/:\/\/[^\s/]*@/.test(text)) await writeFile(join(etc, name, file), text);
+    }
+  }
+}
+
+/** The accounts that every Debian system has, and the sandbox's. Nobody logs in anywhere. */
+async function writeAccounts(etc: string): Promise<void> {
+  const read = async (name: string): Promise<string[]> => {
+    const own = (await readFile(join(etc, name), "utf8")).trim().split("\n");
+    const base = await readFile(join(BASE_ACCOUNTS_DIR, `${name}.master`), "utf8").catch(() => "");
+    const known = new Set(own.map((line) => line.split(":")[0]));
+    // The sandbox's own ids are above those of systems.
+    const more = base.split("\n").filter((line) => line !== "" && !known.has(line.split(":")[0]));
+    return [...own, ...more.map((line) => line.replace(/:\*:/, ":x:"))];
+  };
+  const [users, groups] = await Promise.all([read("passwd"), read("group")]);
+  const shadow = users.map((line) => `${line.split(":")[0]}:*:19000:0:99999:7:::`);
+  const files = { passwd: users, group: groups, shadow, gshadow: groups.map((line) => `${line.split(":")[0]}:*::`) };
+  for (const [name, lines] of Object.entries(files)) await writeFile(join(etc, name), `${lines.join("\n")}\n`);
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}

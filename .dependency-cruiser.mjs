@@ -22,6 +22,9 @@ const edges = [
   [server("policy|mcp|web"), server("domain|store|log|resources")],
   [server("policy|mcp|web"), pkg("egress", door)],
   [server("orchestrator"), server("policy|mcp|web")],
+  // What a session did, for people and collectors.
+  [server("traces"), server("domain|store|resources")],
+  [server("http"), server("traces")],
   // What a session's sandbox is given.
   [server("provision"), server("domain|store|log|blobs|resources|policy")],
   [server("provision"), pkg("sandbox|egress", door)],

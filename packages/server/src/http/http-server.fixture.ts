@@ -20,6 +20,7 @@ import { KNOWN_MODELS } from "../resources/models/known-models.ts";
 import { createModelCatalogue } from "../resources/models/model-catalogue.ts";
 import { createModels } from "../resources/models/models.ts";
 import { createPublishedSkills } from "../resources/skills/published-skills.ts";
+import { createTimelines } from "../resources/timeline/timelines.ts";
 import { createSkillApi } from "../resources/skills/skill-api.ts";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
@@ -28,6 +29,7 @@ import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { createNotifier } from "../store/notify.ts";
 import { type Database, createPool } from "../store/pool.ts";
 import { type HttpOptions, createHttpServer } from "./http-server.ts";
+import { createSessionTraces } from "../traces/session-traces.ts";
 
 const SANDPI: HarnessOffer = {
   name: "sandpi",
@@ -101,6 +103,7 @@ export async function startTestServer(
   const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
   const onProblem = (error: unknown) => bugs.push(error);
   const blobs = createBlobs({ db, store: await createDirectoryStore(join(dir, "blobs")), onProblem });
+  const timelines = createTimelines({ db, costOf: () => null });
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
@@ -112,6 +115,7 @@ export async function startTestServer(
       memory: memory.api,
       models: createModels(models),
       skills: createSkillApi({ db, blobs, published: createPublishedSkills(null) }),
+      timeline: { timelines, traces: createSessionTraces({ db, timelines, version: "0" }) },
       vaults: vaults.api,
       apiKeys,
       sessions: options.wrapSessions?.(sessions) ?? sessions,

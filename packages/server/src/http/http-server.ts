@@ -33,6 +33,7 @@ import { addSessionResourceRoutes } from "./routes/session-resources.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
 import { addSkillRoutes, addSkillVersionRoutes } from "./routes/skills.ts";
 import { addSystemRoutes } from "./routes/system.ts";
+import { addTimelineRoutes, type TimelineApi } from "./routes/timeline.ts";
 import { addUnbuiltRoutes } from "./routes/unbuilt.ts";
 import { addVaultKeyRoutes } from "./routes/vault-keys.ts";
 import { addCredentialRoutes, addVaultRoutes } from "./routes/vaults.ts";
@@ -55,6 +56,7 @@ export interface HttpDeps {
   apiKeys: ApiKeys;
   sessions: Sessions;
   skills: SkillApi;
+  timeline: TimelineApi;
   vaults: VaultApi;
   logger: Logger;
   /** `null` when the server can do its work, else a short sentence. */
@@ -124,6 +126,7 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
     addSessionEventRoutes(api, deps.sessions, hub);
     addSkillRoutes(api, deps.skills.skills);
     addSkillVersionRoutes(api, deps.skills.versions);
+    addTimelineRoutes(api, deps.timeline);
     addVaultRoutes(api, deps.vaults);
     addCredentialRoutes(api, deps.vaults);
     addVaultKeyRoutes(api, deps.vaults);

@@ -4,7 +4,10 @@ import { z } from "zod";
 
 type Api = ProviderConfig["api"];
 
-/** USD for a million tokens. */
+/** Tokens that a price is for. */
+const TOKENS_PER_PRICE = 1_000_000;
+
+/** Of each kind of token: USD for a million, or how many. */
 interface ListPrice {
   input: number;
   output: number;
@@ -42,6 +45,8 @@ export interface Models {
    * harness speaks: such a provider is named for the harness, and a model's name says nothing of it.
    */
   apiOf(modelId: string, provider: { isOwn: boolean; apis: readonly Api[] }): Api;
+  /** What so many tokens cost by the models file, in USD; `null`: it has no price for the model. */
+  costOf(modelId: string, tokens: ListPrice): number | null;
 }
 
 /** No provider is configured for a model. */
@@ -178,6 +183,12 @@ function createModels(entries: readonly ModelEntry[], environment: ProviderEnvir
   return {
     entries,
     apiOf,
+    costOf(modelId, tokens) {
+      const price = find(modelId)?.listPrice ?? null;
+      if (price === null) return null;
+      const kinds = ["input", "output", "cacheRead", "cacheWrite"] as const;
+      return kinds.reduce((usd, kind) => usd + (tokens[kind] * price[kind]) / TOKENS_PER_PRICE, 0);
+    },
     resolve: (modelId) => find(modelId)?.provider ?? vendorProvider(vendorApi(modelId), modelId, environment),
     resolveFor(modelId, { baseUrl, apiKey }, apis = API_NAMES) {
       const known = find(modelId)?.provider;

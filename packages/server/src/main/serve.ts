@@ -53,6 +53,7 @@ import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { createServerProvision } from "./provision.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { ServerDatabase } from "./server-database.ts";
+import { openTraces, type Traces } from "./traces.ts";
 import { openServerVaults } from "./vaults.ts";
 import { createConfiguredWebTools } from "./web.ts";
 import { WEB_TOOL_DEFINITIONS, type WebTools } from "../web/web-tools.ts";
@@ -148,8 +149,30 @@ async function start(
     onProblem: (error) => logger.warn({ err: error }, "trouble with the storage"),
   });
   closers.add(() => storage.close());
+  const traces = await openTraces({
+    config,
+    db,
+    version: VERSION,
+    onError: (error) => logger.warn({ err: error }, "trouble with the traces"),
+  });
+  closers.add(() => traces.close());
   const registry = new Registry();
-  const made = { config, options, registry, storage, logger, db, log, bells, sandpi, installed, harnesses, vaults, outbound };
+  const made = {
+    config,
+    options,
+    registry,
+    storage,
+    traces,
+    logger,
+    db,
+    log,
+    bells,
+    sandpi,
+    installed,
+    harnesses,
+    vaults,
+    outbound,
+  };
   const parts: ServerParts = { ...made, connectionString, onError };
   if (config.roles.has("worker")) await startWorker(parts, closers);
   if (config.roles.has("api")) url = await startApi(parts, apiKeys, closers);
@@ -188,6 +211,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
         harnesses,
         apiOf: apiOf(parts),
       }),
+      timeline: parts.traces,
       vaults: vaults.api,
       logger,
       registry,
@@ -239,6 +263,7 @@ function createResidentHarness({ guard }: Outbound, closers: Closers): Sandpi {
 interface ServerParts {
   config: Config;
   storage: Storage;
+  traces: Traces;
   options: ServeOptions;
   logger: Logger;
   registry: Registry;
@@ -317,7 +342,8 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
   const { policies, tokens } = gateways;
   const published = createPublishedSkills(config.skillsDir);
   const provision = createServerProvision({ db, blobs: parts.storage.blobs, published });
-  const sandboxes = createSandboxOfTurn({ db, log, pool, provision });
+  const { record } = parts.traces;
+  const sandboxes = createSandboxOfTurn({ db, log, pool, provision, record });
   const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(sandboxes, turn, callId, text);
   return createOrchestrator({
@@ -327,6 +353,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     node,
     harnesses,
     sandboxes,
+    record,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
     resolveModel: stations.providerOf,
@@ -338,7 +365,10 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
     mcp,
     fitText,
-    onRest: (sessionId) => pool.release(sessionId),
+    onRest: (sessionId) => {
+      pool.release(sessionId);
+      parts.traces.turnEnded(sessionId);
+    },
     onLeave: (sessionId) => pool.discard(sessionId),
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "a turn was left to be recovered"),
     onBug: (error, sessionId) => logger.error({ err: error, session: sessionId }, "a turn failed for a bug"),

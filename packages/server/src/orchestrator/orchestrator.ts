@@ -2,11 +2,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { TurnEnd, TurnPlan, TurnState, RetryPolicy } from "../domain/turn.ts";
 import { begin, settle } from "../domain/turn.ts";
 import type { Bells } from "../log/bells.ts";
-import type { EventLog } from "../log/event-log.ts";
+import type { EventLog, LockedSession } from "../log/event-log.ts";
 import { LeaseLost } from "../store/append.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import { abandonLease, expireLeasesOfDead, readDue, renewLeases } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
+import type { NewActivity } from "../store/timeline.ts";
 import { type RunHarnessDeps, runHarness } from "./run-harness.ts";
 import type { SandboxOfTurn } from "./sandbox-of-turn.ts";
 import { createHeldTurn, type HeldTurn, holdingLease, interruptTurn, stopTurn, turnState, writePlan } from "./turn.ts";
@@ -40,6 +41,8 @@ export interface OrchestratorDeps extends RunHarnessDeps {
   node: { id(): number; aliveNodes(): Promise<number[]> };
   retry: RetryPolicy;
   sandboxes: SandboxOfTurn;
+  /** For the session's timeline. */
+  record(activity: Omit<NewActivity, "key">): void;
   /** The turn has ended: the sandbox may rest. */
   onRest(sessionId: string): void;
   /** The turn goes on later or elsewhere: what of it runs in the sandbox must have ended by then. */
@@ -252,8 +255,16 @@ class Runner implements Orchestrator {
       const turn = createHeldTurn(session.row, session.memory, session.head, leaseEndsAtMs);
       const plan = begin(turnState(turn, session), retry);
       await writePlan(turn, session, plan);
+      if (session.head.status === "running") this.recordRecovery(turn, session);
       return { turn, next: plan.next };
     });
+  }
+
+  /** The turn was cut: its server died, or gave it up. */
+  private recordRecovery({ sessionId }: HeldTurn, { head }: LockedSession): void {
+    const now = Date.now();
+    const attributes = { "sandbox0.attempt": head.attempts + 1, "sandbox0.lost_ms": now - head.lastEventAt.getTime() };
+    this.deps.record({ sessionId, kind: "recovery", startedAt: new Date(now), durationMs: 0, failed: false, attributes });
   }
 
   /** Before the lease is given back: no two nodes run anything for one session. */

@@ -44,7 +44,7 @@ function run(
   call: typeof CALL | { name: string; input: object } = CALL,
   parts: readonly ProvisionPart[] = [],
 ) {
-  const sandboxes = createSandboxOfTurn({ db, log: NO_LOG, pool, provision: createProvision(parts) });
+  const sandboxes = createSandboxOfTurn({ db, log: NO_LOG, pool, provision: createProvision(parts), record: () => undefined });
   return runSandboxTool({ sandboxes, environmentOf: async () => ({ TOKEN: "placeholder" }) }, turn, call as typeof CALL);
 }
 

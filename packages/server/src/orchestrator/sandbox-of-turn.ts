@@ -5,6 +5,7 @@ import type { ProvisionSession } from "../provision/port.ts";
 import type { Provision } from "../provision/provision.ts";
 import { setVolume } from "../store/leases.ts";
 import type { Queryable } from "../store/query.ts";
+import type { NewActivity } from "../store/timeline.ts";
 import { type HeldTurn, stopTurn } from "./turn.ts";
 import { turnWriter } from "./turn-writer.ts";
 
@@ -26,6 +27,8 @@ export interface SandboxOfTurnDeps {
   log: EventLog;
   pool: SandboxPool;
   provision: Provision;
+  /** For the session's timeline. */
+  record(activity: Omit<NewActivity, "key">): void;
 }
 
 export function createSandboxOfTurn(deps: SandboxOfTurnDeps): SandboxOfTurn {
@@ -54,6 +57,7 @@ async function claimPrepared(deps: SandboxOfTurnDeps, turn: HeldTurn): Promise<C
   const { db, pool, provision } = deps;
   const { signal } = turn.controller;
   const session = provisionSession(deps.log, turn);
+  const startedAt = new Date();
   const claimed = await pool.claim(turn.sessionId, turn.volumeId, () => provision.equip(session));
   if (claimed.volume.id !== turn.volumeId) {
     // Before the effect: files that a lost volume id would orphan must not exist.
@@ -63,12 +67,22 @@ async function claimPrepared(deps: SandboxOfTurnDeps, turn: HeldTurn): Promise<C
   if (signal.aborted) throw stopped();
   turn.volume = claimed.volume;
   if (turn.prepared?.sandboxId !== claimed.sandbox.id) {
+    const claimMs = Date.now() - startedAt.getTime();
     const prepared = { sandboxId: claimed.sandbox.id, done: provision.prepare(session, claimed) };
     turn.prepared = prepared;
-    // Tried again by the next call.
-    prepared.done.catch(() => {
-      if (turn.prepared === prepared) turn.prepared = null;
-    });
+    const record = (failed: boolean): void => {
+      const [sessionId, durationMs] = [turn.sessionId, Date.now() - startedAt.getTime()];
+      const attributes = { "sandbox0.sandbox.source": claimed.source, "sandbox0.claim_ms": claimMs };
+      deps.record({ sessionId, kind: "sandbox_claim", startedAt, durationMs, failed, attributes });
+    };
+    prepared.done.then(
+      () => record(false),
+      () => {
+        // Tried again by the next call.
+        if (turn.prepared === prepared) turn.prepared = null;
+        record(true);
+      },
+    );
   }
   await turn.prepared.done;
   if (signal.aborted) throw stopped();

@@ -228,6 +228,7 @@ function createNode(
       }),
       findPolicyErrors: async () => [],
       sandboxes: NO_SANDBOXES,
+      record: () => undefined,
       runTool: toolRunner(tools, web),
       openSandbox,
       measured,

@@ -14,6 +14,7 @@ import type {
   ThreadListQuery,
 } from "@sandbox0/protocol";
 import type { FollowSink, Subscription } from "../log/follow.ts";
+import type { TraceContext } from "../store/trace-contexts.ts";
 
 /**
  * What `http` may ask of sessions. Every call is scoped to a workspace: an id of another workspace answers exactly like
@@ -22,7 +23,7 @@ import type { FollowSink, Subscription } from "../log/follow.ts";
 export interface Sessions {
   resources: SessionResources;
   /** Stores the session with its agent snapshot and `initial_events`, or nothing at all (semantics §4.1). */
-  create(workspaceId: string, params: SessionCreateParams): Promise<Session>;
+  create(workspaceId: string, params: SessionCreateParams, trace?: TraceContext | null): Promise<Session>;
   get(workspaceId: string, sessionId: string): Promise<Session>;
   update(workspaceId: string, sessionId: string, params: SessionUpdateParams): Promise<Session>;
   list(

@@ -49,6 +49,7 @@ import type { Sessions } from "./api.ts";
 import { resolveResources, storeResources } from "./new-resources.ts";
 import { createSessionResources } from "./resources.ts";
 import { primaryThread, sessionObject } from "./session-object.ts";
+import { insertTraceContext, type TraceContext } from "../store/trace-contexts.ts";
 
 const HARNESS_KEY = "sandbox0.harness";
 
@@ -80,7 +81,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   };
   return {
     resources: createSessionResources(deps),
-    create: (workspaceId, params) => createSession(deps, workspaceId, params),
+    create: (workspaceId, params, trace = null) => createSession(deps, workspaceId, params, trace),
     async get(workspaceId, sessionId) {
       return sessionObject(await need(workspaceId, sessionId), new Date());
     },
@@ -139,7 +140,12 @@ function refuseWhileRunning(session: LockedSession, verb: string): void {
   }
 }
 
-async function createSession(deps: SessionsDeps, workspaceId: string, params: SessionCreateParams): Promise<Session> {
+async function createSession(
+  deps: SessionsDeps,
+  workspaceId: string,
+  params: SessionCreateParams,
+  trace: TraceContext | null,
+): Promise<Session> {
   refuseUnbuilt(params);
   refuseUnknownFiles(params.initial_events ?? [], "initial_events");
   const resourceParams = params.resources ?? [];
@@ -187,6 +193,7 @@ async function createSession(deps: SessionsDeps, workspaceId: string, params: Se
   const first: SessionWrite = { sessionId: id, threadId, generation: null, enqueue, patch: { turnPending: true, wake: "now" } };
   const row = await deps.db.transaction(async (tx) => {
     await insertSession(tx, session);
+    if (trace) await insertTraceContext(tx, id, trace);
     await storeResources(tx, { id, workspaceId }, resources, { records: [], mountedBytes: 0 });
     if (enqueue.length > 0) await writeSession(tx, first);
     return readSession(tx, workspaceId, id);

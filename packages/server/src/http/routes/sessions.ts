@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { Sessions } from "../../sessions/api.ts";
 import { workspaceOf } from "../auth.ts";
 import { readBody, readQuery, sendValue } from "../json-body.ts";
+import { readTraceparent } from "../traceparent.ts";
 
 interface Id {
   Params: { id: string };
@@ -11,7 +12,7 @@ interface Id {
 export function addSessionRoutes(app: FastifyInstance, sessions: Sessions): void {
   app.post("/v1/sessions", async (request, reply) => {
     const params = readBody(request, sessionCreateParamsSchema, { exempt: "initial_events" });
-    return sendValue(reply, await sessions.create(workspaceOf(request), params));
+    return sendValue(reply, await sessions.create(workspaceOf(request), params, readTraceparent(request)));
   });
   app.get("/v1/sessions", async (request, reply) =>
     sendValue(reply, await sessions.list(workspaceOf(request), readQuery(request, sessionListQuerySchema))),

@@ -43,3 +43,7 @@ create table session_outputs (
 create index session_outputs_file on session_outputs (file_id) where file_id is not null;
 -- What was last said about outputs that could not be stored.
 alter table sessions add column outputs_notice text;
+-- Sessions that may have outputs which are not listed yet: their sandbox was used, and nobody has looked since.
+create table session_outputs_due (
+  session_id text primary key references sessions on delete cascade
+);

@@ -1,0 +1,75 @@
+import type { FileRecord } from "./files.ts";
+import { insertFile } from "./files.ts";
+import type { Queryable } from "./query.ts";
+
+/** A path below a session's outputs directory, and what it has become. */
+export interface OutputRecord {
+  /** A character a byte. */
+  path: string;
+  /** `null`: a client has deleted the file. */
+  fileId: string | null;
+  stamp: string;
+}
+
+const PATH_ENCODING = "latin1";
+
+export async function listSessionOutputs(db: Queryable, sessionId: string): Promise<OutputRecord[]> {
+  const { rows } = await db.query<{ path: Buffer; file_id: string | null; stamp: string }>(
+    "select path, file_id, stamp from session_outputs where session_id = $1",
+    [sessionId],
+    "list_session_outputs",
+  );
+  return rows.map((row) => ({ path: row.path.toString(PATH_ENCODING), fileId: row.file_id, stamp: row.stamp }));
+}
+
+/** What was found at a path: a file of the API, which a path that is written again keeps. */
+export async function storeOutput(
+  tx: Queryable,
+  owner: { workspaceId: string; sessionId: string },
+  output: { path: string; stamp: string; file: FileRecord & { sha256: string } },
+): Promise<void> {
+  const { file, stamp } = output;
+  const path = Buffer.from(output.path, PATH_ENCODING);
+  const { rowCount } = await tx.query(
+    `update files f set sha256 = $3, size_bytes = $4 from session_outputs o
+     where o.session_id = $1 and o.path = $2 and f.id = o.file_id`,
+    [owner.sessionId, path, file.sha256, file.sizeBytes],
+    "update_output_file",
+  );
+  if (rowCount === 0) await insertFile(tx, owner.workspaceId, file);
+  await tx.query(
+    `insert into session_outputs (session_id, path, file_id, stamp) values ($1, $2, $3, $4)
+     on conflict (session_id, path) do update
+       set stamp = excluded.stamp, file_id = coalesce(session_outputs.file_id, excluded.file_id)`,
+    [owner.sessionId, path, rowCount === 0 ? file.id : null, stamp],
+    "store_output",
+  );
+}
+
+/** Somebody must look for outputs: said before there can be any. */
+export async function markOutputsDue(db: Queryable, sessionId: string): Promise<void> {
+  await db.query(
+    "insert into session_outputs_due (session_id) values ($1) on conflict do nothing",
+    [sessionId],
+    "mark_outputs_due",
+  );
+}
+
+export async function clearOutputsDue(db: Queryable, sessionId: string): Promise<void> {
+  await db.query("delete from session_outputs_due where session_id = $1", [sessionId], "clear_outputs_due");
+}
+
+export async function areOutputsDue(db: Queryable, sessionId: string): Promise<boolean> {
+  const { rows } = await db.query("select from session_outputs_due where session_id = $1", [sessionId], "are_outputs_due");
+  return rows.length > 0;
+}
+
+/** @returns whether it is another one than what was said last; `null`: nothing is to be said */
+export async function changeOutputsNotice(db: Queryable, sessionId: string, notice: string | null): Promise<boolean> {
+  const { rowCount } = await db.query(
+    "update sessions set outputs_notice = $2 where id = $1 and outputs_notice is distinct from $2",
+    [sessionId, notice],
+    "change_outputs_notice",
+  );
+  return rowCount > 0;
+}

@@ -6,6 +6,7 @@ export {
   createSandboxPool,
   DEFAULT_LIMITS,
   POOL_DEFAULTS,
+  type BorrowedSandbox,
   type ClaimedSandbox,
   type Equip,
   type PoolOptions,

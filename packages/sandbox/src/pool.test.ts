@@ -126,6 +126,36 @@ describe("claim", () => {
   });
 });
 
+describe("borrow", () => {
+  test("gives a sandbox that is known by its session and shares nothing with it, and takes its volume away", async () => {
+    const pool = await openPool();
+    const claimed = await pool.claim("sesn_1", null);
+    const borrowed = await pool.borrow("sesn_1", null);
+    expect(pool.sessionOf(borrowed.sandbox.id)).toBe("sesn_1");
+    expect(borrowed.sandbox.id).not.toBe(claimed.sandbox.id);
+    await borrowed.sandbox.writeFile("/workspace/a", Buffer.from("x"));
+    expect(await bash(claimed, "ls")).toBe("(no output)");
+    expect(await readdir(join(dir, "volumes"))).toHaveLength(2);
+    await borrowed.end();
+    await borrowed.end();
+    expect(pool.sessionOf(borrowed.sandbox.id)).toBeNull();
+    expect(await readdir(join(dir, "volumes"))).toEqual([claimed.volume.id]);
+  });
+
+  test("waits while the pool is full, and ends with it", async () => {
+    const pool = await openPool({ liveMax: 1 });
+    const first = await pool.borrow("sesn_1", null);
+    const second = pool.borrow("sesn_2", null);
+    await expect.poll(() => pool.stats().queued, POLL).toBe(1);
+    await first.end();
+    const { sandbox } = await second;
+    await pool.close();
+    await sandbox.gone;
+    expect(await readdir(join(dir, "volumes"))).toEqual([]);
+    await expect(pool.borrow("sesn_1", null)).rejects.toThrow(SandboxError);
+  });
+});
+
 describe("release", () => {
   test("pauses an idle sandbox; a claim resumes it as it was", async () => {
     const pool = await openPool({ pauseAfterMs: 10 });

@@ -70,6 +70,13 @@ export interface ClaimedSandbox {
   source: "warm" | "cold" | "reused";
 }
 
+/** A sandbox of the server's own, on an empty volume. */
+export interface BorrowedSandbox {
+  sandbox: Sandbox;
+  /** Destroys it with its volume; idempotent. */
+  end(): Promise<void>;
+}
+
 export interface PoolStats {
   warm: number;
   active: number;
@@ -92,6 +99,13 @@ export interface SandboxPool {
    * @throws SandboxError `unavailable`, `limit` (queue full), `not_found` (no such volume)
    */
   claim(sessionId: string, volumeId: string | null, equip?: Equip): Promise<ClaimedSandbox>;
+  /**
+   * For work of the server that is for this session: it goes out as the session's own does, and nothing of any session has
+   * been or will be in it. Waits while the pool is full, so never while holding a claim; what its server leaves behind, the
+   * next one removes.
+   * @throws SandboxError `unavailable`, `limit`
+   */
+  borrow(sessionId: string, equipment: Equipment | null): Promise<BorrowedSandbox>;
   /** The turn is over: the idle times begin. Nothing happens if it is not claimed. A running call puts the pause off. */
   release(sessionId: string): void;
   /** Destroys the session's sandbox now; its volume stays. */
@@ -99,7 +113,7 @@ export interface SandboxPool {
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
   stats(): PoolStats;
-  /** Whose sandbox this is; `null`: nobody's, yet or any more. Known before anything of the session runs in it. */
+  /** Whose sandbox this is, or for whom it is borrowed; `null`: nobody's, yet or any more. Known before anything of the session runs in it. */
   sessionOf(sandboxId: string): string | null;
   /** Destroys every sandbox and the volumes nobody has claimed. Claims that wait are refused. */
   close(): Promise<void>;
@@ -130,6 +144,8 @@ class Pool implements SandboxPool {
   readonly #bounds: SharedBounds;
   readonly #entries = new Map<string, Entry>();
   readonly #warm: PooledSandbox[] = [];
+  /** By sandbox. */
+  readonly #borrowed = new Map<string, { sessionId: string; pooled: PooledSandbox }>();
   #filling: Promise<void> | null = null;
   #isClosed = false;
 
@@ -168,6 +184,19 @@ class Pool implements SandboxPool {
       await pooled.sandbox.gone;
       this.#forget(sessionId, entry);
     }
+  }
+
+  async borrow(sessionId: string, equipment: Equipment | null): Promise<BorrowedSandbox> {
+    this.#refuseWhenClosed();
+    await this.#takeLiveSlot();
+    const volume = await this.#givingBack(this.#volumes.create());
+    const pooled = await this.#start(volume, equipment).catch(async (error: unknown) => {
+      await this.#volumes.remove(volume.id);
+      throw error;
+    });
+    const { sandbox } = pooled;
+    this.#borrowed.set(sandbox.id, { sessionId, pooled });
+    return { sandbox, end: () => this.#endBorrowed(sandbox.id) };
   }
 
   release(sessionId: string): void {
@@ -209,7 +238,7 @@ class Pool implements SandboxPool {
 
   sessionOf(sandboxId: string): string | null {
     for (const [sessionId, { pooled }] of this.#entries) if (pooled?.sandbox.id === sandboxId) return sessionId;
-    return null;
+    return this.#borrowed.get(sandboxId)?.sessionId ?? null;
   }
 
   async close(): Promise<void> {
@@ -217,7 +246,8 @@ class Pool implements SandboxPool {
     await this.#filling;
     const endings = [...this.#entries.keys()].map((sessionId) => this.discard(sessionId));
     const warm = this.#warm.splice(0).map((pooled) => this.#removeUnclaimed(pooled));
-    for (const ending of await Promise.allSettled([...endings, ...warm])) {
+    const borrowed = [...this.#borrowed.keys()].map((sandboxId) => this.#endBorrowed(sandboxId));
+    for (const ending of await Promise.allSettled([...endings, ...warm, ...borrowed])) {
       if (ending.status === "rejected") this.#options.onProblem(asError(ending.reason));
     }
   }
@@ -348,6 +378,13 @@ class Pool implements SandboxPool {
     const isClaimed = [...this.#entries.values()].some(({ pooled }) => pooled === victim);
     const ending = isClaimed ? victim.destroy() : this.#removeUnclaimed(victim);
     await ending.catch((error: unknown) => this.#options.onProblem(asError(error)));
+  }
+
+  async #endBorrowed(sandboxId: string): Promise<void> {
+    const borrowed = this.#borrowed.get(sandboxId);
+    if (borrowed === undefined) return;
+    this.#borrowed.delete(sandboxId);
+    await this.#removeUnclaimed(borrowed.pooled);
   }
 
   async #removeUnclaimed(pooled: PooledSandbox): Promise<void> {

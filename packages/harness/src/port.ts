@@ -67,8 +67,6 @@ export interface Turn {
   history: readonly HistoryEntry[];
   /** Tool calls on the log that are allowed and have no result yet: run these before the next model request. */
   runnable: readonly string[];
-  /** What the harness last stored through `saveState`; may be `null` at any time. */
-  state: unknown;
 }
 
 /** What a model response asked for. `id` is the event id of the call, made with `newEventId`. */
@@ -139,8 +137,6 @@ export interface Effects {
   openSandbox(): Promise<HarnessSandbox>;
   /** Live subscribers only; never awaited, never fails. */
   preview(preview: Preview): void;
-  /** Stores an opaque blob for the next turn (design §5): a cache. */
-  saveState(state: unknown): Promise<void>;
   newEventId(): string;
   now(): Date;
   /** Aborts when the turn must end now. */

@@ -40,7 +40,6 @@ export async function completeText(question: TextQuestion, apis: ProviderApis, h
     provider: question.provider,
     history: [],
     runnable: [],
-    state: null,
   };
   const content = [{ type: "text" as const, text: question.prompt }];
   const event = { id: createId("event"), type: "user.message" as const, content, processed_at: new Date().toISOString() };

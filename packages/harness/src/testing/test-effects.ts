@@ -12,7 +12,7 @@ import type {
 } from "../port.ts";
 import { NO_USAGE, type TestLog } from "./test-log.ts";
 
-export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "openSandbox" | "saveState";
+export type EffectName = "startStep" | "finishStep" | "failStep" | "executeTool" | "openSandbox";
 
 /** What a tool of a test does. */
 export type TestTool = (input: Record<string, unknown>, signal: AbortSignal) => ToolResult | Promise<ToolResult>;
@@ -35,7 +35,6 @@ export interface TurnState {
   previews: Preview[];
   names: EffectName[];
   holds: Map<EffectName, () => Promise<void>>;
-  state: unknown;
   stopped: TurnStopped | null;
   promote(): HistoryEntry[];
   openSandbox(): Promise<HarnessSandbox>;
@@ -89,10 +88,6 @@ export function createTestEffects(turn: TurnState, signal: AbortSignal): Effects
       return turn.openSandbox();
     },
     preview: (preview) => void turn.previews.push(preview),
-    async saveState(state) {
-      await enter("saveState");
-      turn.state = state;
-    },
     newEventId: () => createId("event"),
     now: () => new Date(),
     signal,

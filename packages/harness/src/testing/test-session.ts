@@ -39,8 +39,6 @@ export interface TestSession {
   readonly previews: readonly Preview[];
   /** Names of the effects the harness used, in order of their begin. */
   readonly effects: readonly EffectName[];
-  /** What the harness stored last with `saveState`. */
-  readonly state: unknown;
   send(content: string | MessageContent[]): void;
   /** A `system.message`. */
   instruct(text: string): void;
@@ -80,7 +78,6 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     previews: [],
     names: [],
     holds: new Map(),
-    state: null,
     stopped: null,
     promote,
     openSandbox: () => (options.openSandbox ?? noSandbox)(sessionId),
@@ -91,9 +88,6 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     log: log.entries,
     previews: turn.previews,
     effects: turn.names,
-    get state() {
-      return turn.state;
-    },
     ...clientOf(log, inbox),
     async run(harness) {
       promote();
@@ -107,7 +101,6 @@ export function createTestSession(options: TestSessionOptions): TestSession {
         provider: options.provider,
         history: [...log.entries],
         runnable: runnable(log, tools),
-        state: turn.state,
       };
       const outcome = await harness.runTurn(request, createTestEffects(turn, running.signal));
       if (turn.stopped !== null) log.closeOpen();
@@ -120,7 +113,6 @@ export function createTestSession(options: TestSessionOptions): TestSession {
     },
     dropNative() {
       for (const entry of log.entries) delete entry.native;
-      turn.state = null;
     },
     holdBefore: (effect, until) => void turn.holds.set(effect, until),
     events: log.events,

@@ -1,7 +1,6 @@
 import type { Head } from "../domain/head.ts";
 import { type SessionWrite, type Written, writeSession } from "../store/append.ts";
 import { readTranscript, type TranscriptRow, transcriptOf } from "../store/events.ts";
-import { readHarnessState } from "../store/harness-states.ts";
 import { claimLease } from "../store/leases.ts";
 import type { Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
@@ -24,7 +23,6 @@ export interface LockedSession extends Pending {
 export interface TurnMemory {
   /** `null`: it is too large for any model. */
   transcript: TranscriptRow[] | null;
-  state: unknown;
 }
 
 export interface EventLog {
@@ -90,13 +88,12 @@ export function createEventLog(db: Database, bells: Bells): EventLog {
     },
     claimed(sessionId, { nodeId, ttlMs }, decide) {
       const lock = async (tx: Queryable) => {
-        const [head, row, transcript, state] = await Promise.all([
+        const [head, row, transcript] = await Promise.all([
           claimLease(tx, sessionId, nodeId, ttlMs),
           readTurnSession(tx, sessionId),
           readTranscript(tx, sessionId, nodeId),
-          readHarnessState(tx, sessionId),
         ]);
-        return head && row && { head, row, memory: { transcript, state } };
+        return head && row && { head, row, memory: { transcript } };
       };
       return underLock(sessionId, [], lock, ({ write, ...session }) => {
         const remember = async (part: LockedWrite): Promise<Written> => {

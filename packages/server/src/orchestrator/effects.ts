@@ -16,8 +16,6 @@ import type { Bells } from "../log/bells.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { MeasuredRequests } from "../policy/measured-requests.ts";
 import type { SpanEnd } from "../store/append.ts";
-import { saveHarnessState } from "../store/harness-states.ts";
-import type { Queryable } from "../store/query.ts";
 import type { Judge } from "./judge.ts";
 import { measuredStep } from "./measured-step.ts";
 import { type McpDeps, refreshMcp, runMcpTool } from "./mcp-turn.ts";
@@ -25,7 +23,6 @@ import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
 import { turnWriter, type TurnWrite } from "./turn-writer.ts";
 
 export interface EffectsDeps extends McpDeps {
-  db: Queryable;
   log: EventLog;
   bells: Bells;
   /** Runs one built-in tool, in the session's sandbox or here; what cannot be had is an error result, not a throw. */
@@ -94,7 +91,6 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       offsets.set(key, offset + preview.text.length);
       deps.bells.preview(turn.sessionId, { ...preview, offset });
     },
-    saveState: (state) => saveHarnessState(deps.db, turn.sessionId, turn.generation, state),
   };
 }
 

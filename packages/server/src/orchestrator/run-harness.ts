@@ -8,7 +8,6 @@ import type { TurnEnd } from "../domain/turn.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { TurnMemory } from "../log/event-log.ts";
 import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../store/events.ts";
-import { readHarnessState } from "../store/harness-states.ts";
 import type { Queryable } from "../store/query.ts";
 import { describeInvalidSettings } from "../web/web-settings.ts";
 import { createEffects, type EffectsDeps, stopIfStopped } from "./effects.ts";
@@ -49,7 +48,7 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     const speaks = { name: harness.name, apis: harness.capabilities.apis };
     const misfit = describeMisfit(speaks, { id: modelOf(turn), api: provider.api });
     if (misfit !== null) return failed(`The model cannot be asked: ${misfit}.`, "model_request_failed_error");
-    const { transcript, state } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
+    const { transcript } = turn.memory ?? (await readMemory(deps.db, turn.sessionId));
     turn.memory = null;
     if (transcript === null)
       return failed(
@@ -70,7 +69,7 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     const { agent } = turn.session;
     const system = systemPrompt(agent.system as string | null, turn.tools, notes);
     outcome = await harness.runTurn(
-      harnessTurn(deps, turn, system, shown, historyOf(transcript), state),
+      harnessTurn(deps, turn, system, shown, historyOf(transcript)),
       createEffects(deps, turn),
     );
   } catch (error) {
@@ -96,8 +95,7 @@ function stoppedEnd(turn: HeldTurn): TurnEnd {
 }
 
 async function readMemory(db: Queryable, sessionId: string): Promise<TurnMemory> {
-  const [transcript, state] = await Promise.all([readTranscript(db, sessionId), readHarnessState(db, sessionId)]);
-  return { transcript, state };
+  return { transcript: await readTranscript(db, sessionId) };
 }
 
 /** Connects the agent's MCP servers, once for as long as the session runs, and says what came of it. */
@@ -133,7 +131,6 @@ function harnessTurn(
   system: string | null,
   provider: ProviderConfig,
   history: HistoryEntry[],
-  state: unknown,
 ): Turn {
   const agent = turn.session.agent;
   const model = agent.model as {
@@ -160,7 +157,6 @@ function harnessTurn(
     provider,
     history,
     runnable: turn.runnable,
-    state,
   };
 }
 

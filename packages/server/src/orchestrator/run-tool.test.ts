@@ -16,7 +16,7 @@ const CALL = { name: "bash", input: { command: "true" } };
 function held(): HeldTurn {
   const session = { thread_id: "sthr_1", agent: { name: "a", tools: [] }, harness: "sandpi" };
   const head = { sessionId: "sesn_1", leaseGeneration: 3, steps: 0, inboxPosition: 0, volumeId: null };
-  return createHeldTurn(session as never, { transcript: [], state: null }, head as never, Number.POSITIVE_INFINITY);
+  return createHeldTurn(session as never, { transcript: [] }, head as never, Number.POSITIVE_INFINITY);
 }
 
 /** A pool whose sandbox records what it is asked to run. */

@@ -5,7 +5,6 @@ import { newEvent, resultEvent } from "../domain/lifecycle-events.ts";
 import { LeaseLost, writeSession } from "./append.ts";
 import { eventJson, readEventsAfter } from "./events.ts";
 import { claimLease, expireLeasesOfDead, readDue, renewLeases } from "./leases.ts";
-import { saveHarnessState } from "./harness-states.ts";
 import { insertModelRequests, type NewModelRequest } from "./model-requests.ts";
 import { createPool, type Database } from "./pool.ts";
 import { lockHead, readPending } from "./session-state.ts";
@@ -219,7 +218,7 @@ test("a deleted session leaves nothing behind", async () => {
     spanStart: { id: "s", model: "m" },
     enqueue: [{ id: "i", type: "user.message", fields: {} }],
   });
-  await saveHarnessState(db, sessionId, 0, { any: "state" });
+  await db.query("insert into harness_states values ($1, 1, 'null')", [sessionId]);
   await insertModelRequests(db, [modelRequest(sessionId)]);
   await db.query(
     `insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, downloadable, created_at)

@@ -1,0 +1,157 @@
+import { closeSync, chmodSync, fchmodSync, ftruncateSync, futimesSync, lstatSync, lutimesSync, writeSync } from "node:fs";
+import { CHUNK_BYTES } from "./capture-tree.ts";
+import { LineWriter, readLines } from "./line-file.ts";
+import {
+  decodeEntry,
+  type DirectoryEntry,
+  encodeEntry,
+  type FileEntry,
+  type HardLinkEntry,
+  type LargeFileEntry,
+  type SmallFileEntry,
+  type SymlinkEntry,
+  ZEROS,
+} from "./manifest.ts";
+import { identityOf } from "./read-content.ts";
+import { type FileOwner, TreeWriter } from "./tree-writer.ts";
+
+const US_PER_SECOND = 1_000_000;
+
+export interface RestoreJob {
+  root: string;
+  owner: FileOwner;
+  /** The manifest's entries. */
+  manifestPath: string;
+  /** Where they go as they are on this host now, for the next capture. */
+  entriesPath: string;
+}
+
+/**
+ * Makes the files of a manifest in a volume in which there are none, and in which nothing runs. Blocks its thread; memory is
+ * for the entries, and for one blob. What it leaves when it fails is half a volume.
+ * @param fetch the content of one of the manifest's blobs
+ */
+export async function restoreTree(
+  job: RestoreJob,
+  fetch: (blob: number) => Promise<Uint8Array>,
+  checkStopped: () => void,
+): Promise<void> {
+  const tree = new TreeWriter(job.root, job.owner);
+  try {
+    const plan = makeDirectories(job.manifestPath, tree);
+    for (const [blob, files] of plan.packs) {
+      checkStopped();
+      const content = blob === ZEROS ? new Uint8Array() : await fetch(blob);
+      for (const file of files) writeSmall(tree, file, content);
+    }
+    for (const file of plan.large) await writeLarge(tree, file, fetch, checkStopped);
+    for (const { path, target } of plan.hardLinks) tree.makeHardLink(path, target);
+    // Behind all files: no path of theirs can lead through one.
+    for (const { path, target, mtimeUs } of plan.symlinks) {
+      tree.makeSymlink(path, target);
+      lutimesSync(tree.at(path), seconds(mtimeUs), seconds(mtimeUs));
+    }
+    writeIdentities(job, tree);
+    for (const { path, mode, mtimeUs } of plan.directories.reverse()) {
+      chmodSync(tree.at(path), mode);
+      lutimesSync(tree.at(path), seconds(mtimeUs), seconds(mtimeUs));
+    }
+  } finally {
+    tree.close();
+  }
+}
+
+interface Plan {
+  directories: DirectoryEntry[];
+  /** By the blob that they are in: each is fetched once. */
+  packs: Map<number, SmallFileEntry[]>;
+  large: LargeFileEntry[];
+  hardLinks: HardLinkEntry[];
+  symlinks: SymlinkEntry[];
+}
+
+function makeDirectories(manifestPath: string, tree: TreeWriter): Plan {
+  const plan: Plan = { directories: [], packs: new Map(), large: [], hardLinks: [], symlinks: [] };
+  for (const line of readLines(manifestPath)) {
+    const entry = decodeEntry(line);
+    switch (entry.type) {
+      case "directory":
+        tree.makeDirectory(entry.path);
+        plan.directories.push(entry);
+        break;
+      case "small": {
+        const files = plan.packs.get(entry.blob);
+        if (files === undefined) plan.packs.set(entry.blob, [entry]);
+        else files.push(entry);
+        break;
+      }
+      case "large":
+        plan.large.push(entry);
+        break;
+      case "hardlink":
+        plan.hardLinks.push(entry);
+        break;
+      case "symlink":
+        plan.symlinks.push(entry);
+        break;
+    }
+  }
+  return plan;
+}
+
+function writeSmall(tree: TreeWriter, file: SmallFileEntry, content: Uint8Array): void {
+  const end = file.offset + file.sizeBytes;
+  if (file.blob !== ZEROS && end > content.length) throw new Error(`blob ${file.blob} of a manifest is too short`);
+  tree.makeFile(file.path, (fd) => {
+    if (file.blob !== ZEROS) writeAll(fd, content.subarray(file.offset, end), 0);
+    finish(fd, file);
+  });
+}
+
+async function writeLarge(
+  tree: TreeWriter,
+  file: LargeFileEntry,
+  fetch: (blob: number) => Promise<Uint8Array>,
+  checkStopped: () => void,
+): Promise<void> {
+  const fd = tree.createFile(file.path);
+  try {
+    // What is not written is a hole, of zeros.
+    ftruncateSync(fd, file.sizeBytes);
+    for (const [index, blob] of file.chunks.entries()) {
+      checkStopped();
+      if (blob !== ZEROS) writeAll(fd, await fetch(blob), index * CHUNK_BYTES);
+    }
+    finish(fd, file);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeAll(fd: number, content: Uint8Array, position: number): void {
+  for (let at = 0; at < content.length; ) at += writeSync(fd, content, at, content.length - at, position + at);
+}
+
+function finish(fd: number, { mode, mtimeUs }: FileEntry): void {
+  fchmodSync(fd, mode);
+  futimesSync(fd, seconds(mtimeUs), seconds(mtimeUs));
+}
+
+const seconds = (us: number): number => us / US_PER_SECOND;
+
+/** So that the next capture reads none of it again. Nothing runs in the volume: nothing can have changed. */
+function writeIdentities({ manifestPath, entriesPath }: RestoreJob, tree: TreeWriter): void {
+  const lines = new LineWriter(entriesPath);
+  try {
+    for (const line of readLines(manifestPath)) {
+      const entry = decodeEntry(line);
+      if (entry.type !== "small" && entry.type !== "large") lines.write(line);
+      else {
+        const stat = lstatSync(tree.at(entry.path), { bigint: true });
+        lines.write(encodeEntry({ ...entry, identity: identityOf(stat) }));
+      }
+    }
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,172 @@
+import { Worker } from "node:worker_threads";
+import type { Captured, CaptureJob } from "./capture-tree.ts";
+import type { RestoreJob } from "./restore-tree.ts";
+
+/** At the same time; more wait. */
+const THREADS_MAX = 2;
+/** A thread that nobody needs is ended after this. */
+const IDLE_MS = 30_000;
+/** Of a thread's own objects: the names of a million files. */
+const HEAP_MB_MAX = 1_024;
+
+export type TreeJob = ({ type: "capture" } & CaptureJob) | ({ type: "restore" } & RestoreJob);
+export type TreeResult = { type: "captured"; captured: Captured } | { type: "restored" };
+export type ToWorker =
+  | { type: "start"; job: TreeJob; stop: SharedArrayBuffer }
+  | { type: "answer"; id: number; answer: { value: unknown } | { refused: string } };
+export type FromWorker =
+  | { type: "store"; id: number; content: Uint8Array<ArrayBuffer> }
+  | { type: "fetch"; id: number; blob: number }
+  | { type: "done"; result: TreeResult }
+  | { type: "failed"; message: string };
+
+/**
+ * Walks, reads and writes the trees of volumes, in threads of their own: 100,000 files would hold up the server's own for
+ * seconds. What is thrown is what `store` or `fetch` threw, what `signal` says, or an Error about the files.
+ */
+export interface TreeThreads {
+  /** @param store keeps content and answers with its hash */
+  capture(job: CaptureJob, store: (content: Uint8Array) => Promise<string>, signal: AbortSignal): Promise<Captured>;
+  /** @param fetch the content of one of the manifest's blobs */
+  restore(job: RestoreJob, fetch: (blob: number) => Promise<Uint8Array>, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Answers a thread's question. */
+type Serve = (question: FromWorker) => Promise<unknown>;
+
+export function createTreeThreads(): TreeThreads {
+  const threads = new Threads();
+  return {
+    async capture(job, store, signal) {
+      const serve: Serve = async (question) => question.type === "store" && store(question.content);
+      const result = await threads.run({ type: "capture", ...job }, serve, signal);
+      if (result.type !== "captured") throw new Error("a capture ended as something else");
+      return result.captured;
+    },
+    async restore(job, fetch, signal) {
+      const serve: Serve = async (question) => question.type === "fetch" && fetch(question.blob);
+      await threads.run({ type: "restore", ...job }, serve, signal);
+    },
+    close: () => threads.close(),
+  };
+}
+
+class Threads {
+  readonly #idle: { worker: Worker; timer: NodeJS.Timeout }[] = [];
+  readonly #busy = new Set<Worker>();
+  readonly #waiting: (() => void)[] = [];
+  #taken = 0;
+  #isClosed = false;
+
+  async run(job: TreeJob, serve: Serve, signal: AbortSignal): Promise<TreeResult> {
+    await this.#takeTurn();
+    try {
+      signal.throwIfAborted();
+      if (this.#isClosed) throw new Error("the server is stopping");
+      const worker = this.#idle.pop();
+      if (worker !== undefined) clearTimeout(worker.timer);
+      return await this.#runOn(worker?.worker ?? startWorker(), job, serve, signal);
+    } finally {
+      this.#giveTurn();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const idle = this.#idle.splice(0);
+    for (const { timer } of idle) clearTimeout(timer);
+    await Promise.all([...idle.map(({ worker }) => worker), ...this.#busy].map((worker) => worker.terminate()));
+  }
+
+  async #takeTurn(): Promise<void> {
+    if (this.#taken < THREADS_MAX) this.#taken++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #giveTurn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#taken--;
+    else next();
+  }
+
+  async #runOn(worker: Worker, job: TreeJob, serve: Serve, signal: AbortSignal): Promise<TreeResult> {
+    this.#busy.add(worker);
+    const { promise, resolve, reject } = Promise.withResolvers<TreeResult>();
+    const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    let failure: { error: unknown } | null = null;
+    const fail = (error: unknown): void => {
+      failure ??= { error };
+      Atomics.store(new Int32Array(stop), 0, 1);
+    };
+    const onMessage = (message: FromWorker): void => {
+      if (message.type !== "done" && message.type !== "failed") void answer(worker, message, unlessFailed(serve), fail);
+      else if (failure !== null) reject(failure.error);
+      else if (message.type === "done") resolve(message.result);
+      else reject(new Error(message.message));
+    };
+    const unlessFailed =
+      (ask: Serve): Serve =>
+      async (question) => {
+        if (failure !== null) throw failure.error;
+        return ask(question);
+      };
+    const onAbort = (): void => fail(signal.reason);
+    const onExit = (): void => reject(failure === null ? new Error("the thread has ended") : failure.error);
+    worker.on("message", onMessage).on("error", reject).on("exit", onExit);
+    signal.addEventListener("abort", onAbort, { once: true });
+    worker.postMessage({ type: "start", job, stop } satisfies ToWorker);
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      worker.off("message", onMessage).off("error", reject).off("exit", onExit);
+      this.#busy.delete(worker);
+      this.#rest(worker);
+    }
+  }
+
+  #rest(worker: Worker): void {
+    // One that has died in its work has no thread any more.
+    if (this.#isClosed || worker.threadId < 0) return void worker.terminate();
+    const forget = (): void => {
+      const index = this.#idle.findIndex((entry) => entry.worker === worker);
+      if (index >= 0) this.#idle.splice(index, 1);
+    };
+    const timer = setTimeout(() => {
+      forget();
+      void worker.terminate();
+    }, IDLE_MS);
+    timer.unref();
+    this.#idle.push({ worker, timer });
+  }
+}
+
+function startWorker(): Worker {
+  const worker = new Worker(new URL("./tree-worker.ts", import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX },
+    // Nothing of the server's environment is theirs.
+    env: {},
+    execArgv: [],
+  });
+  worker.unref();
+  // Whose job it has hears of it; unheard, it would end the server.
+  worker.on("error", () => undefined);
+  return worker;
+}
+
+async function answer(
+  worker: Worker,
+  question: Extract<FromWorker, { id: number }>,
+  serve: Serve,
+  fail: (error: unknown) => void,
+): Promise<void> {
+  const reply = (said: Extract<ToWorker, { type: "answer" }>["answer"]): void =>
+    worker.postMessage({ type: "answer", id: question.id, answer: said } satisfies ToWorker);
+  try {
+    reply({ value: await serve(question) });
+  } catch (error) {
+    fail(error);
+    reply({ refused: error instanceof Error ? error.message : String(error) });
+  }
+}

@@ -1,0 +1,195 @@
+import { existsSync } from "node:fs";
+import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { CHUNK_BYTES } from "./capture-tree.ts";
+import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
+import { bash, describeTree, Trees } from "./trees.fixture.ts";
+
+const isRoot = process.getuid?.() === 0;
+let threads: TreeThreads;
+let trees: Trees;
+let a: string;
+let b: string;
+
+beforeAll(() => {
+  threads = createTreeThreads();
+});
+afterAll(() => threads.close());
+
+beforeEach(async () => {
+  trees = await Trees.create(threads);
+  [a, b] = [join(trees.dir, "a"), join(trees.dir, "b")];
+  for (const root of [a, b]) for (const name of ["home", "workspace"]) await mkdir(join(root, name), { recursive: true });
+});
+afterEach(() => bash('chmod -R u+rwX "$1" && rm -rf "$1"', trees.dir));
+
+/** Changes within one tick of the clock cannot be told apart: what is made now shall be older than that. */
+async function settle(path: string): Promise<void> {
+  await expect.poll(async () => Date.now() - (await stat(path)).ctimeMs, { timeout: 60_000 }).toBeGreaterThan(150);
+}
+
+describe("what is captured and restored", () => {
+  test("has the same names, types, modes, times, links and content", async () => {
+    await bash(
+      `cd "$1/workspace"
+       mkdir -p src/deep/er empty && echo hello > src/a.txt && : > src/nothing && printf '\\0' > zero
+       head -c 20000000 /dev/urandom > large && head -c 300000 /dev/urandom > src/deep/medium
+       ln -s src/a.txt link && ln -s /etc/passwd outward && ln -s nowhere dangling && ln src/a.txt src/deep/again
+       chmod 755 src/a.txt && chmod 2750 src/deep && chmod 1777 empty && chmod 400 zero
+       touch -d '2001-02-03 04:05:06.123456' src/a.txt src/deep && touch -h -d '1999-01-01' link
+       touch -- $'new\\nline' ' ' -rf 'ä ö' $'\\xff\\xfe' a.b a && mkdir a-b && touch a-b/x
+       mkfifo pipe && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'
+       truncate -s 100M holes && printf x | dd of=holes bs=1 seek=50000000 conv=notrunc status=none
+       truncate -s 1T hollow`,
+      a,
+    );
+    const captured = await trees.capture(a, null);
+    expect(captured.captured).toMatchObject({ hasChanged: true, omitted: { count: 0, shown: [] } });
+    await trees.restore(captured, b);
+    await bash('rm "$1/workspace/pipe" "$1/workspace/sock" "$1/workspace/hollow" "$2/workspace/hollow"', a, b);
+    await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
+    expect(await describeTree(b)).toBe(await describeTree(a));
+    const holes = await stat(join(b, "workspace/holes"));
+    expect([holes.size, holes.blocks * 512 <= 2 * CHUNK_BYTES]).toEqual([100 * 1024 * 1024, true]);
+  });
+
+  test("may be closed to its own user, and stays so", async () => {
+    await bash(
+      'cd "$1/home" && mkdir -p closed/inner && echo x > closed/inner/file && chmod 0 closed/inner/file closed/inner closed',
+      a,
+    );
+    const captured = await trees.capture(a, null);
+    expect(captured.captured).toMatchObject({ entries: 5, omitted: { count: 0 } });
+    await trees.restore(captured, b);
+    for (const root of [a, b]) {
+      expect((await stat(join(root, "home/closed"))).mode & 0o777).toBe(0);
+      await bash('chmod -R u+rwX "$1"', join(root, "home/closed"));
+      expect(await describeTree(join(root, "home/closed/inner"))).toContain("file f 600");
+    }
+  });
+
+  test.skipIf(!isRoot)("belongs to the volume's owner", async () => {
+    await bash('cd "$1/home" && mkdir d && echo x > d/file && ln -s file d/link && chmod 4755 d/file', a);
+    await trees.restore(await trees.capture(a, null), b, { uid: 1234, gid: 1234 });
+    await bash('test "$(find "$1/home" ! -uid 1234 | wc -l)" = 0 && test "$(stat -c %a "$1/home/d/file")" = 4755', b);
+  });
+
+  test("10,000 small files are few blobs", async () => {
+    await bash('cd "$1/workspace" && mkdir d && seq 10000 | split -l 1 -a 4 - d/f', a);
+    const captured = await trees.capture(a, null);
+    expect(captured.captured).toMatchObject({ entries: 10_003 });
+    expect(trees.blobs.size).toBe(1);
+    await trees.restore(captured, b);
+    await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
+    expect(await describeTree(b)).toBe(await describeTree(a));
+  });
+
+  test("a tree that is deeper than anybody needs is left out from there on, and said", async () => {
+    const dig = "import os; os.chdir('workspace')\nfor i in range(1000): os.mkdir('d'); os.chdir('d')";
+    await bash('cd "$1" && python3 -c "$2"', a, dig);
+    const { captured, entriesPath } = await trees.capture(a, null);
+    expect(captured.omitted).toMatchObject({ count: 1, shown: [expect.stringContaining("400 directories deep")] });
+    await trees.restore({ captured, entriesPath }, b);
+    await bash('rm -rf "$1"', a);
+  });
+});
+
+describe("links", () => {
+  test("are never followed, not even one in the place of the directory that is walked", async () => {
+    const secret = join(trees.dir, "secret");
+    await mkdir(secret);
+    await writeFile(join(secret, "key"), "the server's own");
+    await rm(join(a, "workspace"), { recursive: true });
+    await symlink(secret, join(a, "workspace"));
+    const { captured } = await trees.capture(a, null);
+    expect(captured).toMatchObject({ entries: 2, bytes: 0 });
+    expect(trees.blobs.size).toBe(0);
+  });
+
+  test("that are swapped in while the walk goes on lead nowhere", async () => {
+    const secret = join(trees.dir, "secret");
+    await bash(
+      'mkdir -p "$1" && for i in $(seq 50); do echo secret > "$1/f$i"; done; cp -r "$1" "$2/workspace/d"; sed -i s/secret/public/ "$2"/workspace/d/*',
+      secret,
+      a,
+    );
+    const swap = bash('cd "$2/workspace" && for i in $(seq 100); do mv d e; ln -s "$1" d; rm d; mv e d; done', secret, a);
+    let isSwapping = true;
+    void swap.finally(() => {
+      isSwapping = false;
+    });
+    while (isSwapping) await trees.capture(a, null);
+    await swap;
+    for (const content of trees.blobs.values()) expect(Buffer.from(content).includes("secret")).toBe(false);
+  });
+});
+
+describe("the next capture", () => {
+  test("reads and stores only what has changed", async () => {
+    await bash('cd "$1/workspace" && seq 1000 | split -l 1 -a 3 - f && head -c 40000000 /dev/urandom > large', a);
+    await settle(join(a, "workspace/large"));
+    const first = await trees.capture(a, null);
+    trees.stored = 0;
+    const same = await trees.capture(a, first);
+    expect(same.captured).toMatchObject({ hasChanged: false, storedBytes: 0, entries: 1_003 });
+    await bash(
+      'cd "$1/workspace" && echo changed > faaa && printf x | dd of=large bs=1 seek=10000000 conv=notrunc status=none',
+      a,
+    );
+    const changed = await trees.capture(a, same);
+    expect(changed.captured).toMatchObject({ hasChanged: true, storedBytes: CHUNK_BYTES + "changed\n".length });
+    expect(trees.stored).toBe(2);
+    await trees.restore(changed, b);
+    await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
+    expect(await describeTree(b)).toBe(await describeTree(a));
+  });
+
+  test("sees what was removed, renamed, and changed in nothing but its mode or time", async () => {
+    await bash('cd "$1/workspace" && echo 1 > a && echo 2 > b && mkdir d && echo 3 > d/c', a);
+    await settle(join(a, "workspace/d/c"));
+    let last = await trees.capture(a, null);
+    for (const change of ["rm a", "mv b c", "chmod 600 c", "touch -d 2001-01-01 d", "mv d e", "ln -s c l", "rm l"]) {
+      await settle(join(a, "workspace"));
+      last = await trees.capture(a, await trees.capture(a, last));
+      expect([change, last.captured.hasChanged]).toEqual([change, false]);
+      await bash(`cd "$1/workspace" && ${change} && touch -d 2000-01-01 .`, a);
+      last = await trees.capture(a, last);
+      expect([change, last.captured.hasChanged]).toEqual([change, true]);
+    }
+  });
+
+  test("of a restored volume reads nothing again", async () => {
+    await bash('cd "$1/workspace" && seq 100 | split -l 1 - f && head -c 9000000 /dev/urandom > large', a);
+    const restored = await trees.restore(await trees.capture(a, null), b);
+    trees.stored = 0;
+    const { captured } = await trees.capture(b, restored);
+    expect([captured.hasChanged, trees.stored]).toEqual([false, 0]);
+  });
+
+  test("leaves packs that are mostly unused", async () => {
+    await bash('cd "$1/workspace" && for i in $(seq 100); do head -c 20000 /dev/urandom > f$i; done', a);
+    await settle(join(a, "workspace/f100"));
+    const first = await trees.capture(a, null);
+    await bash('cd "$1/workspace" && rm f1* f2* f3* f4* f5* f6* f7* f8*', a);
+    const second = await trees.capture(a, first);
+    expect(second.captured.blobs.map(({ sizeBytes }) => sizeBytes)).toEqual([2_000_000]);
+    const third = await trees.capture(a, second);
+    expect(third.captured.blobs.map(({ sizeBytes }) => sizeBytes)).toEqual([220_000]);
+    await trees.restore(third, b);
+    await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
+    expect(await describeTree(b)).toBe(await describeTree(a));
+  });
+});
+
+test("a capture stops when it is told to, with what the store threw or the signal says", async () => {
+  await bash('cd "$1/workspace" && head -c 30000000 /dev/urandom > large', a);
+  const entriesPath = join(trees.dir, "entries");
+  const job = { root: a, names: ["workspace"], previous: null, entriesPath };
+  const full = new Error("the disk is full");
+  await expect(threads.capture(job, () => Promise.reject(full), new AbortController().signal)).rejects.toBe(full);
+  const stop = new AbortController();
+  const stopped = threads.capture(job, async () => (stop.abort(new Error("a turn begins")), ""), stop.signal);
+  await expect(stopped).rejects.toThrow("a turn begins");
+  expect(existsSync(entriesPath)).toBe(true);
+});

@@ -95,6 +95,16 @@ export async function deleteSessionResource(tx: Queryable, id: string): Promise<
   await tx.query("delete from session_resources where id = $1", [id]);
 }
 
+/** Differs when resources were added or removed; cheap. */
+export async function readResourcesMark(db: Queryable, sessionId: string): Promise<string> {
+  const { rows } = await db.query<{ count: number; last: number | null }>(
+    "select count(*) as count, max(position) as last from session_resources where session_id = $1",
+    [sessionId],
+    "read_resources_mark",
+  );
+  return `${rows[0]?.count ?? 0} ${rows[0]?.last ?? 0}`;
+}
+
 /** Of all files that are mounted in the session. */
 export async function readMountedBytes(db: Queryable, sessionId: string): Promise<number> {
   const { rows } = await db.query<{ bytes: number }>(

@@ -10,6 +10,16 @@ export function mimeTypeOf(given: string): string {
   return MIME_TYPE.test(type) ? type : UNKNOWN_TYPE;
 }
 
+/** By its extension; else the type of any bytes. */
+export function mimeTypeOfName(name: string): string {
+  return mime.getType(name) ?? UNKNOWN_TYPE;
+}
+
+/** A name of a file system, with `_` for what the name of a file must not have. */
+export function storableName(name: string): string {
+  return name.toWellFormed().replaceAll(/[<>:"|?*\\/\p{Cc}]/gu, "_");
+}
+
 /**
  * The last component of what the client calls it, of a path of any system; `unnamed` and the extension of its type when it
  * does not say (contract §13). @throws ApiError

@@ -16,5 +16,6 @@ export {
 export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
 export { cutText, RESULT_CHARS_MAX } from "./tool-server/result-text.ts";
 export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";
+export { removeTree } from "./remove-tree.ts";
 export type { SandboxProgram } from "./programs.ts";
 export { createProcessDriver } from "./process/driver.ts";

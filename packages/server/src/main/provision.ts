@@ -2,6 +2,7 @@ import type { Blobs } from "../blobs/blobs.ts";
 import type { PublishedSkills } from "../resources/skills/published-skills.ts";
 import { createFilesPart } from "../provision/files/files-part.ts";
 import { createOutputsPart } from "../provision/outputs/outputs-part.ts";
+import { createMemoryPart } from "../provision/memory/memory-part.ts";
 import { createSkillsPart } from "../provision/skills/skills-part.ts";
 import type { Database } from "../store/pool.ts";
 import { createProvision, type Provision } from "../provision/provision.ts";
@@ -10,9 +11,16 @@ export interface ServerProvisionDeps {
   db: Database;
   blobs: Blobs;
   published: PublishedSkills;
+  /** Host directory for the memory stores of sessions, below the sandbox driver's. */
+  memoryDir: string;
 }
 
 /** What the sandboxes of sessions are given, in order. */
 export function createServerProvision(deps: ServerProvisionDeps): Provision {
-  return createProvision([createFilesPart(deps), createSkillsPart(deps), createOutputsPart(deps)]);
+  return createProvision([
+    createFilesPart(deps),
+    createSkillsPart(deps),
+    createMemoryPart({ db: deps.db, dir: deps.memoryDir, now: () => new Date() }),
+    createOutputsPart(deps),
+  ]);
 }

@@ -28,6 +28,7 @@ import type { HeldTurn } from "../orchestrator/turn.ts";
 import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
+import { DEAD_MOUNTS_SWEEP_MS, removeDeadMounts } from "../provision/memory/dead-mounts.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
@@ -38,6 +39,7 @@ import { createFiles } from "../resources/files/files.ts";
 import { createModels } from "../resources/models/models.ts";
 import { createPublishedSkills } from "../resources/skills/published-skills.ts";
 import { createSkillApi } from "../resources/skills/skill-api.ts";
+import { repeat } from "../resources/repeat.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { migrate } from "../store/migrate.ts";
@@ -298,6 +300,8 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
     TRASH_SWEEP_MS,
   );
   closers.add(() => clearInterval(trash));
+  const deadMounts = repeat(() => removeDeadMounts(db, memoryDirOf(config)), DEAD_MOUNTS_SWEEP_MS, parts.onError);
+  closers.add(() => deadMounts.stop());
   const onTrouble = (error: unknown) => logger.warn({ err: error }, "trouble with an MCP connection");
   const mcp = createMcpConnector({ credentials: vaults, fetch: parts.outbound.fetch, version: VERSION, onTrouble });
   closers.add(() => mcp.stop());
@@ -341,7 +345,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
   const { node, pool, mcp, web, gateways, harnesses } = stations;
   const { policies, tokens } = gateways;
   const published = createPublishedSkills(config.skillsDir);
-  const provision = createServerProvision({ db, blobs: parts.storage.blobs, published });
+  const provision = createServerProvision({ db, blobs: parts.storage.blobs, published, memoryDir: memoryDirOf(config) });
   const { record } = parts.traces;
   const sandboxes = createSandboxOfTurn({ db, log, pool, provision, record });
   const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
@@ -399,6 +403,9 @@ function createConfiguredJudge({ config, db, logger, sandpi }: ServerParts): Jud
     onTrouble: (error, sessionId) => logger.warn({ err: error, session: sessionId }, "the judge came to no judgement"),
   });
 }
+
+/** What sandboxes see is below their driver's directory. */
+const memoryDirOf = (config: Config): string => join(config.dataDir, "sandbox", "memory");
 
 async function createSandboxes({ config, logger, installed }: ServerParts, { egress }: Gateways): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");

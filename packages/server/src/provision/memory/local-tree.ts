@@ -37,7 +37,7 @@ export interface Misfit {
 export interface LocalTree {
   files: Map<string, LocalFile>;
   misfits: Misfit[];
-  /** More than `ENTRIES_MAX`: nothing is known but that. */
+  /** There is more than is looked at: nothing is known but that. */
   isCut: boolean;
   /** Whether anything is at the path that could not be taken for what it is: nothing follows from its absence in `files`. */
   isUnclear(path: string): boolean;
@@ -52,16 +52,21 @@ interface Candidate {
  * Reads what a sandbox has made of the directory of a store, while it goes on. Links are not followed, nothing but regular
  * files is opened, and what is too large is not read.
  * @param known files as they were read before: those with the same stamp are not read again
+ * @param entriesMax files and directories that are looked at
  */
-export async function readLocalTree(root: GuardedDir, known: ReadonlyMap<string, LocalFile>): Promise<LocalTree> {
-  const walk = new Walk();
+export async function readLocalTree(
+  root: GuardedDir,
+  known: ReadonlyMap<string, LocalFile>,
+  entriesMax: number,
+): Promise<LocalTree> {
+  const walk = new Walk(entriesMax);
   await walk.enter(root, "", 0);
   if (walk.isCut) return { files: new Map(), misfits: [], isCut: true, isUnclear: () => true };
   const { misfits, unclear } = walk;
   const files = new Map<string, LocalFile>();
-  const wanted = firstOfAll(walk.candidates, known);
-  for (const { path, facts } of walk.candidates.filter((candidate) => !wanted.has(candidate)))
-    misfits.push({ path, reason: `the store can have ${MEMORIES_PER_STORE_MAX} memories`, stamp: facts.stamp });
+  const [wanted, excess] = firstOfAll(walk.candidates, known);
+  for (const { path, facts } of excess)
+    misfits.push({ path, reason: `a store can have ${MEMORIES_PER_STORE_MAX} memories`, stamp: facts.stamp });
   let read = 0;
   for (const { path, facts } of wanted) {
     const before = known.get(path);
@@ -80,11 +85,11 @@ export async function readLocalTree(root: GuardedDir, known: ReadonlyMap<string,
   return { files, misfits, isCut: false, isUnclear: (path) => hasAtOrAbove(unclear, path) };
 }
 
-/** No more than a store can have, and those that it has first. */
-function firstOfAll(candidates: readonly Candidate[], known: ReadonlyMap<string, LocalFile>): Set<Candidate> {
-  if (candidates.length <= MEMORIES_PER_STORE_MAX) return new Set(candidates);
-  const [old, others] = [true, false].map((isKnown) => candidates.filter(({ path }) => known.has(path) === isKnown));
-  return new Set([...(old ?? []), ...(others ?? [])].slice(0, MEMORIES_PER_STORE_MAX));
+/** No more than a store can have, and those that it has first; and the others. */
+function firstOfAll(candidates: readonly Candidate[], known: ReadonlyMap<string, LocalFile>): [Candidate[], Candidate[]] {
+  const rank = ({ path }: Candidate): string => `${known.has(path) ? 0 : 1}${path}`;
+  const sorted = candidates.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1));
+  return [sorted.slice(0, MEMORIES_PER_STORE_MAX), sorted.slice(MEMORIES_PER_STORE_MAX)];
 }
 
 function readCandidate(root: GuardedDir, path: string): LocalFile | Misfit | null {
@@ -113,12 +118,17 @@ class Walk {
   readonly misfits: Misfit[] = [];
   readonly unclear = new Set<string>();
   isCut = false;
+  readonly #entriesMax: number;
   #entries = 0;
+
+  constructor(entriesMax: number) {
+    this.#entriesMax = entriesMax;
+  }
 
   async enter(dir: GuardedDir, prefix: string, depth: number): Promise<void> {
     for (const name of dir.names()) {
       this.#entries += 1;
-      if (this.#entries > ENTRIES_MAX) this.isCut = true;
+      if (this.#entries > this.#entriesMax) this.isCut = true;
       if (this.isCut) return;
       if (this.#entries % FILES_A_ROUND === 0) await nextRound();
       await this.#take(dir, name, prefix, depth);

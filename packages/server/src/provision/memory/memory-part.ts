@@ -5,7 +5,9 @@ import { createMemories } from "../../resources/memory/memories.ts";
 import { readMemoryStoreHeads } from "../../store/memory-mounts.ts";
 import type { Database } from "../../store/pool.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
+import { readAttachments } from "./attachments.ts";
 import { giveTo, makePlaces, type MemoryAttachment, openMarkOf, ownerOf } from "./memory-mount.ts";
+import { ENTRIES_MAX } from "./local-tree.ts";
 import { memoryNotes } from "./mount-notes.ts";
 import type { OpenMount } from "./open-mount.ts";
 import { loadSyncState, saveSyncState } from "./sync-state.ts";
@@ -18,9 +20,9 @@ export interface MemoryPartDeps {
   db: Database;
   /** Host directory of this server's own, below the sandbox driver's. */
   dir: string;
-  /** The memory stores of a session, in order. */
-  attachmentsOf(sessionId: string): Promise<MemoryAttachment[]>;
   now(): Date;
+  /** Files and directories of a store that are looked at. */
+  entriesMax?: number;
 }
 
 /**
@@ -46,11 +48,11 @@ class MemoryPart implements ProvisionPart {
 
   constructor(deps: MemoryPartDeps) {
     this.#deps = deps;
-    this.#sync = { db: deps.db, memories: createMemories(deps) };
+    this.#sync = { db: deps.db, memories: createMemories(deps), entriesMax: deps.entriesMax ?? ENTRIES_MAX };
   }
 
   async equip({ sessionId }: ProvisionSession): ReturnType<NonNullable<ProvisionPart["equip"]>> {
-    const attachments = await this.#deps.attachmentsOf(sessionId);
+    const attachments = await this.#attachmentsOf(sessionId);
     if (attachments.length === 0) return null;
     const mounts = attachments.map(({ storeId, mountPath, access }) => ({
       source: makePlaces(this.#deps.dir, sessionId, storeId).filesDir,
@@ -61,7 +63,7 @@ class MemoryPart implements ProvisionPart {
   }
 
   async fill(session: ProvisionSession, volume: Volume): Promise<void> {
-    const attachments = await this.#deps.attachmentsOf(session.sessionId);
+    const attachments = await this.#attachmentsOf(session.sessionId);
     if (attachments.length === 0) return;
     try {
       const mounts = attachments.map((attachment) => this.#openMount(session, volume, attachment));
@@ -97,7 +99,7 @@ class MemoryPart implements ProvisionPart {
   }
 
   async notes({ sessionId }: ProvisionSession): Promise<string[]> {
-    return memoryNotes(await this.#deps.attachmentsOf(sessionId));
+    return memoryNotes(await this.#attachmentsOf(sessionId));
   }
 
   /** What a turn that a crash has cut off here may have written has to be stored, whether this one writes or not. */
@@ -114,6 +116,10 @@ class MemoryPart implements ProvisionPart {
       // The agent hears of it behind its next call, also when a server has been killed since.
       if (mount.state.waiting.length > 0) saveSyncState(mount.places.statePath, mount.state);
     }
+  }
+
+  #attachmentsOf(sessionId: string): Promise<MemoryAttachment[]> {
+    return readAttachments(this.#deps.db.reads, sessionId);
   }
 
   #inTurn<T>(open: OpenSession, work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,4 @@
 import { MEMORIES_PER_STORE_MAX } from "@sandbox0/protocol";
-import { ENTRIES_MAX } from "./local-tree.ts";
 import type { SyncState } from "./sync-state.ts";
 
 /** What the agent is told behind a call that wrote memories. */
@@ -36,8 +35,8 @@ export const notices = {
   unsaved: (at: string, reason: string): string =>
     `${shown(at)} is not saved as a memory, and only this sandbox has it: ${reason}.`,
   moreUnsaved: (count: number, mountPath: string): string => `${count} more under ${mountPath} are not saved either.`,
-  cut: (mountPath: string): string =>
-    `${mountPath} has more than ${ENTRIES_MAX} files and directories (a store has ${MEMORIES_PER_STORE_MAX} memories at most). ` +
+  cut: (mountPath: string, entriesMax: number): string =>
+    `${mountPath} has more than ${entriesMax} files and directories (a store has ${MEMORIES_PER_STORE_MAX} memories at most). ` +
     "Nothing in it is saved until there are fewer.",
 };
 

@@ -1,4 +1,4 @@
-import { type Actor, ApiError, MEMORY_CONTENT_BYTES_MAX } from "@sandbox0/protocol";
+import { type Actor, ApiError, MEMORIES_PER_STORE_MAX, MEMORY_CONTENT_BYTES_MAX } from "@sandbox0/protocol";
 import { listMemoryPlaces, type MemoryStoreHead, readMemoryStoreHeads } from "../../store/memory-mounts.ts";
 import type { Queryable } from "../../store/query.ts";
 import type { Memories } from "../../resources/memory/memories.ts";
@@ -15,10 +15,14 @@ import { readAt } from "./tree-files.ts";
 export interface SyncDeps {
   db: Queryable;
   memories: Pick<Memories, "create" | "update" | "delete">;
+  /** Files and directories of a store that are looked at. */
+  entriesMax: number;
 }
 
 /** One sync meets the changes that others make during it in so many rounds; what is left then, the next one does. */
 const ROUNDS_MAX = 3;
+/** No store stands there. */
+const UNSEEN = -1;
 
 /**
  * Brings the directory and the store together. Each change of a file becomes a version of a memory, with the session as its
@@ -51,9 +55,9 @@ async function syncOnce(
   const isSeen = !always && (head?.seq ?? 0) === state.seq;
   if (isSeen && attachment.access === "read_only") return true;
   const before = stampsOf(state);
-  const tree = await readLocalTree(root, state.base);
+  const tree = await readLocalTree(root, state.base, deps.entriesMax);
   if (tree.isCut) {
-    tell(state, notices.cut(attachment.mountPath));
+    tell(state, notices.cut(attachment.mountPath, deps.entriesMax));
     return true;
   }
   if (isSeen && isAsBase(tree, state)) {
@@ -68,7 +72,8 @@ async function syncOnce(
   const sync = new Sync(deps, mount, root, tree, unsavedReasons(head));
   await sync.run(planSync({ base: hashesOf(state), local: tree, remote }, modeOf(attachment, head)));
   tellUnsaved(state, attachment.mountPath, [...tree.misfits, ...sync.unsaved]);
-  state.seq = head?.seq ?? 0;
+  // What could not be shown is tried again, although nothing may change in the store.
+  state.seq = sync.unsaved.some(({ isUnseen }) => isUnseen === true) ? UNSEEN : (head?.seq ?? 0);
   saveSyncState(places.statePath, state);
   return sync.isDone;
 }
@@ -89,7 +94,7 @@ interface UnsavedReasons {
 }
 
 const unsavedReasons = (head: MemoryStoreHead | null): UnsavedReasons => ({
-  full: "the store has all the memories that it can have; delete some first",
+  full: `the store has ${MEMORIES_PER_STORE_MAX} memories, and can have no more; delete some first`,
   frozen: head === null ? "the store was deleted" : "the store is archived",
 });
 

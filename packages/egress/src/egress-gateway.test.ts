@@ -137,7 +137,7 @@ describe("the policy", () => {
   });
 
   it("opens the host of a repository for git over https, and for as long as the session has the repository", async () => {
-    const repository = { id: "sesrsc_1", host: "allowed.example", path: "/owner/name" };
+    const repository = { id: "sesrsc_1", host: "allowed.example", port: 443, path: "/owner/name" };
     const unread = await tlsOver(await openTunnelTo(world.socketPath, "allowed.example:443"), world.ca, "allowed.example");
     world.policy.current = policyOf({ type: "unrestricted", blockedHosts: [] }, [], [repository]);
     await readAll(unread);

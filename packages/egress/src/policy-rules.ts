@@ -1,5 +1,5 @@
 import { EgressError } from "./egress-error.ts";
-import { hostMatchesAny } from "./host.ts";
+import { hostInUrl, hostMatchesAny } from "./host.ts";
 import type { RepositoryRule, SandboxPolicy } from "./port.ts";
 
 /** Where sandboxes may connect to: the web. An allowed host says nothing of its mail, database or ssh server. */
@@ -24,7 +24,7 @@ export const createPolicyRules =
     }
     if (hostMatchesAny(networking.allowedHosts, host)) return null;
     const repositories = policy.repositories.filter((rule) => rule.host === host);
-    if (forGit && port === HTTPS_PORT && repositories.length > 0) return null;
+    if (forGit && repositories.some((rule) => rule.port === port)) return null;
     return repositories.length > 0 ? onlyForGit(host, repositories) : hostNotAllowed(host);
   };
 
@@ -72,6 +72,9 @@ const onlyForGit = (host: string, repositories: readonly RepositoryRule[]): Egre
     "denied",
     "host_not_allowed",
     `${host} is not among the allowed hosts of this session's environment (networking: limited): it is open only for git over ` +
-      `https with ${repositories.map(({ path }) => `https://${host}${path}`).join(", ")}. ` +
+      `https with ${repositories.map(addressOf).join(", ")}. ` +
       `To allow all of it, add "${host}" to config.networking.allowed_hosts of the environment.`,
   );
+
+const addressOf = ({ host, port, path }: RepositoryRule): string =>
+  `https://${hostInUrl(host)}${port === HTTPS_PORT ? "" : `:${port}`}${path}`;

@@ -40,8 +40,10 @@ export interface CredentialRule {
 export interface RepositoryRule {
   /** `secretOf` has its token under it. */
   id: string;
-  /** A bare name. */
+  /** As in `AuditRow`: lower case, no trailing dot, no brackets. */
   host: string;
+  /** 443, unless its URL has another. */
+  port: number;
   /** `/owner/name` as in its URL, without `.git`. Letters, digits, `.`, `_` and `-`: compared as it is. */
   path: string;
 }

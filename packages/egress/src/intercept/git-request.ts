@@ -14,14 +14,13 @@ const GIT_REQUESTS = [
   { method: "POST", rest: "/git-upload-pack" },
   { method: "POST", rest: "/git-receive-pack" },
 ];
-const HTTPS_PORT = 443;
-
 /** The repository of the session that this request is git with; `null`: it is anything else. */
 export function repositoryAsked(policy: SandboxPolicy, route: Route, request: RequestHead): RepositoryRule | null {
   const { target, scheme } = route;
-  if (scheme !== "https" || target.port !== HTTPS_PORT || tokensOf(request.headers, "upgrade").length > 0) return null;
-  const isAsked = ({ host, path }: RepositoryRule): boolean =>
+  if (scheme !== "https" || tokensOf(request.headers, "upgrade").length > 0) return null;
+  const isAsked = ({ host, port, path }: RepositoryRule): boolean =>
     host === target.host &&
+    port === target.port &&
     GIT_REQUESTS.some(
       ({ method, rest }) =>
         request.method === method && (request.path === `${path}${rest}` || request.path === `${path}.git${rest}`),

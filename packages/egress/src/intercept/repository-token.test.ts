@@ -21,6 +21,7 @@ const AUTHORIZATION = `Basic ${Buffer.from(`x-access-token:${TOKEN}`).toString("
 const repository = (change: Partial<RepositoryRule> = {}): RepositoryRule => ({
   id: "sesrsc_1",
   host: HOST,
+  port: 443,
   path: "/owner/name",
   ...change,
 });

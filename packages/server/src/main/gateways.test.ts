@@ -13,6 +13,8 @@ import { createEnvironments } from "../resources/environments/environments.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { listEgressRows } from "../store/egress-audit.ts";
 import { createPool, type Database } from "../store/pool.ts";
+import { writeResourceToken } from "../store/resource-tokens.ts";
+import { insertSessionResources } from "../store/session-resources.ts";
 import { insertSession } from "../store/sessions.ts";
 import { loadConfig } from "./config.ts";
 import { createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
@@ -56,7 +58,7 @@ beforeAll(async () => {
   vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   const sessionOf = (sandboxId: string): string | null => pool?.sessionOf(sandboxId) ?? null;
   const providerOf = async () => ({ unavailable: "this test has no models" });
-  gateways = await createGateways({ config, db, vaults: vaults.secrets, outbound, sessionOf, providerOf, logger });
+  gateways = await createGateways({ config, db, vaults, outbound, sessionOf, providerOf, logger });
   const { egress } = gateways;
   if (egress === null) throw new Error("the gateway did not start");
   const sandboxDir = join(dir, "sandbox");
@@ -177,6 +179,24 @@ describe("a session's sandbox", { timeout: 120_000 }, () => {
   });
 });
 
+test("a session's repositories are in its policy, and their tokens are its own and of now", async () => {
+  const [{ sessionId }, other] = [await openSession(limitedTo()), await openSession(limitedTo())];
+  const config = { type: "github_repository" as const, url: "https://github.com/owner/name", mount_path: "/workspace/name" };
+  const at = new Date();
+  await insertSessionResources(db, sessionId, [{ id: "sesrsc_1", config, createdAt: at, updatedAt: at }]);
+  const give = async (token: string): Promise<void> => writeResourceToken(db, await vaults.tokens.seal("sesrsc_1", token));
+  await give("canary-token-1");
+  const { policies } = gateways;
+  expect((await policies.of(sessionId))?.repositories).toEqual([
+    { id: "sesrsc_1", host: "github.com", port: 443, path: "/owner/name" },
+  ]);
+  expect((await policies.of(other.sessionId))?.repositories).toEqual([]);
+  expect(await policies.secretOf(sessionId, "sesrsc_1")).toBe("canary-token-1");
+  expect(await policies.secretOf(other.sessionId, "sesrsc_1")).toBeNull();
+  await give("canary-token-2");
+  await expect.poll(() => policies.secretOf(sessionId, "sesrsc_1"), POLL).toBe("canary-token-2");
+});
+
 test.each([
   ["postgres://u:p@127.0.0.1:5555/d", 5555],
   ["postgresql://u@localhost/d", 5432],
@@ -207,7 +227,7 @@ test("without its authority the gateway does not start, and says so: no way out"
   const logger = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
   const shut = await createGateways({
     config: loadConfig({ SANDBOX0_DATA_DIR: broken }),
-    ...{ db, outbound, logger, vaults: vaults.secrets },
+    ...{ db, outbound, logger, vaults },
     sessionOf: () => null,
     providerOf: async () => ({ unavailable: "this test has no models" }),
   });

@@ -22,7 +22,7 @@ import { createModelSource, type ModelSourceDeps } from "../policy/model-source.
 import { createPackageHosts } from "../policy/package-hosts.ts";
 import { createPolicySource } from "../policy/policy-source.ts";
 import { createSessionPolicies, type SessionPolicies } from "../policy/session-policies.ts";
-import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
+import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { anyAllowsPackageManagers } from "../store/environments.ts";
 import type { Database } from "../store/pool.ts";
 import type { Config } from "./config.ts";
@@ -66,7 +66,7 @@ async function databaseEndpoints(connectionString: string): Promise<ForbiddenEnd
 export interface GatewayParts {
   config: Config;
   db: Database;
-  vaults: VaultSecrets;
+  vaults: Pick<OpenVaults, "secrets" | "tokens">;
   outbound: Outbound;
   /** Which session has a sandbox of this node now. */
   sessionOf(sandboxId: string): string | null;
@@ -94,7 +94,13 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
   const packageHosts = createPackageHosts({ operatorHosts, env, fetch, onProblem: onError });
   // So that the first session of this start has not to wait for it.
   if (await anyAllowsPackageManagers(db)) void packageHosts();
-  const policies = createSessionPolicies({ db, vaults, packageHosts, blockedHosts: config.egressBlockedHosts });
+  const policies = createSessionPolicies({
+    db,
+    vaults: vaults.secrets,
+    tokens: vaults.tokens,
+    packageHosts,
+    blockedHosts: config.egressBlockedHosts,
+  });
   const audit = createAuditSink({ db, sessionOf, onError });
   const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));
   const source = createPolicySource(policies, sessionOf);

@@ -288,7 +288,7 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   const sessionOf = (sandboxId: string): string | null => sandboxes?.sessionOf(sandboxId) ?? null;
   const providerOf = createProviderOf(config.models, parts.vaults.secrets, parts.installed.apisOf);
   const vaults = parts.vaults.secrets;
-  const gateways = await createGateways({ config, db, vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
+  const gateways = await createGateways({ config, db, vaults: parts.vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
   closers.add(() => gateways.close());
   countDroppedRows(parts.registry, gateways.audit);
   const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways)]);

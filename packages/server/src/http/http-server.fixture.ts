@@ -28,7 +28,7 @@ import type { Sessions } from "../sessions/api.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { createNotifier } from "../store/notify.ts";
 import { type Database, createPool } from "../store/pool.ts";
-import { type HttpOptions, createHttpServer } from "./http-server.ts";
+import { type HttpDeps, type HttpOptions, createHttpServer } from "./http-server.ts";
 import { createSessionTraces } from "../traces/session-traces.ts";
 
 const SANDPI: HarnessOffer = {
@@ -103,7 +103,6 @@ export async function startTestServer(
   const memory = openMemory({ db, onProblem: (error) => bugs.push(error) });
   const onProblem = (error: unknown) => bugs.push(error);
   const blobs = createBlobs({ db, store: await createDirectoryStore(join(dir, "blobs")), onProblem });
-  const timelines = createTimelines({ db, costOf: () => null });
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
@@ -115,7 +114,7 @@ export async function startTestServer(
       memory: memory.api,
       models: createModels(models),
       skills: createSkillApi({ db, blobs, published: createPublishedSkills(null) }),
-      timeline: { timelines, traces: createSessionTraces({ db, timelines, version: "0" }) },
+      timeline: timelineApi(db),
       vaults: vaults.api,
       apiKeys,
       sessions: options.wrapSessions?.(sessions) ?? sessions,
@@ -206,4 +205,9 @@ async function send(url: string, method: string, path: string, request: RawReque
   for (const problem of validateResponse({ method, pathname, status: response.status, body: json }))
     problems.push(`${method} ${path}: ${problem}`);
   return { status: response.status, headers: response.headers, body: json };
+}
+
+function timelineApi(db: Database): HttpDeps["timeline"] {
+  const timelines = createTimelines({ db, costOf: () => null });
+  return { timelines, traces: createSessionTraces({ db, timelines, version: "0" }) };
 }

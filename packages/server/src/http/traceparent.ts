@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import type { TraceContext } from "../store/trace-contexts.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
 
 /** Version 00 of W3C Trace Context; later versions begin with the same fields. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-|$)/;

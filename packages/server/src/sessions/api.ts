@@ -14,7 +14,7 @@ import type {
   ThreadListQuery,
 } from "@sandbox0/protocol";
 import type { FollowSink, Subscription } from "../log/follow.ts";
-import type { TraceContext } from "../store/trace-contexts.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
 
 /**
  * What `http` may ask of sessions. Every call is scoped to a workspace: an id of another workspace answers exactly like

@@ -46,10 +46,12 @@ import {
   updateSessionRow,
 } from "../store/sessions.ts";
 import type { Sessions } from "./api.ts";
+import { checkMessageFiles } from "./message-files.ts";
 import { resolveResources, storeResources } from "./new-resources.ts";
 import { createSessionResources } from "./resources.ts";
 import { primaryThread, sessionObject } from "./session-object.ts";
-import { insertTraceContext, type TraceContext } from "../store/trace-contexts.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
+import { insertTraceContext } from "../store/trace-contexts.ts";
 
 const HARNESS_KEY = "sandbox0.harness";
 
@@ -147,7 +149,7 @@ async function createSession(
   trace: TraceContext | null,
 ): Promise<Session> {
   refuseUnbuilt(params);
-  refuseUnknownFiles(params.initial_events ?? [], "initial_events");
+  await checkMessageFiles(deps.db.reads, workspaceId, params.initial_events ?? [], "initial_events");
   const resourceParams = params.resources ?? [];
   const { agent, metadata } = await resolveSessionAgent({ db: deps.db.reads, models: deps.models }, workspaceId, params.agent);
   const environment = await resolveSessionEnvironment(deps.db.reads, workspaceId, params.environment_id, agent);
@@ -218,17 +220,6 @@ function refuseUnbuilt(params: SessionCreateParams): void {
   if (params.budget) throw unbuilt("Budgets are");
 }
 
-/** Until there is a Files API there is no file: better said now than to the model. */
-function refuseUnknownFiles(events: readonly (EventParams | { type: string })[], field: string): void {
-  events.forEach((event, index) => {
-    const content = "content" in event ? (event.content ?? []) : [];
-    content.forEach((block, at) => {
-      if (!("source" in block) || typeof block.source === "string" || block.source.type !== "file") return;
-      throw invalidRequest(`${field}[${index}].content[${at}].source.file_id: File \`${block.source.file_id}\` not found.`);
-    });
-  });
-}
-
 async function sendEvents(
   deps: SessionsDeps,
   workspaceId: string,
@@ -241,7 +232,7 @@ async function sendEvents(
   });
   const done = await deps.log.locked(sessionId, named, async (session) => {
     if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
-    refuseUnknownFiles(events, "events");
+    await checkMessageFiles(session.tx, workspaceId, events, "events");
     if (session.archived) throw invalidRequest("This session is archived and accepts no more events.");
     const now = new Date(Math.max(Date.now(), session.head.lastEventAt.getTime()));
     const thread = { threadId: session.threadId, agentName: session.agentName };

@@ -1,12 +1,5 @@
+import type { TraceContext } from "../domain/trace-context.ts";
 import type { Queryable } from "./query.ts";
-
-/** What the client was doing when it created the session (W3C Trace Context). */
-export interface TraceContext {
-  /** 32 hex digits. */
-  traceId: string;
-  /** 16 hex digits: the client's span, the parent of the session's turns. */
-  parentSpanId: string;
-}
 
 export async function insertTraceContext(db: Queryable, sessionId: string, context: TraceContext): Promise<void> {
   await db.query(

@@ -18,7 +18,7 @@ export interface PlacedSkill {
 }
 
 /** Of all skills of a session, unpacked: a tenth of what its disk may hold. */
-export const SESSION_SKILLS_BYTES_MAX = 1024 ** 3;
+const SESSION_SKILLS_BYTES_MAX = 1024 ** 3;
 
 /** What the volume has, by directory; written when all of it is there. */
 type Placed = Record<string, { sha256: string; bytes: number }>;
@@ -41,7 +41,7 @@ export async function placeSkills(
   blobs: Blobs,
   volume: Volume,
   wanted: readonly PlacedSkill[],
-  signal: AbortSignal,
+  { signal, bytesMax = SESSION_SKILLS_BYTES_MAX }: { signal: AbortSignal; bytesMax?: number },
 ): Promise<Map<string, string>> {
   const places = {
     skills: join(volume.path, "skills"),
@@ -69,7 +69,7 @@ export async function placeSkills(
         problems.set(skill.name, error.message);
         await rm(join(places.skills, name), { recursive: true, force: true });
       }
-      checkTotal(placed);
+      checkTotal(placed, bytesMax);
     }
     await rm(places.staged, { recursive: true });
     // With a problem it is tried again the next time.
@@ -117,10 +117,9 @@ async function place(blobs: Blobs, { skills, staged }: Places, skill: PlacedSkil
   }
 }
 
-function checkTotal(placed: Placed): void {
+function checkTotal(placed: Placed, bytesMax: number): void {
   const total = Object.values(placed).reduce((sum, { bytes }) => sum + bytes, 0);
-  if (total > SESSION_SKILLS_BYTES_MAX)
-    throw new SandboxError("limit", `the skills of the session have more than ${SESSION_SKILLS_BYTES_MAX} bytes`);
+  if (total > bytesMax) throw new SandboxError("limit", `the skills of the session have more than ${bytesMax} bytes`);
 }
 
 /** What is not a bug of ours: nothing runs in a sandbox that lacks what the model was told of. */

@@ -1,11 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { ApiError } from "@sandbox0/protocol";
-import { type Sandbox, SandboxError } from "@sandbox0/sandbox";
+import { NODE_PATH, type Sandbox, SandboxError } from "@sandbox0/sandbox";
 import { readFoundFrontMatter } from "../../resources/skills/skill-front-matter.ts";
 import type { GivenSkill } from "../../store/session-skills.ts";
 
 /** Of one repository; the rest is not looked at. */
-export const REPOSITORY_SKILLS_MAX = 500;
+const REPOSITORY_SKILLS_MAX = 500;
 /** Of a SKILL.md, from its beginning: its front matter must be in it. */
 const HEAD_BYTES_MAX = 16 * 1024;
 /** All heads in base64, with their names. */
@@ -30,25 +30,34 @@ export interface Scan {
 /** Exit status when there is no repository (yet). */
 const NOT_THERE = 40;
 
+/** Of each directory of `.claude/skills` that has a SKILL.md: its name, and the file's beginning in base64. */
+type Head = [name: string, head: string | null];
+
 /**
- * Prints, each behind a NUL: the name of every directory of `.claude/skills` that has a SKILL.md, and its beginning in
- * base64. Links are followed within the repository, and nowhere else; `-` says that one leads out.
+ * Prints them. Links are followed within the repository, and nowhere else: `null` says that one leads out. By Node, which the
+ * sandbox has: a shell would start four programs for each.
  */
 const SCRIPT = `
-root=$(realpath -e -- "$1") && [[ -e $root/.git ]] || exit ${NOT_THERE}
-cd -- "$root/.claude/skills" 2>/dev/null || exit 0
-found=0
-for entry in *; do
-  file=$(realpath -e -- "$entry/SKILL.md" 2>/dev/null) || continue
-  [[ -f $file ]] || continue
-  printf '%s\\0' "$entry"
-  case $file in
-    "$root"/*) head -c "$2" -- "$file" | base64 -w 0; printf '\\0';;
-    *) printf -- '-\\0';;
-  esac
-  found=$((found + 1))
-  [[ $found -lt $3 ]] || break
-done`;
+const { closeSync, constants, existsSync, openSync, readSync, readdirSync, realpathSync, statSync } = require("node:fs");
+const [repository, bytesMax, countMax] = process.argv.slice(1);
+const attempt = (work) => { try { return work(); } catch { return null; } };
+const root = attempt(() => realpathSync(repository));
+if (root === null || !existsSync(root + "/.git")) process.exit(${NOT_THERE});
+const found = [];
+for (const name of attempt(() => readdirSync(root + "/.claude/skills").sort()) ?? []) {
+  const file = name.startsWith(".") ? null : attempt(() => realpathSync(root + "/.claude/skills/" + name + "/SKILL.md"));
+  if (file === null || !statSync(file).isFile()) continue;
+  found.push([name, file.startsWith(root + "/") ? attempt(() => headOf(file)) : null]);
+  if (found.length === Number(countMax)) break;
+}
+process.stdout.write(JSON.stringify(found));
+function headOf(file) {
+  const head = Buffer.alloc(Number(bytesMax));
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const length = readSync(fd, head, 0, head.length, 0);
+  closeSync(fd);
+  return head.toString("base64", 0, length);
+}`;
 
 /**
  * The skills that a repository in the sandbox brings: \`.claude/skills/<name>/SKILL.md\`, exactly one level deep. Looked for
@@ -64,10 +73,8 @@ export async function scanRepository(sandbox: Sandbox, repository: string, signa
     if (!late.aborted || signal.aborted) throw new SandboxError("unavailable", "it ended while skills were looked for");
     return { skills: [], problems: [`they could not be read within ${SCAN_MS / 1_000} seconds`] };
   }
-  const parts = output.split("\0");
   const scan: Scan = { skills: [], problems: [] };
-  for (let index = 0; index + 1 < parts.length; index += 2) {
-    const [name = "", head = ""] = parts.slice(index, index + 2);
+  for (const [name, head] of JSON.parse(output) as Head[]) {
     const found = readHead(name, head);
     if (typeof found === "string") scan.problems.push(`${JSON.stringify(name.slice(0, 64))} ${found}`);
     else scan.skills.push({ name, given: { ...found, directory: `${repository}/.claude/skills/${name}`, sha256: null } });
@@ -76,9 +83,9 @@ export async function scanRepository(sandbox: Sandbox, repository: string, signa
 }
 
 /** @returns what it says of itself, or what is wrong with it */
-function readHead(name: string, head: string): Pick<GivenSkill, "name" | "description"> | string {
+function readHead(name: string, head: string | null): Pick<GivenSkill, "name" | "description"> | string {
   if (!NAME.test(name)) return "has no name that can be shown";
-  if (head === "-") return "is a link that leads out of the repository";
+  if (head === null) return "is a link that leads out of the repository";
   try {
     return readFoundFrontMatter(wholeCharacters(Buffer.from(head, "base64")), name);
   } catch (error) {
@@ -95,7 +102,7 @@ function wholeCharacters(bytes: Buffer): Buffer {
 
 async function run(sandbox: Sandbox, repository: string, signal: AbortSignal): Promise<{ code: number | null; output: string }> {
   const args = [repository, String(HEAD_BYTES_MAX), String(REPOSITORY_SKILLS_MAX)];
-  const child = await sandbox.exec(["/bin/bash", "--norc", "-c", SCRIPT, "bash", ...args], { signal, network: false });
+  const child = await sandbox.exec([NODE_PATH, "-e", SCRIPT, ...args], { signal, network: false });
   child.stdin.end();
   child.stderr.resume();
   const chunks: Buffer[] = [];

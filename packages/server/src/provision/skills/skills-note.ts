@@ -2,9 +2,9 @@ import { cutLine, toLine } from "../../resources/skills/skill-front-matter.ts";
 import type { GivenSkill } from "../../store/session-skills.ts";
 
 /** Skills that a session's prompt names (semantics §12). */
-export const SKILLS_SHOWN_MAX = 500;
+const SKILLS_SHOWN_MAX = 500;
 /** Of all descriptions together: with very many skills each is cut. */
-export const DESCRIPTIONS_CHARS_MAX = 100_000;
+const DESCRIPTIONS_CHARS_MAX = 100_000;
 
 const HEAD = [
   "You have skills: directories with instructions and files for certain kinds of tasks. When a task is of such a kind, first read",

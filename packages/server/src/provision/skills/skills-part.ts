@@ -59,7 +59,7 @@ async function place(
   volume: Volume,
   wanted: readonly PlacedSkill[],
 ): Promise<void> {
-  const problems = await placeSkills(blobs, volume, wanted, session.signal);
+  const problems = await placeSkills(blobs, volume, wanted, session);
   for (const [name, problem] of problems) await session.report(unusable(`The skill ${name} cannot be unpacked: ${problem}`));
 }
 

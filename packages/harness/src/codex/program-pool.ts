@@ -3,6 +3,9 @@ import { AppServer, ProgramFailed } from "./app-server.ts";
 import { Conversation, type ConversationTimes } from "./conversation.ts";
 import type { Launch } from "./launch.ts";
 
+/** Programs without a turn that one server keeps, of up to 150 MB each. */
+const IDLE_PROGRAMS_MAX = 16;
+
 export interface PoolTimes extends ConversationTimes {
   /** A program is kept for so long after its turn. */
   idleMs: number;
@@ -23,11 +26,14 @@ interface Kept {
 /** One program for each thread that runs a turn or did so a moment ago. */
 export class ProgramPool {
   readonly #times: PoolTimes;
+  readonly #idleMax: number;
+  /** In the order in which their turns have ended. */
   readonly #kept = new Map<string, Kept>();
   #isClosed = false;
 
-  constructor(times: PoolTimes) {
+  constructor(times: PoolTimes, idleMax: number = IDLE_PROGRAMS_MAX) {
     this.#times = times;
+    this.#idleMax = idleMax;
   }
 
   /** The thread's program, for a turn that gives it back with `release`. @throws ProgramFailed, SandboxError */
@@ -52,12 +58,16 @@ export class ProgramPool {
     return opening;
   }
 
-  /** The turn is over; the program waits for the next one for a while. */
+  /** The turn is over; the program waits for the next one for a while, unless too many do. */
   release(threadId: string): void {
     const kept = this.#kept.get(threadId);
     if (kept === undefined || kept.idle !== null) return;
     kept.idle = setTimeout(() => this.discard(threadId), this.#times.idleMs);
     kept.idle.unref();
+    this.#kept.delete(threadId);
+    this.#kept.set(threadId, kept);
+    const idle = [...this.#kept].filter(([, { idle }]) => idle !== null);
+    for (const [longest] of idle.slice(0, Math.max(0, idle.length - this.#idleMax))) this.discard(longest);
   }
 
   /** Ends the thread's program, if it has one. */

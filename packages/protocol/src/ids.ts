@@ -9,6 +9,7 @@ export const ID_PREFIXES = {
   session: "sesn_",
   event: "sevt_",
   sessionResource: "sesrsc_",
+  snapshot: "snap_",
   thread: "sthr_",
   outcome: "outc_",
   vault: "vlt_",

@@ -181,6 +181,16 @@ export {
   type SkillVersionInfo,
   type SkillVersionListQuery,
 } from "./skills.ts";
+export {
+  sessionForkParamsSchema,
+  sessionRestoreParamsSchema,
+  snapshotCreateParamsSchema,
+  snapshotSchema,
+  type SessionForkParams,
+  type SessionRestoreParams,
+  type Snapshot,
+  type SnapshotCreateParams,
+} from "./snapshots.ts";
 export { PING_FRAME, encodeFrame } from "./sse.ts";
 export {
   AGENT_TOOLSET,

@@ -20,7 +20,7 @@ export const INITIAL_EVENTS_MAX = 50;
 export const INITIAL_FILE_DOCUMENTS_MAX = 100;
 export const EVENTS_PER_SEND_MAX = 1_000;
 export const VAULT_IDS_MAX = 50;
-const TITLE_CHARS_MAX = 1_024;
+export const TITLE_CHARS_MAX = 1_024;
 
 const AMOUNT = /^[1-9][0-9]{0,14}$/;
 const budgetParams = z.object({

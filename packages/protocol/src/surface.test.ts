@@ -39,6 +39,7 @@ test("id prefixes", () => {
     session: "sesn_",
     event: "sevt_",
     sessionResource: "sesrsc_",
+    snapshot: "snap_",
     thread: "sthr_",
     outcome: "outc_",
     vault: "vlt_",

@@ -48,6 +48,20 @@ export function usageFields(totals: UsageTotals): Record<string, unknown> {
   };
 }
 
+/** What `usageFields` wrote; `null`: nothing yet. */
+export function totalsOf(usage: Record<string, unknown> | null): UsageTotals {
+  const { cache_creation, server_tool_use, ...counts } = (usage ?? {}) as Record<string, unknown>;
+  const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+  return {
+    inputTokens: number(counts.input_tokens),
+    outputTokens: number(counts.output_tokens),
+    cacheReadTokens: number(counts.cache_read_input_tokens),
+    cacheWriteTokens: number((cache_creation as Record<string, unknown> | undefined)?.ephemeral_5m_input_tokens),
+    activeMs: number(counts.active_seconds) * 1000,
+    webSearches: number((server_tool_use as Record<string, unknown> | undefined)?.web_search_requests),
+  };
+}
+
 /** Running time included up to `now`. */
 export function totalsAt(head: Head, now: Date): UsageTotals {
   const running = head.runningSince ? Math.max(0, now.getTime() - head.runningSince.getTime()) : 0;

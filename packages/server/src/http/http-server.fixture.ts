@@ -26,6 +26,7 @@ import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { type OpenVaults, openVaults } from "../resources/vaults/open-vaults.ts";
 import type { Sessions } from "../sessions/api.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
+import { createSnapshots } from "../sessions/snapshots.ts";
 import { createNotifier } from "../store/notify.ts";
 import { type Database, createPool } from "../store/pool.ts";
 import { type HttpDeps, type HttpOptions, createHttpServer } from "./http-server.ts";
@@ -77,15 +78,15 @@ export interface Answer {
   } & Record<string, unknown>;
 }
 
+interface TestServerOptions extends Partial<HttpOptions> {
+  wrapSessions?: (sessions: Sessions) => Sessions;
+  vaultFetch?: typeof fetch;
+  harnesses?: HarnessOffer[];
+  files?: Partial<FilesDeps>;
+}
+
 /** A server with everything but an orchestrator: sessions are stored, and nothing runs them. */
-export async function startTestServer(
-  options: Partial<HttpOptions> & {
-    wrapSessions?: (sessions: Sessions) => Sessions;
-    vaultFetch?: typeof fetch;
-    harnesses?: HarnessOffer[];
-    files?: Partial<FilesDeps>;
-  } = {},
-): Promise<TestServer> {
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const database = await createTestDatabase();
   const db = createPool({ connectionString: database.connectionString, max: 8 });
   const bugs: unknown[] = [];
@@ -117,6 +118,7 @@ export async function startTestServer(
       timeline: timelineApi(db),
       vaults: vaults.api,
       apiKeys,
+      snapshots: createSnapshots({ ...parts, tokens: vaults.tokens }),
       sessions: options.wrapSessions?.(sessions) ?? sessions,
       logger: { error: (fields) => bugs.push(fields.err) },
       checkReady: async () => null,

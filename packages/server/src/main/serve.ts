@@ -42,6 +42,7 @@ import { createSkillApi } from "../resources/skills/skill-api.ts";
 import { repeat } from "../resources/repeat.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
 import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
+import { createSnapshots } from "../sessions/snapshots.ts";
 import { migrate } from "../store/migrate.ts";
 import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
 import { createNotifier } from "../store/notify.ts";
@@ -213,6 +214,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
         harnesses,
         apiOf: apiOf(parts),
       }),
+      snapshots: createSnapshots({ db, log, tokens: vaults.tokens }),
       timeline: parts.traces,
       vaults: vaults.api,
       logger,

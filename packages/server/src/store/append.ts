@@ -6,8 +6,8 @@ import type { Queryable } from "./query.ts";
 
 /**
  * Everything that one write does to a session, in one statement: it takes the row lock of the head, checks the lease's
- * generation, allocates `seq`, and writes events and all that is projected from them (design §2.2 to §2.4). There is no
- * other statement that writes to the log.
+ * generation, allocates `seq`, and writes events and all that is projected from them (design §2.2 to §2.4). No other
+ * statement writes to a log that is there; a fork begins with a copy of one (`session-forks.ts`).
  */
 export interface SessionWrite {
   sessionId: string;
@@ -60,6 +60,8 @@ export class LeaseLost extends Error {
 }
 
 const WEB_SEARCH = "web_search";
+/** A call's `position` is the seq of the last event that it was written with, times this, and its place among its step's calls. */
+export const CALL_POSITIONS = 1_000;
 
 /** Builds one statement with its values: parts are left out when they have nothing to do. */
 class Statement {
@@ -223,7 +225,7 @@ function addCalls(statement: Statement, write: SessionWrite): void {
   statement.with(
     "calls",
     `insert into tool_calls (session_id, id, position, kind, name, input, permission, result_id, started_at, finished_at)
-     select head.session_id, c.id, head.seq * 1000 + c.ord, c.kind, c.name, c.input::json, c.permission, c.result_id,
+     select head.session_id, c.id, head.seq * ${CALL_POSITIONS} + c.ord, c.kind, c.name, c.input::json, c.permission, c.result_id,
             case when c.started then head.at end, case when c.finished then head.at end
      from head, unnest(${column((c) => c.id, "text[]")}, ${column((c) => c.kind, "text[]")}, ${column((c) => c.name, "text[]")},
        ${column((c) => JSON.stringify(c.input), "text[]")}, ${column((c) => c.permission, "text[]")}, ${column((c) => c.resultId, "text[]")},

@@ -1,4 +1,5 @@
 import type { NewEvent } from "../domain/head.ts";
+import { isShown } from "./log-points.ts";
 import type { Queryable } from "./query.ts";
 
 /** An event of the log as it is stored; `body` is the JSON text without `id` and `processed_at`. */
@@ -38,7 +39,7 @@ export async function readEventsAfter(db: Queryable, sessionId: string, seq: num
   const { rows } = await db.query<EventRow>(
     `select seq, id, type, processed_at, body::text as body from (
        select seq, id, type, processed_at, body, sum(bytes) over (order by seq) - bytes as bytes_before
-       from events where session_id = $1 and seq > $2 order by seq limit $3) e
+       from events where session_id = $1 and seq > $2 and ${isShown("seq")} order by seq limit $3) e
      where bytes_before < $4 order by seq`,
     [sessionId, seq, most.rows, most.bytes],
     "read_events_after",
@@ -62,7 +63,7 @@ export async function listEvents(
   filter: EventFilter,
 ): Promise<{ events: StoredEvent[]; more: boolean }> {
   const values: unknown[] = [sessionId, page.most.rows + 1, page.most.bytes];
-  const where = ["session_id = $1"];
+  const where = ["session_id = $1", isShown("seq")];
   const add = (sql: string, value: unknown) => {
     if (value === undefined || value === null) return;
     values.push(value);
@@ -112,7 +113,7 @@ export async function listInbox(
 
 export async function readEventById(db: Queryable, sessionId: string, id: string): Promise<StoredEvent | null> {
   const { rows } = await db.query<EventRow>(
-    "select seq, id, type, processed_at, body::text as body from events where session_id = $1 and id = $2",
+    `select seq, id, type, processed_at, body::text as body from events where session_id = $1 and id = $2 and ${isShown("seq")}`,
     [sessionId, id],
     "read_event_by_id",
   );
@@ -176,7 +177,7 @@ export async function readTranscript(
     `select e.id, e.processed_at, case when e.bytes_upto <= $4 then e.body end as body,
             case when e.bytes_upto <= $4 then r.native end as native
      from (select session_id, seq, id, processed_at, body, sum(bytes) over (order by seq) as bytes_upto
-           from events where session_id = $1 and type = any($2)) e
+           from events where session_id = $1 and type = any($2) and ${isShown("seq")}) e
      left join harness_records r on r.session_id = e.session_id and r.seq = e.seq
      where $3::bigint is null or exists (select from session_heads where session_id = $1 and lease_owner = $3)
      order by e.seq`,

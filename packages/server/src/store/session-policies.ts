@@ -1,4 +1,5 @@
 import type { EnvironmentConfig, SessionAgent } from "@sandbox0/protocol";
+import { isShown } from "./log-points.ts";
 import type { Queryable } from "./query.ts";
 
 /** What decides where a session may go, as it is now. */
@@ -25,7 +26,8 @@ export async function readSessionPolicy(db: Queryable, sessionId: string): Promi
 export async function readReportedCredentials(db: Queryable, sessionId: string): Promise<string[]> {
   const { rows } = await db.query<{ credential_id: string }>(
     `select body->'error'->>'credential_id' as credential_id from events
-     where session_id = $1 and type = 'session.error' and body->'error'->>'type' = 'credential_host_unreachable_error'`,
+     where session_id = $1 and type = 'session.error' and body->'error'->>'type' = 'credential_host_unreachable_error'
+       and ${isShown("seq")}`,
     [sessionId],
     "read_reported_credentials",
   );

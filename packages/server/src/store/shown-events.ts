@@ -1,4 +1,5 @@
 import type { ReadBound } from "./events.ts";
+import { isShown } from "./log-points.ts";
 import type { Queryable } from "./query.ts";
 
 /** What may show a URL: a user's message, a result of one of our own tools, an answer of a client's tool. */
@@ -28,7 +29,7 @@ export async function readShownEvents(
        select e.seq, e.type, r.name as tool, e.body, sum(e.bytes) over (order by e.seq desc) - e.bytes as bytes_before
        from events e left join results r on r.id = e.id
        where e.session_id = $1 and e.type = any($2) and ($4::bigint is null or e.seq < $4)
-         and (e.type = 'user.message' or r.id is not null)
+         and (e.type = 'user.message' or r.id is not null) and ${isShown("e.seq")}
        order by e.seq desc limit $5) e
      where bytes_before < $6 order by seq desc`,
     [sessionId, want.types, want.tools, want.before, want.most.rows, want.most.bytes],

@@ -1,5 +1,5 @@
 import { byMarker, createScriptedProvider } from "@sandbox0/testkit";
-import type { Harness, ProviderConfig } from "../port.ts";
+import type { Harness, HarnessCapabilities, ProviderConfig } from "../port.ts";
 import { failureCases } from "./cases/failure.ts";
 import { inputCases } from "./cases/input.ts";
 import { memoryCases } from "./cases/memory.ts";
@@ -11,6 +11,7 @@ import { waitCases } from "./cases/wait.ts";
 import type { HarnessCase } from "./harness-case.ts";
 import type { SandboxStage } from "./sandbox-stage.ts";
 import { createTestSession, type TestSession } from "./test-session.ts";
+import { VENDOR_LIMITS } from "./vendor-limits.ts";
 
 export const HARNESS_CASES: readonly HarnessCase[] = [
   ...textCases,
@@ -63,19 +64,22 @@ export async function runHarnessCase(
   }
 }
 
-/** Every case with every API the harness has, for `test.each`. */
+/** Whether the case is about a harness of this kind. */
+export function isFor({ apis, placement }: HarnessCase, capabilities: HarnessCapabilities, api: ProviderConfig["api"]): boolean {
+  return (apis?.includes(api) ?? true) && (placement ?? capabilities.placement) === capabilities.placement;
+}
+
+/** Every case with every API the harness has: a test each, that must fail where a limit says so. */
 export function harnessMatrix(
   harness: Harness,
   stage: SandboxStage | null = null,
-): { title: string; name: string; run: () => Promise<void> }[] {
-  const { placement, apis } = harness.capabilities;
-  return apis.flatMap((api) =>
-    HARNESS_CASES.filter((testCase) => testCase.apis?.includes(api) ?? true)
-      .filter((testCase) => (testCase.placement ?? placement) === placement)
-      .map((testCase) => ({
-        title: `${api}: ${testCase.name}`,
-        name: testCase.name,
-        run: () => runHarnessCase(testCase, harness, api, stage),
-      })),
+): { title: string; isLimited: boolean; run: () => Promise<void> }[] {
+  const limits = VENDOR_LIMITS[harness.name];
+  return harness.capabilities.apis.flatMap((api) =>
+    HARNESS_CASES.filter((testCase) => isFor(testCase, harness.capabilities, api)).map((testCase) => ({
+      title: `${api}: ${testCase.name}`,
+      isLimited: testCase.name in limits,
+      run: () => runHarnessCase(testCase, harness, api, stage),
+    })),
   );
 }

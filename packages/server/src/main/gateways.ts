@@ -9,6 +9,7 @@ import {
   createModelGateway,
   createSessionTokens,
   type AddressGuard,
+  type AuditRow,
   type ForbiddenEndpoint,
   type GuardedFetch,
   type SessionTokens,
@@ -71,6 +72,8 @@ export interface GatewayParts {
   /** Which session has a sandbox of this node now. */
   sessionOf(sandboxId: string): string | null;
   providerOf: ModelSourceDeps["providerOf"];
+  /** Told of each row of the audit. */
+  onEgress?: (row: AuditRow) => void;
   logger: Logger;
 }
 
@@ -101,7 +104,14 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
     packageHosts,
     blockedHosts: config.egressBlockedHosts,
   });
-  const audit = createAuditSink({ db, sessionOf, onError });
+  const sink = createAuditSink({ db, sessionOf, onError });
+  const audit: DurableAuditSink = {
+    ...sink,
+    record(row) {
+      parts.onEgress?.(row);
+      sink.record(row);
+    },
+  };
   const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));
   const source = createPolicySource(policies, sessionOf);
   const measured = createMeasuredRequests();

@@ -20,6 +20,7 @@ import { createEventLog, type EventLog } from "../log/event-log.ts";
 import { createFollower } from "../log/follow.ts";
 import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
+import { withMessageFiles } from "../orchestrator/message-files.ts";
 import { createOrchestrator, type Orchestrator } from "../orchestrator/orchestrator.ts";
 import { fitInSandbox, openHarnessSandbox, runSandboxTool } from "../orchestrator/run-tool.ts";
 import { isWebTool, runWebTool } from "../orchestrator/run-web-tool.ts";
@@ -56,6 +57,7 @@ import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { createServerProvision } from "./provision.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { ServerDatabase } from "./server-database.ts";
+import { addPoolMetrics, addSessionMetrics, createClaimMeter, createEgressMeter, createTurnMeter } from "./metrics.ts";
 import { openTraces, type Traces } from "./traces.ts";
 import { openServerVaults } from "./vaults.ts";
 import { createConfiguredWebTools } from "./web.ts";
@@ -160,6 +162,7 @@ async function start(
   });
   closers.add(() => traces.close());
   const registry = new Registry();
+  addSessionMetrics(registry, db);
   const made = {
     config,
     options,
@@ -290,11 +293,21 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   const sessionOf = (sandboxId: string): string | null => sandboxes?.sessionOf(sandboxId) ?? null;
   const providerOf = createProviderOf(config.models, parts.vaults.secrets, parts.installed.apisOf);
   const vaults = parts.vaults.secrets;
-  const gateways = await createGateways({ config, db, vaults: parts.vaults, outbound: parts.outbound, sessionOf, providerOf, logger });
+  const gateways = await createGateways({
+    config,
+    db,
+    vaults: parts.vaults,
+    outbound: parts.outbound,
+    sessionOf,
+    providerOf,
+    logger,
+    onEgress: createEgressMeter(parts.registry),
+  });
   closers.add(() => gateways.close());
   countDroppedRows(parts.registry, gateways.audit);
   const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways)]);
   sandboxes = pool;
+  addPoolMetrics(parts.registry, pool);
   closers.add(() => node.close());
   closers.add(() => pool.close());
   const trash = setInterval(
@@ -348,7 +361,11 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
   const { policies, tokens } = gateways;
   const published = createPublishedSkills(config.skillsDir);
   const provision = createServerProvision({ db, blobs: parts.storage.blobs, published, memoryDir: memoryDirOf(config) });
-  const { record } = parts.traces;
+  const meterClaim = createClaimMeter(parts.registry);
+  const record: Traces["record"] = (activity) => {
+    meterClaim(activity);
+    parts.traces.record(activity);
+  };
   const sandboxes = createSandboxOfTurn({ db, log, pool, provision, record });
   const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(sandboxes, turn, callId, text);
@@ -360,6 +377,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     harnesses,
     sandboxes,
     record,
+    meter: createTurnMeter(parts.registry),
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
     resolveModel: stations.providerOf,
@@ -369,6 +387,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     openSandbox: (turn) => openHarnessSandbox(tools, turn),
     measured: gateways.measured,
     findPolicyErrors: (sessionId) => findUnreachableCredentials(db, policies, sessionId),
+    withFiles: (workspaceId, transcript) => withMessageFiles({ db, blobs: parts.storage.blobs }, workspaceId, transcript),
     mcp,
     fitText,
     onRest: (sessionId) => {

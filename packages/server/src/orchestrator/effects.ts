@@ -18,6 +18,7 @@ import type { MeasuredRequests } from "../policy/measured-requests.ts";
 import type { SpanEnd } from "../store/append.ts";
 import type { Judge } from "./judge.ts";
 import { measuredStep } from "./measured-step.ts";
+import type { TurnMeter } from "./meter.ts";
 import { type McpDeps, refreshMcp, runMcpTool } from "./mcp-turn.ts";
 import { type HeldTurn, modelOf, stopTurn } from "./turn.ts";
 import { turnWriter, type TurnWrite } from "./turn-writer.ts";
@@ -33,6 +34,7 @@ export interface EffectsDeps extends McpDeps {
   measured: Pick<MeasuredRequests, "take">;
   /** Decides calls under permission policy `auto`; without one they are asked for. */
   judge: Judge | null;
+  meter: TurnMeter;
 }
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
@@ -48,11 +50,13 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     startStep: () => startStep(turn, write),
     finishStep(spanId, step) {
       const { usage, timing } = measuredStep(deps.measured, turn.sessionId, step);
+      deps.meter.modelRequest(false, timing);
       return finishStep(deps.judge, turn, write, spanId, { ...step, usage: usage ?? step.usage, timing });
     },
     async failStep(spanId, failure) {
       const told = measuredStep(deps.measured, turn.sessionId, failure);
       const usage = told.usage ?? NO_USAGE;
+      deps.meter.modelRequest(true, told.timing);
       // What an interrupt cut was paid for all the same, as far as the provider had said so.
       if (turn.stopped !== "interrupted") stopIfStopped(turn);
       await write({
@@ -66,8 +70,10 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
       const call = turn.calls.get(callId);
       if (!call) throw new Error(`the harness ran ${callId}, which is not an open call of its turn`);
       stopIfStopped(turn);
+      const startedAtMs = performance.now();
       const { result, events } =
         call.kind === "mcp" ? await runMcpTool(deps, turn, call) : { result: await deps.runTool(turn, call), events: [] };
+      deps.meter.toolCall(call.kind, result.isError, performance.now() - startedAtMs);
       // What an interrupt did not cut is said: told to try again, the model would do it twice.
       if (turn.stopped !== "interrupted" || result.isError) stopIfStopped(turn);
       await write({ events: [...events, resultEvent(call, result.content, result.isError)], finishedCalls: [callId] });

@@ -213,6 +213,7 @@ class Runner implements Orchestrator {
       void this.deps.sandboxes.atRest(turn).catch((error: unknown) => this.deps.onBug(error, sessionId));
     } catch (error) {
       this.deps.onTrouble(error, sessionId);
+      if (turn) this.deps.meter.leaseLost();
       if (!(error instanceof LeaseLost || error instanceof DatabaseUnavailable)) this.deps.onBug(error, sessionId);
       if (turn) await this.leave(turn);
       // The session goes on from the log, here or on another node.
@@ -223,7 +224,9 @@ class Runner implements Orchestrator {
   }
 
   private async run(turn: HeldTurn): Promise<TurnPlan["next"]> {
+    const startedAtMs = performance.now();
     const end: TurnEnd = turn.stopped ? { type: "interrupted" } : await runHarness(this.deps, turn);
+    this.deps.meter.turn(end.type, performance.now() - startedAtMs);
     await this.deps.sandboxes.beforeIdle(turn).catch((error: unknown) => this.deps.onBug(error, turn.sessionId));
     return this.decide(turn, (state) => settle(state, end, this.deps.retry));
   }

@@ -227,8 +227,10 @@ function createNode(
         outputTokensMax: 1,
       }),
       findPolicyErrors: async () => [],
+      withFiles: async (_workspaceId, transcript) => transcript,
       sandboxes: NO_SANDBOXES,
       record: () => undefined,
+      meter: NO_METER,
       runTool: toolRunner(tools, web),
       openSandbox,
       measured,
@@ -258,6 +260,12 @@ function createNode(
 
 const NOTHING_MEASURED = { take: () => null };
 
+const NO_METER: OrchestratorDeps["meter"] = {
+  turn: () => undefined,
+  modelRequest: () => undefined,
+  toolCall: () => undefined,
+  leaseLost: () => undefined,
+};
 const NO_SANDBOXES: OrchestratorDeps["sandboxes"] = {
   claim: noSandbox,
   begin: async () => [],

@@ -65,7 +65,7 @@ export class DiskWatch {
   }
 
   watch(subject: DiskSubject): WatchedDisk {
-    const isNew = isEmptyVolume(subject.volumePath);
+    const isNew = isEmptyVolume(subject.volumePath) && subject.otherDirs.every(isEmptyDir);
     const watched: Watched = {
       subject,
       usedBytes: 0,
@@ -150,7 +150,11 @@ function freeBytesOf(fs: { bavail: number; bsize: number; ffree: number }): numb
 }
 
 function isEmptyVolume(path: string): boolean {
-  return VOLUME_MOUNTS.every(({ name }) => readdirSync(join(path, name)).length === 0);
+  return VOLUME_MOUNTS.every(({ name }) => isEmptyDir(join(path, name)));
+}
+
+function isEmptyDir(path: string): boolean {
+  return readdirSync(path).length === 0;
 }
 
 function needsMeasure(watched: Watched, free: number, nowMs: number): boolean {

@@ -63,7 +63,7 @@ class BubblewrapSandbox implements Sandbox {
     const { draft } = parts.system;
     this.#disk = parts.diskWatch.watch({
       volumePath: parts.spec.volume.path,
-      otherDirs: [parts.tempDir, ...(draft === null ? [] : [join(parts.host.layersDir, draft)])],
+      otherDirs: [parts.tempDir, ...writableMounts(parts.spec), ...(draft === null ? [] : [join(parts.host.layersDir, draft)])],
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
       stop: () => {
@@ -170,6 +170,10 @@ class BubblewrapSandbox implements Sandbox {
     await this.#parts.cgroup.remove();
     await removeTree(this.#parts.runDir);
   }
+}
+
+function writableMounts({ equipment }: SandboxSpec): string[] {
+  return (equipment?.mounts ?? []).flatMap(({ source, writable }) => (writable ? [source] : []));
 }
 
 class BubblewrapProcess implements SandboxProcess {

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { rejectsWith, runCommand } from "./run-command.ts";
@@ -122,6 +122,35 @@ export const fileCases: readonly ConformanceCase[] = [
         assert.notEqual(code, 0);
         await rejectsWith(["io", "path_refused"], sandbox.writeFile(`${at}/new`, Buffer.from("x")));
         assert.equal(Buffer.from(await sandbox.readFile(`${at}/data.csv`)).toString(), "a,b\n");
+      }
+    },
+  },
+  {
+    name: "shows mounts as writable as they are, and nothing can be written beside them",
+    needs: "isolation",
+    run: async ({ createSandbox, createVolume }) => {
+      const volume = await createVolume();
+      const { uid, gid } = await stat(volume.path);
+      const [open, shut] = [`${volume.path}-open`, `${volume.path}-shut`];
+      try {
+        for (const dir of [open, shut]) {
+          await mkdir(dir, { mode: 0o700 });
+          await writeFile(join(dir, "a"), dir);
+          for (const path of [dir, join(dir, "a")]) await chown(path, uid, gid);
+        }
+        const mounts = [
+          { source: open, at: "/mnt/memory/open", writable: true },
+          { source: shut, at: "/mnt/memory/shut", writable: false },
+        ];
+        const sandbox = await createSandbox({ volume, equipment: { mounts, layers: [] } });
+        const { stdout } = await runCommand(
+          sandbox,
+          "cd /mnt/memory; cat open/a shut/a; for f in open/b shut/b shut/a c; do echo x 2>/dev/null > $f && echo $f; done",
+        );
+        assert.equal(stdout, `${open}${shut}open/b\n`);
+        assert.equal(await readFile(join(open, "b"), "utf8"), "x\n");
+      } finally {
+        for (const dir of [open, shut]) await rm(dir, { recursive: true, force: true });
       }
     },
   },

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { chown, mkdir, rm, stat } from "node:fs/promises";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { runCommand } from "./run-command.ts";
 
@@ -67,6 +68,28 @@ export const limitCases: readonly ConformanceCase[] = [
       assert.equal(unnamed.killedBy, "disk", JSON.stringify(unnamed));
       const temporary = await runCommand(sandbox, "cd /tmp; i=0; while :; do head -c 8M /dev/zero > fill-$i; i=$((i+1)); done");
       assert.equal(temporary.killedBy, "disk", JSON.stringify(temporary));
+    },
+  },
+  {
+    name: "counts what is written into other mounts",
+    needs: "diskBytesMax",
+    run: async ({ createSandbox, createVolume }) => {
+      const volume = await createVolume();
+      const source = `${volume.path}-mounted`;
+      await mkdir(source, { mode: 0o700 });
+      const { uid, gid } = await stat(volume.path);
+      await chown(source, uid, gid);
+      try {
+        const equipment = { mounts: [{ source, at: "/mnt/memory/notes", writable: true }], layers: [] };
+        const sandbox = await createSandbox({ volume, equipment, limits: { diskBytesMax: 64 * MIB } });
+        const fill = await runCommand(
+          sandbox,
+          "cd /mnt/memory/notes; i=0; while :; do head -c 8M /dev/zero > fill-$i; i=$((i+1)); done",
+        );
+        assert.equal(fill.killedBy, "disk", JSON.stringify(fill));
+      } finally {
+        await rm(source, { recursive: true });
+      }
     },
   },
   {

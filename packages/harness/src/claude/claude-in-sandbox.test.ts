@@ -5,7 +5,7 @@ import type { SandboxProcess } from "@sandbox0/sandbox";
 import { afterAll, test } from "vitest";
 import { type HarnessCase, openSandboxStage, runHarnessCase, textResult } from "../testing/index.ts";
 import { createClaude } from "./claude.ts";
-import { findClaudeProgram } from "./find-claude-program.ts";
+import { CLAUDE_PATH, findClaudeProgram } from "./find-claude-program.ts";
 
 const program = findClaudeProgram();
 if ("unavailable" in program) throw new Error(program.unavailable);
@@ -74,7 +74,8 @@ test("a program that hangs is replaced once; a second time is an error that may 
     const hanging = session({
       wrapSandbox: (sandbox) => ({
         ...sandbox,
-        async exec(_, options) {
+        async exec(command, options) {
+          if (command[0] !== CLAUDE_PATH) return sandbox.exec(command, options);
           const child = await sandbox.exec(["sleep", "1000"], options);
           started.push(child);
           return child;
@@ -98,7 +99,7 @@ test("a program nobody asks anything is ended, and the next turn starts another"
         ...sandbox,
         async exec(command, options) {
           const child = await sandbox.exec(command, options);
-          started.push(child);
+          if (command[0] === CLAUDE_PATH) started.push(child);
           return child;
         },
       }),

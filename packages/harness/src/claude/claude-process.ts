@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Query, SDKMessage, SDKUserMessage } from "@anthropic-ai/claude-agent-sdk";
 import type { HarnessSandbox, Turn } from "../port.ts";
 import { createInput, type Input } from "./input.ts";
-import { launchOptions, startCommand, WORKING_DIR } from "./launch.ts";
+import { launchOptions } from "./launch.ts";
 import type { ClaudeSdk } from "./load-sdk.ts";
 import type { Progress, ResponseReader, StreamEvent } from "./read-response.ts";
 import { SandboxedProgram } from "./sandboxed-program.ts";
@@ -10,6 +10,7 @@ import { createToolServer, isSpeakable } from "./tool-server.ts";
 import { writeTranscript } from "./transcript-file.ts";
 import { type Block, canonical, type Message, sayable } from "./translate.ts";
 import type { ProgramError } from "./turn-error.ts";
+import { WORKING_DIR, writeConversation } from "./write-conversation.ts";
 
 export const CLAUDE_TIMES = {
   /** Until the program has started and asks the model; a loaded machine takes seconds. */
@@ -90,9 +91,13 @@ export class ClaudeProcess {
           return {};
         },
         spawn: (options) => {
-          const command = startCommand(turn.threadId, sessionId, transcript, options);
+          // While the program starts; it reads nothing of it before it is told to begin.
+          const ready = writeConversation(sandbox, { threadId: turn.threadId, sessionId }, transcript);
           const env = Object.fromEntries(Object.entries(options.env).filter((entry): entry is [string, string] => !!entry[1]));
-          const program = new SandboxedProgram(sandbox.exec(command, { env, cwd: WORKING_DIR }), transcript);
+          const program = new SandboxedProgram(
+            sandbox.exec([options.command, ...options.args], { env, cwd: WORKING_DIR }),
+            ready,
+          );
           if (this.#lost !== null) program.kill("SIGKILL");
           this.#running = program;
           spawned.resolve(program);

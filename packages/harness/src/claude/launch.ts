@@ -8,34 +8,12 @@ import type {
 import type { HarnessSandbox, Turn } from "../port.ts";
 import { CLAUDE_PATH } from "./find-claude-program.ts";
 import { TOOL_SERVER } from "./tool-server.ts";
+import { programDir, WORKING_DIR } from "./write-conversation.ts";
 
-/** Where the agent works; also names the directory of the transcript. */
-export const WORKING_DIR = "/workspace";
-/** The program's own files: only a copy of what the log has, so they may go with the sandbox. */
-const CONFIG_DIR = "/tmp/.claude";
 /** Milliseconds. The session bounds its own tools; the program shall not give up before. */
 const TOOL_WAIT_MS_MAX = 2 ** 31 - 1;
 /** Seconds. */
 const HOOK_WAIT_S_MAX = 2_000_000;
-
-/** Makes the program's directory anew, writes what comes first on stdin, so many bytes, as the transcript, and starts it. */
-const START_SCRIPT = `set -e
-rm -rf -- "$1"
-umask 077
-mkdir -p -- "$1/projects/${WORKING_DIR.replaceAll("/", "-")}"
-head -c "$2" > "$1/projects/${WORKING_DIR.replaceAll("/", "-")}/$3.jsonl"
-shift 3
-exec "$@"`;
-
-/** @param threadId several threads of a session share a sandbox */
-export function startCommand(threadId: string, sessionId: string, transcript: string, options: SpawnOptions): string[] {
-  const facts = [configDir(threadId), String(Buffer.byteLength(transcript)), sessionId];
-  return ["/bin/bash", "--norc", "-c", START_SCRIPT, "claude", ...facts, options.command, ...options.args];
-}
-
-function configDir(threadId: string): string {
-  return `${CONFIG_DIR}/${threadId.replace(/[^A-Za-z0-9_-]/g, "_")}`;
-}
 
 export interface LaunchParts {
   turn: Turn;
@@ -53,7 +31,7 @@ export function launchOptions({ turn, sandbox, sessionId, toolServer, afterCalls
     pathToClaudeCodeExecutable: CLAUDE_PATH,
     spawnClaudeCodeProcess: spawn,
     cwd: WORKING_DIR,
-    env: launchEnv(turn, sandbox),
+    env: launchEnv(turn, sandbox, sessionId),
     resume: sessionId,
     model: model.id,
     ...(model.effort === undefined ? {} : { effort: model.effort }),
@@ -73,11 +51,11 @@ export function launchOptions({ turn, sandbox, sessionId, toolServer, afterCalls
   };
 }
 
-function launchEnv({ provider, threadId }: Turn, sandbox: HarnessSandbox): Record<string, string> {
+function launchEnv({ provider, threadId }: Turn, sandbox: HarnessSandbox, sessionId: string): Record<string, string> {
   const off = Object.fromEntries(SWITCHED_OFF.map((name) => [name, "1"]));
   return {
     ...off,
-    CLAUDE_CONFIG_DIR: configDir(threadId),
+    CLAUDE_CONFIG_DIR: programDir(threadId, sessionId),
     ANTHROPIC_BASE_URL: sandbox.modelGateway.baseUrl,
     ANTHROPIC_API_KEY: sandbox.modelGateway.apiKey,
     CLAUDE_AGENT_SDK_CLIENT_APP: "sandbox0",

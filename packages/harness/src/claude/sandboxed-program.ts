@@ -20,10 +20,10 @@ export class SandboxedProgram extends EventEmitter implements SpawnedProcess {
   #process: SandboxProcess | null = null;
   #complaint = "";
 
-  /** @param input what the process reads before anything else */
-  constructor(starting: Promise<SandboxProcess>, input: string) {
+  /** @param ready it is told nothing before; when that fails, it is ended */
+  constructor(starting: Promise<SandboxProcess>, ready: Promise<void>) {
     super();
-    this.ended = this.#run(starting, input);
+    this.ended = this.#run(starting, ready);
   }
 
   /** What it said last, when it said why it ended. */
@@ -37,11 +37,12 @@ export class SandboxedProgram extends EventEmitter implements SpawnedProcess {
     return true;
   }
 
-  async #run(starting: Promise<SandboxProcess>, input: string): Promise<void> {
+  async #run(starting: Promise<SandboxProcess>, ready: Promise<void>): Promise<void> {
+    const failure = ready.then(() => null, messageOf);
     try {
       this.#process = await starting;
     } catch (error) {
-      this.#complaint = error instanceof Error ? error.message : String(error);
+      this.#complaint = messageOf(error);
       this.exitCode = -1;
       this.stdout.end();
       this.emit("exit", this.exitCode, null);
@@ -52,14 +53,18 @@ export class SandboxedProgram extends EventEmitter implements SpawnedProcess {
     child.stderr.on("data", (chunk: Buffer) => {
       this.#complaint = (this.#complaint + chunk.toString("utf8")).slice(-COMPLAINT_CHARS_MAX);
     });
-    child.stdin.write(input);
-    this.stdin.pipe(child.stdin);
+    void failure.then((why) => (why === null ? this.stdin.pipe(child.stdin) : this.#giveUp(why)));
     child.stdout.pipe(this.#linesWithinBound()).pipe(this.stdout);
     const { code, signal, killedBy } = await child.exited;
     if (killedBy !== undefined) this.#complaint = `the sandbox ended it at its limit of ${killedBy}`;
     this.exitCode = code;
     this.signalCode = signal;
     this.emit("exit", code, signal);
+  }
+
+  #giveUp(why: string): void {
+    this.#complaint = why;
+    this.kill("SIGKILL");
   }
 
   #linesWithinBound(): Transform {
@@ -69,10 +74,13 @@ export class SandboxedProgram extends EventEmitter implements SpawnedProcess {
         const lastNewline = chunk.lastIndexOf(0x0a);
         lineBytes = lastNewline === -1 ? lineBytes + chunk.length : chunk.length - lastNewline - 1;
         if (lineBytes <= LINE_BYTES_MAX) return done(null, chunk);
-        this.#complaint = `it wrote a line of more than ${LINE_BYTES_MAX} bytes`;
-        this.kill("SIGKILL");
+        this.#giveUp(`it wrote a line of more than ${LINE_BYTES_MAX} bytes`);
         done();
       },
     });
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { call, createGate, hold, inOrder, say } from "@sandbox0/testkit";
-import type { SandboxProcess } from "@sandbox0/sandbox";
+import { HARNESS_PROGRAMS_DIR, type SandboxProcess } from "@sandbox0/sandbox";
 import type { HarnessSandbox } from "../../port.ts";
 import { assertClosed, lastGiven, messages } from "../assertions.ts";
 import type { HarnessCase } from "../harness-case.ts";
@@ -21,6 +21,7 @@ function watchPrograms(): {
     wrapSandbox: (sandbox) => ({
       ...sandbox,
       async exec(command, options) {
+        if (!command[0]?.startsWith(HARNESS_PROGRAMS_DIR)) return sandbox.exec(command, options);
         const child = await sandbox.exec(instead.command ?? command, options);
         started.push(child);
         return child;

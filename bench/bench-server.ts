@@ -39,7 +39,12 @@ export interface BenchServer {
   stop(): Promise<void>;
 }
 
-export async function startBenchServer(dataDir: string, provider: ScriptedProvider): Promise<BenchServer> {
+/** @param variables of the server, besides what every figure has */
+export async function startBenchServer(
+  dataDir: string,
+  provider: ScriptedProvider,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<BenchServer> {
   const server = await startServerProcess({
     SANDBOX0_DATA_DIR: dataDir,
     SANDBOX0_API_KEY: API_KEY,
@@ -47,6 +52,7 @@ export async function startBenchServer(dataDir: string, provider: ScriptedProvid
     ANTHROPIC_BASE_URL: provider.url,
     OPENAI_API_KEY: "scripted",
     OPENAI_BASE_URL: provider.url,
+    ...variables,
   });
   const connect = () => HttpConnection.open(server.url, API_KEY);
   const connection = await connect();

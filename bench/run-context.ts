@@ -18,7 +18,7 @@ export interface RunContext {
   /** Direct calls of the scripted provider, in this run and under its load. */
   direct(): Promise<DirectCalls>;
   /** A fresh and cold server of one figure, which stops it. */
-  start(): Promise<{ server: BenchServer; dataDir: string }>;
+  start(environment?: Readonly<Record<string, string>>): Promise<{ server: BenchServer; dataDir: string }>;
   /** An empty directory, removed at the end. */
   directory(): Promise<string>;
 }
@@ -46,9 +46,9 @@ export async function withRunContext<T>(use: (context: RunContext) => Promise<T>
     }),
     direct: once(() => callDirectly(provider.url, DIRECT_CALLS)),
     directory,
-    async start() {
+    async start(environment = {}) {
       const dataDir = await directory();
-      return { server: await startBenchServer(dataDir, provider), dataDir };
+      return { server: await startBenchServer(dataDir, provider, environment), dataDir };
     },
   };
   try {

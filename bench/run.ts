@@ -11,6 +11,7 @@ import { gateway } from "./figures/gateway.ts";
 import { harnesses } from "./figures/harnesses.ts";
 import { idleSessions } from "./figures/idle-sessions.ts";
 import { manyAtOnce, manyWithBash } from "./figures/many-sessions.ts";
+import { resources } from "./figures/resources.ts";
 import { recovery } from "./figures/recovery.ts";
 import { sandboxes } from "./figures/sandboxes.ts";
 import { serverStart } from "./figures/server-start.ts";
@@ -32,6 +33,7 @@ const BENCHES: Record<string, Bench> = {
   "many-bash": manyWithBash,
   sandbox: sandboxes,
   gateway,
+  resources,
   streams,
   harnesses,
   "many-turns": manyAtOnce,

@@ -5,6 +5,7 @@ import { MCP } from "./requirements/mcp.ts";
 import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
 import { RESOURCES } from "./requirements/resources.ts";
+import { SESSION_RESOURCES } from "./requirements/session-resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
 import { SKILLS } from "./requirements/skills.ts";
 import { VAULTS } from "./requirements/vaults.ts";
@@ -26,6 +27,7 @@ export const REQUIREMENTS = {
   ...MEMORY,
   ...SKILLS,
   ...FILES,
+  ...SESSION_RESOURCES,
 } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

@@ -7,6 +7,8 @@ export const HOME_DIR = "/home/agent";
 export const TEMP_DIR = "/tmp";
 /** Read-only: the session's files. */
 export const UPLOADS_DIR = "/mnt/session/uploads";
+/** Leads there: programs of the official SDK name files by it. */
+export const UPLOADS_LINK = "/uploads";
 export const OUTPUTS_DIR = "/mnt/session/outputs";
 /** Read-only: a directory for each skill. */
 export const SKILLS_DIR = "/mnt/skills";

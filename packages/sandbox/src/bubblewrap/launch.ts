@@ -1,6 +1,15 @@
 import { join } from "node:path";
 import type { SandboxLimits, SandboxMount } from "../port.ts";
-import { CA_BUNDLE_PATH, EGRESS_PORT, EGRESS_SOCKET_PATH, RUNTIME_DIR, TEMP_DIR, VOLUME_MOUNTS } from "../layout.ts";
+import {
+  CA_BUNDLE_PATH,
+  EGRESS_PORT,
+  EGRESS_SOCKET_PATH,
+  RUNTIME_DIR,
+  TEMP_DIR,
+  UPLOADS_DIR,
+  UPLOADS_LINK,
+  VOLUME_MOUNTS,
+} from "../layout.ts";
 import type { SandboxProgram } from "../programs.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CaBundle } from "./ca-bundle.ts";
@@ -179,6 +188,7 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan, systemArgs: readonly stri
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],
     ...bind(plan.tempDir, TEMP_DIR, true),
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
+    ...(isDraft ? [] : ["--symlink", UPLOADS_DIR, UPLOADS_LINK]),
     ...plan.mounts.flatMap(({ source, at, writable }) => bind(source, at, writable)),
     ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, isDraft)),
     // bwrap makes both as writable memory file systems.

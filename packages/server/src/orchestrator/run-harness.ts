@@ -5,6 +5,7 @@ import { describeMisfit } from "../domain/harness-fit.ts";
 import type { NewEvent } from "../domain/head.ts";
 import { errorEvent } from "../domain/lifecycle-events.ts";
 import type { TurnEnd } from "../domain/turn.ts";
+import { BlobsUnavailable } from "../blobs/port.ts";
 import { DatabaseUnavailable } from "../store/database-error.ts";
 import type { TurnMemory } from "../log/event-log.ts";
 import { readTranscript, TRANSCRIPT_BYTES_MAX, type TranscriptRow } from "../store/events.ts";
@@ -30,8 +31,19 @@ export interface RunHarnessDeps extends EffectsDeps {
   builtinTools: ReadonlyMap<string, ToolDefinition>;
   /** What of the session's credentials its network policy shuts out, and its log does not say yet. */
   findPolicyErrors(sessionId: string): Promise<SessionError[]>;
+  /** The conversation with the files in it that its messages refer to. @throws BlobsUnavailable */
+  withFiles(workspaceId: string, transcript: readonly TranscriptRow[]): Promise<readonly TranscriptRow[]>;
   onBug(error: unknown, sessionId: string): void;
 }
+
+const FILES_UNAVAILABLE: TurnEnd = {
+  type: "failed",
+  error: {
+    kind: "unknown_error",
+    message: "The files of the conversation cannot be read from the server's storage now.",
+    disposition: "retryable",
+  },
+};
 
 /**
  * One call of the harness, from the log to the way it ended.
@@ -68,13 +80,13 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     const shown = harness.capabilities.placement === "agent-in-sandbox" ? { ...provider, apiKey: "" } : provider;
     const { agent } = turn.session;
     const system = systemPrompt(agent.system as string | null, turn.tools, notes);
-    outcome = await harness.runTurn(
-      harnessTurn(deps, turn, system, shown, historyOf(transcript)),
-      createEffects(deps, turn),
-    );
+    const history = historyOf(await deps.withFiles(workspaceId, transcript));
+    stopIfStopped(turn);
+    outcome = await harness.runTurn(harnessTurn(deps, turn, system, shown, history), createEffects(deps, turn));
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     if (error instanceof DatabaseUnavailable) throw error;
+    if (error instanceof BlobsUnavailable) return FILES_UNAVAILABLE;
     deps.onBug(error, turn.sessionId);
     return failed("The turn failed inside the server. The server's log has the details.");
   }

@@ -8,8 +8,8 @@ import { type SealedToken, writeResourceToken } from "../store/resource-tokens.t
 import { insertSessionResources, type ResourceConfig, type ResourceRecord } from "../store/session-resources.ts";
 import { parseRepositoryUrl } from "./repository-url.ts";
 
-/** Of all files that are mounted in one session: what the disk of its sandbox has (semantics §23). */
-export const MOUNTED_BYTES_MAX = 10 * 1024 ** 3;
+/** Of all files that are mounted in one session: half of the disk of its sandbox (semantics §23). */
+export const MOUNTED_BYTES_MAX = 5 * 1024 ** 3;
 
 /** Resources that were looked at and found good, with what storing them takes. */
 export interface NewResources {

@@ -4,6 +4,7 @@ import { createFilesPart } from "../provision/files/files-part.ts";
 import { createOutputsPart } from "../provision/outputs/outputs-part.ts";
 import { createMemoryPart } from "../provision/memory/memory-part.ts";
 import { createSkillsPart } from "../provision/skills/skills-part.ts";
+import type { ProvisionPart } from "../provision/port.ts";
 import type { Database } from "../store/pool.ts";
 import { createProvision, type Provision } from "../provision/provision.ts";
 
@@ -11,6 +12,7 @@ export interface ServerProvisionDeps {
   db: Database;
   blobs: Blobs;
   published: PublishedSkills;
+  repositories: ProvisionPart;
   /** Host directory for the memory stores of sessions, below the sandbox driver's. */
   memoryDir: string;
 }
@@ -19,6 +21,8 @@ export interface ServerProvisionDeps {
 export function createServerProvision(deps: ServerProvisionDeps): Provision {
   return createProvision([
     createFilesPart(deps),
+    // Before the skills, which are looked for in them as well.
+    deps.repositories,
     createSkillsPart(deps),
     createMemoryPart({ db: deps.db, dir: deps.memoryDir, now: () => new Date() }),
     createOutputsPart(deps),

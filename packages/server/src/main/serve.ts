@@ -30,6 +30,7 @@ import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { DEAD_MOUNTS_SWEEP_MS, removeDeadMounts } from "../provision/memory/dead-mounts.ts";
+import type { ProvisionPart } from "../provision/port.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
@@ -55,6 +56,7 @@ import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { createServerProvision } from "./provision.ts";
+import { openRepositories } from "./repositories.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { ServerDatabase } from "./server-database.ts";
 import { addPoolMetrics, addSessionMetrics, createClaimMeter, createEgressMeter, createTurnMeter } from "./metrics.ts";
@@ -322,8 +324,11 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   closers.add(() => mcp.stop());
   const web = createConfiguredWebTools(config, { db, fetch: parts.outbound.fetch });
   closers.add(() => web.close());
+  const repositories = openRepositories({ ...parts, policies: gateways.policies, pool });
+  closers.add(() => repositories.close());
   const harnesses = startHarnesses(parts, closers);
-  const orchestrator = createTurnRunner(parts, { node, pool, mcp, web, gateways, harnesses, providerOf });
+  const stations: Stations = { node, pool, mcp, web, gateways, repositories: repositories.part, harnesses, providerOf };
+  const orchestrator = createTurnRunner(parts, stations);
   orchestrator.start();
   closers.add(() => orchestrator.stop());
 }
@@ -351,6 +356,7 @@ interface Stations {
   mcp: McpConnector;
   web: WebTools;
   gateways: Gateways;
+  repositories: ProvisionPart;
   harnesses: Map<string, Harness>;
   providerOf: ProviderOf;
 }
@@ -360,7 +366,13 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
   const { node, pool, mcp, web, gateways, harnesses } = stations;
   const { policies, tokens } = gateways;
   const published = createPublishedSkills(config.skillsDir);
-  const provision = createServerProvision({ db, blobs: parts.storage.blobs, published, memoryDir: memoryDirOf(config) });
+  const provision = createServerProvision({
+    db,
+    blobs: parts.storage.blobs,
+    published,
+    repositories: stations.repositories,
+    memoryDir: memoryDirOf(config),
+  });
   const meterClaim = createClaimMeter(parts.registry);
   const record: Traces["record"] = (activity) => {
     meterClaim(activity);

@@ -74,7 +74,7 @@ test("says what the provider would not take in words", () => {
   ];
   const [message] = toConversation(createTranscript([entry({ id: "u", type: "user.message", content })]).items, MODEL);
   expect(message?.content).toEqual([
-    ...says("[document file_01: this server cannot read file references yet]"),
+    ...says("[document file_01: the file is not in the conversation]"),
     ...says("[document of type application/msword: the model can read PDF and text only]"),
     { type: "document", source: { type: "text", media_type: "text/plain", data: "a,b" }, title: "Table" },
   ]);

@@ -86,7 +86,7 @@ type Media = Extract<MessageContent, { type: "image" | "document" }>;
 
 function mediaBlocks(block: Media): Block[] {
   const { source } = block;
-  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: this server cannot read file references yet]`)];
+  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: the file is not in the conversation]`)];
   if (block.type === "image") return [{ type: "image", source: { ...source } }];
   const extra = { ...(block.title ? { title: block.title } : {}), ...(block.context ? { context: block.context } : {}) };
   if (source.type !== "base64" || source.media_type === "application/pdf")

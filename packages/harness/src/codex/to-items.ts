@@ -93,7 +93,7 @@ type Media = Extract<MessageContent, { type: "image" | "document" }>;
 
 function mediaParts(block: Media): ResultPart[] {
   const { source } = block;
-  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: this server cannot read file references yet]`)];
+  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: the file is not in the conversation]`)];
   if (block.type === "image") {
     if (source.type === "base64") return [{ type: "input_image", image_url: `data:${source.media_type};base64,${source.data}` }];
     if (source.type === "text") return [text(source.data)];

@@ -163,7 +163,7 @@ function isInlineImage(block: Media): boolean {
 
 function mediaBlocks(block: Media, target: Target, attachments: Attachment[]): UserBlock[] {
   const { source } = block;
-  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: this server cannot read file references yet]`)];
+  if (source.type === "file") return [text(`[${block.type} ${source.file_id}: the file is not in the conversation]`)];
   if (block.type === "image") {
     if (source.type === "base64") return [{ type: "image", data: source.data, mimeType: source.media_type }];
     return [attach(block, attachments)];

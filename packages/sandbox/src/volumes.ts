@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chownSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { chownSync, linkSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "./instance.ts";
@@ -30,8 +30,11 @@ const NAME = /^[A-Za-z0-9_-]{1,128}$/;
  * - `owners/<uid>` holds the id of the volume that has this owner
  * - `sessions/<session>` links to the session's volume
  * - `unclaimed/<instance>.<id>` marks a volume made ahead
+ * - `home` holds the directory's name
  */
 export interface Volumes {
+  /** Names the directory, among all there are. */
+  readonly homeId: string;
   /** A new volume, made ahead for any session. */
   create(): Promise<Volume>;
   /** Gives it to a session, once. */
@@ -56,11 +59,24 @@ export async function openVolumes(path: string, owners: OwnerRange | null): Prom
     unclaimed: join(dir, "unclaimed"),
   };
   for (const each of [dir, ...Object.values(dirs)]) makeDir(each, PASSAGE_MODE);
-  return new DirectoryVolumes(dirs, owners);
+  return new DirectoryVolumes(nameOf(dir), dirs, owners);
 }
 
-/** How many owners lie behind those of volumes, for sandboxes that are no session's. */
-const SPARE_OWNERS = 1000;
+/** Given once, whoever comes first. */
+function nameOf(dir: string): string {
+  const path = join(dir, "home");
+  const draft = `${path}.${randomBytes(8).toString("hex")}`;
+  const known = unlessMissing(() => readFileSync(path, "utf8"));
+  if (known !== null) return known;
+  writeFileSync(draft, `home_${randomBytes(16).toString("hex")}`);
+  // Unlike a file that is written in place, a link is there whole or not at all.
+  isNew(() => linkSync(draft, path));
+  unlinkSync(draft);
+  return readFileSync(path, "utf8");
+}
+
+/** How many owners lie behind those of sessions' volumes, for sandboxes that make layers: as many as there may be at a time. */
+const SPARE_OWNERS = 2;
 
 /** For root: the range that the server's user namespace can express. For users: `null`. */
 export async function defaultOwners(): Promise<OwnerRange | null> {
@@ -88,11 +104,13 @@ type Dirs = Readonly<Record<"volumes" | "owners" | "sessions" | "unclaimed", str
 
 /** Its few small steps are synchronous: as asynchronous ones they take ten times the processor time. */
 class DirectoryVolumes implements Volumes {
+  readonly homeId: string;
   readonly #dirs: Dirs;
   readonly #owners: OwnerRange | null;
   readonly #instance = instanceTag();
 
-  constructor(dirs: Dirs, owners: OwnerRange | null) {
+  constructor(homeId: string, dirs: Dirs, owners: OwnerRange | null) {
+    this.homeId = homeId;
     this.#dirs = dirs;
     this.#owners = owners;
   }

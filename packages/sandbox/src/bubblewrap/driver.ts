@@ -1,15 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, realpathSync, statSync } from "node:fs";
 import { chown, readdir, stat, writeFile } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
 import { EGRESS_PORT, VOLUME_MOUNTS } from "../layout.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
-  type Equipment,
   type Finding,
-  type Layers,
   type Sandbox,
   type SandboxCapabilities,
   type SandboxDriver,
@@ -38,11 +36,11 @@ import {
 } from "./host.ts";
 import type { LaunchHost } from "./launch.ts";
 import { openProgram } from "./open-program.ts";
-import { BubblewrapLayers, isKeptLayer } from "./layers.ts";
+import { BubblewrapLayers } from "./layers.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
-import type { SystemPlan } from "./system-view.ts";
+import { PLAIN_SYSTEM, type SystemPlan } from "./system-view.ts";
 
 /** How long the spawner process outlives the last sandbox: another one may be on its way. */
 const SPAWNER_LINGER_MS = 2000;
@@ -93,7 +91,7 @@ interface Prepared {
 class BubblewrapDriver implements SandboxDriver {
   readonly name = "bubblewrap";
   readonly #options: BubblewrapOptions;
-  readonly layers: Layers;
+  readonly layers: BubblewrapLayers;
   readonly #sandboxesDir: string;
   readonly #layersDir: string;
   readonly #instance = instanceTag();
@@ -132,8 +130,9 @@ class BubblewrapDriver implements SandboxDriver {
     return [...findings, await this.#checkStart(), this.#checkLimits()];
   }
 
-  create(spec: SandboxSpec): Promise<Sandbox> {
-    return this.#start(spec, { layers: keptLayers(this.#layersDir, spec.equipment), draft: null });
+  async create(spec: SandboxSpec): Promise<Sandbox> {
+    const { equipment } = spec;
+    return this.#start(spec, equipment === undefined ? PLAIN_SYSTEM : await this.layers.systemOf(equipment));
   }
 
   async #start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox> {
@@ -273,14 +272,6 @@ class BubblewrapDriver implements SandboxDriver {
     // Less is enforced then, and `capabilities` says so; sandboxes start all the same.
     return { name: "limits", ok: true, detail };
   }
-}
-
-/** Below the directory of layers. @throws SandboxError `unavailable` */
-function keptLayers(layersDir: string, equipment: Equipment | undefined): string[] {
-  return (equipment?.layers ?? []).map((path) => {
-    if (isKeptLayer(layersDir, path)) return relative(layersDir, path);
-    throw new SandboxError("unavailable", `there is no layer ${path}`);
-  });
 }
 
 function unavailable(problem: Finding | undefined): SandboxError {

@@ -16,7 +16,16 @@ import type { CaBundle } from "./ca-bundle.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser, type SystemDir } from "./host.ts";
 import type { SpawnRequest } from "./spawner.ts";
-import { type Bind, type OverlayMount, type SystemPlan, systemView } from "./system-view.ts";
+import {
+  type Bind,
+  type OverlayMount,
+  realDirs,
+  SKELETON,
+  skeletonArgs,
+  type SystemPlan,
+  systemView,
+  VIEWS,
+} from "./system-view.ts";
 
 /** /dev/shm is memory; with a memory group it counts there as well. */
 const SHM_BYTES_MAX = 64 * 1024 * 1024;
@@ -134,7 +143,8 @@ export function launchRequest(host: LaunchHost, plan: LaunchPlan): SpawnRequest 
   const mounts = [...shown, ...overlayArgs(host, view.overlays)];
   const args = [...mounts, ...limitArgs(plan), ...userArgs(host, plan), ...bwrap];
   const launcher = ["/bin/bash", "--norc", "-c", LAUNCH_SCRIPT, "sandbox0", ...args];
-  const [file = "", ...rest] = [...mountNamespace(host, plan, view.overlays), ...launcher];
+  const skeleton = isDraft ? draftSkeleton(host, plan) : [];
+  const [file = "", ...rest] = [...mountNamespace(host, plan, view.overlays), ...skeleton, ...launcher];
   return { file, args: rest, env: HELPER_ENV, cwd: "/", files: [isDraft ? host.rootSeccompPath : host.seccompPath] };
 }
 
@@ -143,6 +153,10 @@ function mountNamespace(host: LaunchHost, plan: LaunchPlan, overlays: readonly O
   if (host.hiddenDir === null && overlays.length === 0) return [];
   const user = plan.user === null ? ["--user", "--map-root-user"] : [];
   return ["unshare", ...user, "--mount", "--propagation", "private", "--"];
+}
+
+function draftSkeleton(host: LaunchHost, plan: LaunchPlan): string[] {
+  return skeletonArgs(join(host.layersDir, VIEWS, SKELETON), plan.user, userArgs(host, plan), realDirs(host.systemDirs));
 }
 
 function overlayArgs(host: LaunchHost, overlays: readonly OverlayMount[]): string[] {

@@ -1,9 +1,14 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { makeDir } from "../make-dir.ts";
 import { SHARED_ETC_DIRS } from "./etc-files.ts";
+import { HELPER_ENV, type SandboxUser } from "./host.ts";
+
+const run = promisify(execFile);
 
 const DPKG_DIR = "/var/lib/dpkg";
 /** Accounts of every Debian system, as the package `base-passwd` ships them. */
@@ -27,7 +32,7 @@ const MADE_DIRS: readonly string[] = [
   ...["etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d"],
   ...["var/cache/apt/archives/partial", "var/cache/debconf", "var/cache/ldconfig"],
   ...["var/lib/apt/lists/partial", "var/lib/dpkg", "var/lib/pam", "var/lib/ucf", "var/lib/misc", "var/lib/systemd"],
-  ...["var/log/apt", "var/spool", "var/backups", "var/local", "var/mail", "var/opt", "opt"],
+  ...["var/log/apt", "var/spool", "var/backups", "var/local", "var/mail", "var/opt"],
 ];
 const LINKS: readonly (readonly [at: string, to: string])[] = [
   ["var/tmp", "../tmp"],
@@ -35,22 +40,32 @@ const LINKS: readonly (readonly [at: string, to: string])[] = [
   ["var/lock", "/run/lock"],
 ];
 
+/** Locks are not copied: they belong to root and are made anew. $1: the parent of dpkg's directory, $2: its place in the seed. */
+const DPKG_SCRIPT = `set -e -o pipefail
+tar -C "$1" -c --exclude=lock --exclude=lock-frontend --exclude=Lock --exclude='updates/*' dpkg | tar -C "$2" -x --no-same-owner`;
+
+export interface SeedSource {
+  /** The sandbox's own `/etc`. */
+  etcDir: string;
+  /** Of everything in it; `null`: the server's own user. */
+  owner: SandboxUser | null;
+}
+
 /**
- * Writes what a layer begins with in its `/etc`, `/var` and `/opt`: as much of the host's as packages need to be installed
- * over its `/usr`, and nothing that is private to the machine. Of `/etc` that is the sandbox's own, and files that are still
- * as the distribution ships them.
- * @param etcDir the sandbox's own `/etc`
+ * Writes what layers lie over in `/etc` and `/var`: as much of the host's as packages need to be installed, and nothing that is
+ * private to the machine. Of `/etc` that is the sandbox's own, and files that are still as the distribution ships them.
  */
-export async function writeLayerSeed(dir: string, etcDir: string): Promise<void> {
+export async function writeLayerSeed(dir: string, { etcDir, owner }: SeedSource): Promise<void> {
   const etc = join(dir, "etc");
   makeDir(dir, 0o755);
-  await cp(etcDir, etc, { recursive: true, verbatimSymlinks: true });
   for (const name of MADE_DIRS) await mkdir(join(dir, name), { recursive: true });
+  await cp(etcDir, etc, { recursive: true, verbatimSymlinks: true });
   for (const name of [...SHARED_ETC_DIRS, ...SET_UP_ETC_FILES, ...APT_SHARED]) await copyShared(name, etc);
   for (const [at, to] of LINKS) await symlink(to, join(dir, at));
-  if (existsSync(join(DPKG_DIR, "status"))) await copyDpkg(dir);
+  if (existsSync(join(DPKG_DIR, "status"))) await copyPackageFiles(dir);
   await copyAptSources(etc);
   await writeAccounts(etc);
+  if (owner !== null) await run("chown", ["-h", "-R", `${owner.uid}:${owner.gid}`, dir], { env: HELPER_ENV });
 }
 
 async function copyShared(name: string, etc: string): Promise<void> {
@@ -60,10 +75,9 @@ async function copyShared(name: string, etc: string): Promise<void> {
   await cp(source, join(etc, name), { recursive: true, force: true, verbatimSymlinks: true });
 }
 
-/** Locks are not copied: they belong to root and are made anew. */
-async function copyDpkg(dir: string): Promise<void> {
-  const filter = (path: string): boolean => !/^(lock|lock-frontend|Lock)$/.test(basename(path)) && !/\/updates\/./.test(path);
-  await cp(DPKG_DIR, join(dir, DPKG_DIR), { recursive: true, filter, verbatimSymlinks: true });
+async function copyPackageFiles(dir: string): Promise<void> {
+  const parent = dirname(DPKG_DIR);
+  await run("/bin/bash", ["--norc", "-c", DPKG_SCRIPT, "sandbox0", parent, join(dir, parent)], { env: HELPER_ENV });
   await copyFile("/var/lib/apt/extended_states", join(dir, "var/lib/apt/extended_states")).catch(ignoreMissing);
   const status = await readFile(join(DPKG_DIR, "status"), "utf8");
   const files = [...conffilesIn(status)];

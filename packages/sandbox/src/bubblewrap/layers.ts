@@ -6,14 +6,31 @@ import { basename, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
 import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
-import { SandboxError, type LayerDraft, type Layers, type Sandbox, type SandboxSpec, type Volume } from "../port.ts";
+import {
+  SandboxError,
+  type Equipment,
+  type LayerDraft,
+  type Layers,
+  type Sandbox,
+  type SandboxSpec,
+  type Volume,
+} from "../port.ts";
 import { removeTree } from "../remove-tree.ts";
 import { openVolumes, spareOwners, type Volumes } from "../volumes.ts";
 import { collectStart } from "../collect-start.ts";
 import { HELPER_ENV, isRoot, type SandboxUser } from "./host.ts";
 import { writeLayerSeed } from "./layer-seed.ts";
 import { openNowhere } from "./egress-socket.ts";
-import { DRAFT_SYSTEM, DRAFT_WORK, type SystemPlan, VIEWS } from "./system-view.ts";
+import {
+  DRAFT_SYSTEM,
+  DRAFT_WORK,
+  PLAIN_SYSTEM,
+  realDirs,
+  SETTINGS_DIRS,
+  SKELETON,
+  type SystemPlan,
+  VIEWS,
+} from "./system-view.ts";
 import type { LaunchHost } from "./launch.ts";
 
 const run = promisify(execFile);
@@ -24,10 +41,8 @@ const [KEPT, DRAFTS, SEEDS, VOLUMES] = ["kept", "drafts", "seeds", "volumes"] as
 /** Change with the system's packages; a layer over other ones would be half of each. */
 const SYSTEM_FACTS = ["/var/lib/dpkg/status", "/usr", "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/lib", "/lib", "/bin"];
 const OS_RELEASE = "/usr/lib/os-release";
-const MARK = "made";
-/** Keeps packages from starting services when they are installed. */
-const POLICY = "usr/sbin/policy-rc.d";
-const SCRIPT_OUTPUT_BYTES_MAX = 1024 * 1024;
+/** No sandbox lives so long that began before its machine's system changed. */
+const OLD_SEED_MS = 7 * 24 * 60 * 60_000;
 const FIX = "overlay mounts need Linux 5.11 or newer and a file system of the data directory that takes user attributes";
 const PROBE_LIMITS = {
   memoryBytesMax: 256 * 1024 ** 2,
@@ -37,38 +52,17 @@ const PROBE_LIMITS = {
   cpuCoresMax: 1,
 };
 
-/**
- * An upper directory for each directory of the system, with all its directories (so that they belong to the draft's user,
- * who may then replace what is in them) and none of its files. $1: the seed, $2: the draft, then the system's directories.
- */
-const BEGIN_SCRIPT = `set -e
-cp -a -- "$1/." "$2/${DRAFT_SYSTEM}"
-target=$2; shift 2
-for dir in "$@"; do
-  mkdir -p "$target/${DRAFT_SYSTEM}$dir" "$target/${DRAFT_WORK}$dir"
-  (cd "$dir" && find . -xdev -type d -print0 2>/dev/null || true) | (cd "$target/${DRAFT_SYSTEM}$dir" && xargs -0 mkdir -p --)
-done
-mkdir -p "$target/${DRAFT_SYSTEM}/usr/sbin" "$target/${DRAFT_SYSTEM}/opt/sandbox0"
-printf '#!/bin/sh\\nexit 101\\n' >"$target/${DRAFT_SYSTEM}/${POLICY}"
-chmod 755 "$target/${DRAFT_SYSTEM}/${POLICY}"
-touch "$target/${MARK}"`;
-
 /** The last command in a draft, where its links lead nowhere else: what a layer has no use for. */
-const CLEAN_SCRIPT = `rm -f /${POLICY}
-rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /opt/harness
-rm -rf /var/tmp; ln -s ../tmp /var/tmp`;
+const CLEAN_SCRIPT = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /opt/harness";
 
 /**
- * What the draft's user made becomes the server's, without any set-user-id bit, for everybody to read; of the directories that
- * were made ahead those go that nothing has happened in. Nothing of the sandbox runs any more, and no link is followed.
- * $1: the draft, then the system's directories.
+ * What the draft's user made becomes the server's, without any set-user-id bit, for everybody to read. Nothing of the sandbox
+ * runs any more, and no link is followed. $1: the draft.
  */
 const KEEP_SCRIPT = `set -e
-cd "$1/${DRAFT_SYSTEM}"; shift
+cd "$1/${DRAFT_SYSTEM}"
 [ "$(id -u)" != 0 ] || chown -h -R 0:0 .
 chmod -R u+rwX,go+rX,go-w,ug-s .
-for dir in "$@"; do find ".$dir" -mindepth 1 -depth -type d ! -newer ../${MARK} -print0; done |
-  xargs -0 rmdir --ignore-fail-on-non-empty --
 rm -rf opt/sandbox0`;
 
 /** Whether this user may mount layers here. $1: a directory to try it in. */
@@ -84,15 +78,21 @@ export interface LayersHost {
   start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox>;
 }
 
+interface Opened {
+  volumes: Volumes;
+  /** One of those who make layers; `null`: the server's user makes them. */
+  owner: SandboxUser | null;
+}
+
 /**
- * The layers of a driver: `kept/<name>/` are finished ones, `drafts/` those in the making, `seeds/` what they begin with;
- * in `views/` launchers mount them, each in a mount namespace of its own.
+ * The layers of a driver: `kept/<name>/` are finished ones, `drafts/` those in the making, `seeds/` what they lie over
+ * (one for each user that makes layers); in `views/` launchers mount them, each in a mount namespace of its own.
  */
 export class BubblewrapLayers implements Layers {
   readonly #dir: string;
   readonly #host: LayersHost;
   readonly #instance = instanceTag();
-  #opened: Promise<Volumes> | null = null;
+  #opened: Promise<Opened> | null = null;
 
   constructor(dir: string, host: LayersHost) {
     this.#dir = dir;
@@ -102,6 +102,22 @@ export class BubblewrapLayers implements Layers {
   async systemKey(): Promise<string> {
     await this.#open();
     return systemKey();
+  }
+
+  /** @throws SandboxError `unavailable` for what is no layer */
+  async systemOf({ layers }: Equipment): Promise<SystemPlan> {
+    if (layers.length === 0) return PLAIN_SYSTEM;
+    const stranger = layers.find((path) => !this.#isKept(path));
+    if (stranger !== undefined) throw new SandboxError("unavailable", `there is no layer ${stranger}`);
+    const { owner } = await this.#open();
+    // Any user's will do to look at.
+    const seed = await this.#seedFor(owner);
+    return { layers: layers.map((path) => relative(this.#dir, path)), draft: null, seed };
+  }
+
+  #isKept(path: string): boolean {
+    const name = basename(path);
+    return NAME.test(name) && path === join(this.#dir, KEPT, name) && existsSync(path);
   }
 
   async find(name: string): Promise<string | null> {
@@ -134,7 +150,7 @@ export class BubblewrapLayers implements Layers {
 
   async draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft> {
     const target = this.#kept(name);
-    const volumes = await this.#open();
+    const { volumes } = await this.#open();
     const dir = this.#newDraft();
     const volume = await volumes.create();
     let sandbox: Sandbox | null = null;
@@ -144,13 +160,12 @@ export class BubblewrapLayers implements Layers {
       await volumes.remove(volume.id);
     };
     try {
-      const host = await this.#host.prepare();
-      await this.#begin(dir, host, ownerOf(volume));
-      const made = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir) });
-      sandbox = made;
+      const seed = await this.#begin(dir, ownerOf(volume));
+      sandbox = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir), seed });
+      const made = sandbox;
       const keep = async (): Promise<string> => {
         try {
-          await this.#finish(made, dir, host, volumes);
+          await this.#finish(made, dir, volume, seed);
           await renameNew(join(dir, DRAFT_SYSTEM), target);
         } finally {
           await discard();
@@ -164,51 +179,61 @@ export class BubblewrapLayers implements Layers {
     }
   }
 
-  async #finish(sandbox: Sandbox, dir: string, host: LaunchHost, volumes: Volumes): Promise<void> {
-    // Where the draft has no shell any more, no sandbox starts with it either.
-    await runIn(sandbox, CLEAN_SCRIPT);
-    await sandbox.destroy();
-    await runScript(KEEP_SCRIPT, [dir, ...systemPaths(host)]);
-    await this.#check(relative(this.#dir, join(dir, DRAFT_SYSTEM)), volumes);
-  }
-
-  async #begin(dir: string, host: LaunchHost, owner: SandboxUser | null): Promise<void> {
-    const seed = await this.#seed(host);
+  /** @returns the seed that the draft lies over */
+  async #begin(dir: string, owner: SandboxUser | null): Promise<string> {
+    const host = await this.#host.prepare();
+    const seed = await this.#seedFor(owner);
     makeDir(dir, PASSAGE_MODE);
-    makeDir(join(dir, DRAFT_SYSTEM), 0o755);
-    makeDir(join(dir, DRAFT_WORK), 0o755);
-    await runScript(BEGIN_SCRIPT, [seed, dir, ...systemPaths(host)]);
-    if (owner === null) return;
-    const dirs = [DRAFT_SYSTEM, DRAFT_WORK].map((name) => join(dir, name));
-    await run("chown", ["-h", "-R", `${owner.uid}:${owner.gid}`, ...dirs], { env: HELPER_ENV });
-  }
-
-  /** Made once for a system. */
-  async #seed(host: LaunchHost): Promise<string> {
-    const seed = join(this.#dir, SEEDS, await systemKey());
-    if (statSync(seed, { throwIfNoEntry: false }) !== undefined) return seed;
-    const draft = this.#newDraft();
-    await writeLayerSeed(draft, host.etcDir);
-    await renameNew(draft, seed);
-    await removeTree(draft);
+    for (const name of [DRAFT_SYSTEM, DRAFT_WORK]) {
+      for (const path of ["", ...realDirs(host.systemDirs), ...SETTINGS_DIRS, "opt"]) makeDir(join(dir, name, path), 0o755);
+    }
+    makeDir(join(dir, DRAFT_SYSTEM, "opt/sandbox0"), 0o755);
+    if (owner !== null) await run("chown", ["-R", `${owner.uid}:${owner.gid}`, dir], { env: HELPER_ENV });
     return seed;
   }
 
-  /** Starts with the layer: one that hides what every sandbox needs is found out now. */
-  async #check(layer: string, volumes: Volumes): Promise<void> {
-    const volume = await volumes.create();
+  async #finish(sandbox: Sandbox, dir: string, volume: Volume, seed: string): Promise<void> {
+    // Where the draft has no shell any more, no sandbox starts with it either.
+    await runIn(sandbox, CLEAN_SCRIPT);
+    await sandbox.destroy();
+    await run("/bin/bash", ["--norc", "-c", KEEP_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
+    await this.#check({ layers: [relative(this.#dir, join(dir, DRAFT_SYSTEM))], draft: null, seed }, volume);
+  }
+
+  /** Made once for a system and a user. @returns its path below the directory of layers */
+  async #seedFor(owner: SandboxUser | null): Promise<string> {
+    const seed = join(SEEDS, `${await systemKey()}.${owner?.uid ?? "own"}`);
+    if (existsSync(join(this.#dir, seed))) return seed;
+    const { etcDir } = await this.#host.prepare();
+    const draft = this.#newDraft();
     try {
-      const spec = { volume, limits: PROBE_LIMITS, env: {}, openEgress: openNowhere };
-      const sandbox = await this.#host.start(spec, { layers: [layer], draft: null });
-      const { code, complaint } = await runIn(sandbox, ":").finally(() => sandbox.destroy());
-      if (code !== 0) throw new SandboxError("unavailable", `no sandbox starts with it: ${complaint || `status ${code}`}`);
+      await writeLayerSeed(draft, { etcDir, owner });
+      await renameNew(draft, join(this.#dir, seed));
     } finally {
-      await volumes.remove(volume.id);
+      await removeTree(draft);
+    }
+    return seed;
+  }
+
+  /** Of systems that are no more. */
+  async #removeOldSeeds(): Promise<void> {
+    const key = await systemKey();
+    for (const name of await readdir(join(this.#dir, SEEDS))) {
+      const path = join(this.#dir, SEEDS, name);
+      const ageMs = Date.now() - (await stat(path)).mtimeMs;
+      if (!name.startsWith(`${key}.`) && ageMs > OLD_SEED_MS) await removeTree(path);
     }
   }
 
+  /** Starts with the layer: one that hides what every sandbox needs is found out now. */
+  async #check(system: SystemPlan, volume: Volume): Promise<void> {
+    const sandbox = await this.#host.start({ volume, limits: PROBE_LIMITS, env: {}, openEgress: openNowhere }, system);
+    const { code, complaint } = await runIn(sandbox, ":").finally(() => sandbox.destroy());
+    if (code !== 0) throw new SandboxError("unavailable", `no sandbox starts with it: ${complaint || `status ${code}`}`);
+  }
+
   /** At first use; tried again after a failure. */
-  #open(): Promise<Volumes> {
+  #open(): Promise<Opened> {
     this.#opened ??= this.#makeOpened().catch((error: unknown) => {
       this.#opened = null;
       throw error;
@@ -216,16 +241,18 @@ export class BubblewrapLayers implements Layers {
     return this.#opened;
   }
 
-  async #makeOpened(): Promise<Volumes> {
+  async #makeOpened(): Promise<Opened> {
     const host = await this.#host.prepare();
     for (const name of ["", KEPT, DRAFTS, SEEDS, VIEWS]) makeDir(join(this.#dir, name), PASSAGE_MODE);
-    for (const path of [...systemPaths(host), "/etc", "/var"]) makeDir(join(this.#dir, VIEWS, path), 0o755);
+    for (const path of [...realDirs(host.systemDirs), ...SETTINGS_DIRS, SKELETON]) makeDir(join(this.#dir, VIEWS, path), 0o755);
     const dead = (await readdir(join(this.#dir, DRAFTS))).filter(belongsToTheDead);
     for (const name of dead) await removeTree(join(this.#dir, DRAFTS, name));
-    const volumes = await openVolumes(join(this.#dir, VOLUMES), await spareOwners());
+    const owners = await spareOwners();
+    const volumes = await openVolumes(join(this.#dir, VOLUMES), owners);
     await volumes.sweep();
     await this.#probe();
-    return volumes;
+    await this.#removeOldSeeds();
+    return { volumes, owner: owners === null ? null : { uid: owners.first, gid: owners.first } };
   }
 
   async #probe(): Promise<void> {
@@ -253,17 +280,6 @@ export class BubblewrapLayers implements Layers {
   }
 }
 
-/** Whether this is the directory of a finished layer. */
-export function isKeptLayer(layersDir: string, path: string): boolean {
-  const name = basename(path);
-  return NAME.test(name) && path === join(layersDir, KEPT, name) && existsSync(path);
-}
-
-/** Directories, and on merged systems no links. */
-function systemPaths({ systemDirs }: LaunchHost): string[] {
-  return systemDirs.filter(({ link }) => link === null).map(({ path }) => path);
-}
-
 function ownerOf({ path }: Volume): SandboxUser | null {
   if (!isRoot()) return null;
   const { uid, gid } = statSync(path);
@@ -278,10 +294,6 @@ async function systemKey(): Promise<string> {
   const release = await readFile(OS_RELEASE, "utf8").catch(() => "");
   const all = [LAYER_FORMAT, process.arch, isRoot(), release, facts];
   return createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16);
-}
-
-async function runScript(script: string, args: readonly string[]): Promise<void> {
-  await run("/bin/bash", ["--norc", "-c", script, "sandbox0", ...args], { env: HELPER_ENV, maxBuffer: SCRIPT_OUTPUT_BYTES_MAX });
 }
 
 async function runIn(sandbox: Sandbox, script: string): Promise<{ code: number | null; complaint: string }> {

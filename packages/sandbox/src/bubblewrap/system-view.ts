@@ -1,15 +1,19 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { HARNESS_PROGRAMS_DIR, RUNTIME_DIR } from "../layout.ts";
-import type { SystemDir } from "./host.ts";
+import type { SandboxUser, SystemDir } from "./host.ts";
 
-/** What a sandbox's system is made of: the host's, with layers over it. */
+/** What a sandbox's system is made of: the host's, with layers over it. Paths are below the host's `layersDir`. */
 export interface SystemPlan {
-  /** Below the host's `layersDir`, the first on top. */
+  /** The first on top. */
   layers: readonly string[];
-  /** The layer that this sandbox makes, likewise: what it changes goes to `system/` in there. `null`: it changes nothing. */
+  /** The layer that this sandbox makes: what it changes goes to `system/` in there. `null`: it changes nothing. */
   draft: string | null;
+  /** What layers lie over in `/etc` and `/var`; `null` where there is no layer. */
+  seed: string | null;
 }
+
+export const PLAIN_SYSTEM: SystemPlan = { layers: [], draft: null, seed: null };
 
 /** Several directories as one, mounted by the launcher in its own mount namespace; paths are below `layersDir`. */
 export interface OverlayMount {
@@ -26,13 +30,35 @@ interface SystemHost {
   layersDir: string;
 }
 
-/** Directories of a layer that lie over nothing: they are whole. */
-export const WHOLE_DIRS = ["etc", "var", "opt"] as const;
+/** In `VIEWS`, for a draft: directories like the system's, which its user owns. */
+export const SKELETON = "skeleton";
+/** Of seeds and layers, besides the system's own. */
+export const SETTINGS_DIRS: readonly string[] = ["/etc", "/var"];
 export const DRAFT_SYSTEM = "system";
 /** The overlay file system's own. */
 export const DRAFT_WORK = "work";
 /** Where overlays are mounted. */
 export const VIEWS = "views";
+const SKELETON_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * Runs before the launcher of a draft, in the same namespace: all directories of the system, with a file to keep packages from
+ * starting services. Who owns a directory may replace what is in it, also where the files are root's. In memory, because a disk
+ * takes seconds for so many. $1: where, $2: options of the mount, $3: how many words of a command go before each that makes
+ * them, those words, how many directories, those, and what comes next.
+ */
+const SKELETON_SCRIPT = `
+set -e -o pipefail
+mount -t tmpfs -o "$2" tmpfs "$1" && cd -- "$1"
+as=("\${@:4:$3}"); shift $((3 + $3))
+dirs=("\${@:2:$1}"); shift $((1 + $1))
+for dir in "\${dirs[@]}"; do
+  "\${as[@]}" mkdir ".$dir"
+  { find "$dir" -xdev -mindepth 1 -type d -printf '.%p\\0' 2>/dev/null || true; } | "\${as[@]}" xargs -0 -r mkdir --
+done
+[[ -d ./usr/sbin ]] && printf '#!/bin/sh\\nexit 101\\n' >./usr/sbin/policy-rc.d && chmod 755 ./usr/sbin/policy-rc.d
+cd /
+exec "$@"`;
+
 /** What is in `/opt` of every sandbox. */
 const OWN_OPT_NAMES = [RUNTIME_DIR, HARNESS_PROGRAMS_DIR].map((path) => path.split("/")[2]);
 /** So that programs anywhere find what npm has installed for all. */
@@ -43,25 +69,30 @@ const RUN_BYTES_MAX = 64 * 1024 * 1024;
  * The system's directories as arguments of bwrap, and what must be mounted before it starts. Layers come from sandboxes: the
  * launcher, which is the server's user, must run nothing of theirs, so they are never mounted over the host's own paths.
  */
-export function systemView(
-  host: SystemHost,
-  { layers, draft }: SystemPlan,
-  bind: Bind,
-): { overlays: OverlayMount[]; args: string[] } {
+export function systemView(host: SystemHost, plan: SystemPlan, bind: Bind): { overlays: OverlayMount[]; args: string[] } {
   const links = host.systemDirs.flatMap(({ path, link }) => (link === null ? [] : ["--symlink", link, path]));
-  const dirs = host.systemDirs.filter(({ link }) => link === null).map(({ path }) => path);
-  if (layers.length === 0 && draft === null) return { overlays: [], args: [...plainArgs(host, dirs, bind), ...links] };
-  const overlays = dirs.map((path) => systemOverlay(path, layers, draft));
-  const shown = overlays.flatMap(({ at }, index) => bind(join(host.layersDir, at), dirs[index] ?? "", draft !== null));
-  if (draft !== null) return { overlays, args: [...shown, ...links, ...draftArgs(join(host.layersDir, draft), bind)] };
-  const merged = layers.length === 1 ? [] : ["etc", "var"].map((name) => mergedOverlay(name, layers));
-  const whole = ["etc", "var"].flatMap((name) =>
-    bind(join(host.layersDir, merged.length === 0 ? `${layers[0]}/${name}` : `${VIEWS}/${name}`), `/${name}`, false),
-  );
-  return {
-    overlays: [...overlays, ...merged],
-    args: [...shown, ...links, ...whole, ...optArgs(host, layers, bind), ...MODULES_LINK],
-  };
+  const dirs = realDirs(host.systemDirs);
+  if (plan.seed === null) return { overlays: [], args: [...plainArgs(host, dirs, bind), ...links] };
+  const { draft } = plan;
+  const places = [...dirs, ...SETTINGS_DIRS];
+  const overlays = places.map((path) => overlayOf(path, plan, dirs.includes(path)));
+  const shown = overlays.flatMap(({ at }, index) => bind(join(host.layersDir, at), places[index] ?? "", draft !== null));
+  const rest =
+    draft === null ? [...optArgs(host, plan.layers, bind), ...MODULES_LINK] : draftArgs(join(host.layersDir, draft), bind);
+  return { overlays, args: [...shown, ...links, ...rest] };
+}
+
+/** Goes before the launcher of a draft. @param asUser words that run a command as the draft's user */
+export function skeletonArgs(at: string, user: SandboxUser | null, asUser: readonly string[], dirs: readonly string[]): string[] {
+  const owner = user === null ? "" : `,uid=${user.uid},gid=${user.gid}`;
+  const options = `size=${SKELETON_BYTES_MAX},mode=755,nosuid,nodev${owner}`;
+  const args = [at, options, String(asUser.length), ...asUser, String(dirs.length), ...dirs];
+  return ["/bin/bash", "--norc", "-c", SKELETON_SCRIPT, "sandbox0", ...args];
+}
+
+/** Paths of those that are no links. */
+export function realDirs(systemDirs: readonly SystemDir[]): string[] {
+  return systemDirs.filter(({ link }) => link === null).map(({ path }) => path);
 }
 
 function plainArgs(host: SystemHost, dirs: readonly string[], bind: Bind): string[] {
@@ -73,18 +104,14 @@ function plainArgs(host: SystemHost, dirs: readonly string[], bind: Bind): strin
   ];
 }
 
-function systemOverlay(path: string, layers: readonly string[], draft: string | null): OverlayMount {
-  const name = path.slice(1);
-  const lower = [...layers.map((layer) => `${layer}${path}`), path].join(":");
-  const upper = `upperdir=${draft}/${DRAFT_SYSTEM}${path},workdir=${draft}/${DRAFT_WORK}${path}`;
+/** What is the system's own is the lowest; a draft has directories before it that its user may change. */
+function overlayOf(path: string, { layers, draft, seed }: SystemPlan, isSystem: boolean): OverlayMount {
+  const below = isSystem ? [...(draft === null ? [] : [`${VIEWS}/${SKELETON}${path}`]), path] : [`${seed}${path}`];
+  const lower = [...layers.map((layer) => `${layer}${path}`), ...below].join(":");
   // Attributes of users, so that it is the same for root and for users, and follows no redirections.
   const options = `nosuid,nodev,userxattr,index=off,xino=off,lowerdir=${lower}`;
-  return { options: draft === null ? `ro,${options}` : `${options},${upper}`, at: `${VIEWS}/${name}` };
-}
-
-function mergedOverlay(name: string, layers: readonly string[]): OverlayMount {
-  const lower = layers.map((layer) => `${layer}/${name}`).join(":");
-  return { options: `ro,nosuid,nodev,userxattr,index=off,xino=off,lowerdir=${lower}`, at: `${VIEWS}/${name}` };
+  const upper = `upperdir=${draft}/${DRAFT_SYSTEM}${path},workdir=${draft}/${DRAFT_WORK}${path}`;
+  return { options: draft === null ? `ro,${options}` : `${options},${upper}`, at: `${VIEWS}${path}` };
 }
 
 function optArgs(host: SystemHost, layers: readonly string[], bind: Bind): string[] {
@@ -99,7 +126,7 @@ function optArgs(host: SystemHost, layers: readonly string[], bind: Bind): strin
 /** Services of a system that is being set up keep their sockets in `/run`, which is no part of it. */
 function draftArgs(dir: string, bind: Bind): string[] {
   return [
-    ...WHOLE_DIRS.flatMap((name) => bind(join(dir, DRAFT_SYSTEM, name), `/${name}`, true)),
+    ...bind(join(dir, DRAFT_SYSTEM, "opt"), "/opt", true),
     ...["--size", String(RUN_BYTES_MAX), "--tmpfs", "/run", "--dir", "/run/lock"],
   ];
 }

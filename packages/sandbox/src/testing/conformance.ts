@@ -1,7 +1,16 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxLimits, Volume } from "../port.ts";
+import {
+  SandboxError,
+  type LayerDraft,
+  type Layers,
+  type Sandbox,
+  type SandboxCapabilities,
+  type SandboxDriver,
+  type SandboxLimits,
+  type Volume,
+} from "../port.ts";
 import { defaultOwners, openVolumes } from "../volumes.ts";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { auditCases } from "./audit-cases.ts";
@@ -10,6 +19,7 @@ import { execCases } from "./exec-cases.ts";
 import { fileCases } from "./file-cases.ts";
 import { HARNESS_PROGRAMS_DIR } from "../layout.ts";
 import type { SandboxProgram } from "../programs.ts";
+import { layerCases } from "./layer-cases.ts";
 import { lifecycleCases } from "./lifecycle-cases.ts";
 import { limitCases } from "./limit-cases.ts";
 import { programCases } from "./program-cases.ts";
@@ -24,6 +34,17 @@ const LIMITS: SandboxLimits = {
   openFilesMax: 1024,
   cpuCoresMax: 2,
 };
+
+const ALL_CASES: readonly ConformanceCase[] = [
+  ...execCases,
+  ...fileCases,
+  ...lifecycleCases,
+  ...limitCases,
+  ...auditCases,
+  ...egressCases,
+  ...programCases,
+  ...layerCases,
+];
 
 export interface SandboxConformance {
   cases: readonly { name: string /** Why not, or `null`. */; skipped: string | null; run(): Promise<void> }[];
@@ -45,22 +66,32 @@ export async function openSandboxConformance(
   const failed = (await driver.check()).find(({ ok }) => !ok);
   if (failed !== undefined) throw new Error(`${driver.name}: ${failed.name}: ${failed.detail}; ${failed.fix ?? ""}`);
   const capabilities = await driver.capabilities();
+  const layersMissing = await whyNoLayers(driver);
   return {
-    cases: [...execCases, ...fileCases, ...lifecycleCases, ...limitCases, ...auditCases, ...egressCases, ...programCases].map(
-      (each) => ({
-        name: each.name,
-        skipped: reasonToSkip(each, capabilities),
-        run: () => runCase(each, driver, capabilities, dir),
-      }),
-    ),
+    cases: ALL_CASES.map((each) => ({
+      name: each.name,
+      skipped: each.needs === "layers" ? layersMissing : reasonToSkip(each, capabilities),
+      run: () => runCase(each, driver, capabilities, dir),
+    })),
     close: () => rm(dir, { recursive: true, force: true }),
   };
 }
 
 function reasonToSkip({ needs }: ConformanceCase, capabilities: SandboxCapabilities): string | null {
-  if (needs === undefined) return null;
+  if (needs === undefined || needs === "layers") return null;
   if (needs === "isolation") return capabilities.isolation === "none" ? "the driver does not isolate" : null;
   return capabilities.enforces.includes(needs) ? null : `the driver does not enforce ${needs} here`;
+}
+
+async function whyNoLayers({ name, layers }: SandboxDriver): Promise<string | null> {
+  if (layers === undefined) return `${name} has no layers`;
+  try {
+    await layers.systemKey();
+    return null;
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === "unavailable") return error.message;
+    throw error;
+  }
 }
 
 async function runCase(
@@ -70,7 +101,7 @@ async function runCase(
   dir: string,
 ): Promise<void> {
   const volumes = await openVolumes(dir, await defaultOwners());
-  const made: { volumes: Volume[]; sandboxes: Sandbox[] } = { volumes: [], sandboxes: [] };
+  const made: { volumes: Volume[]; sandboxes: Sandbox[]; drafts: LayerDraft[] } = { volumes: [], sandboxes: [], drafts: [] };
   const createVolume = async (): Promise<Volume> => {
     const volume = await volumes.create();
     made.volumes.push(volume);
@@ -80,15 +111,29 @@ async function runCase(
     await each.run({
       capabilities,
       createVolume,
-      createSandbox: async ({ volume, limits, env = {}, openEgress = null } = {}) => {
+      createSandbox: async ({ volume, limits, env = {}, openEgress = null, equipment } = {}) => {
         const spec = { volume: volume ?? (await createVolume()), limits: { ...LIMITS, ...limits }, env, openEgress };
-        const sandbox = await driver.create(spec);
+        const sandbox = await driver.create(equipment === undefined ? spec : { ...spec, equipment });
         made.sandboxes.push(sandbox);
         return sandbox;
       },
+      get layers() {
+        return layersOf(driver);
+      },
+      async draftLayer(name, limits) {
+        const draft = await layersOf(driver).draft(name, { limits: { ...LIMITS, ...limits }, env: {}, openEgress: null });
+        made.drafts.push(draft);
+        return draft;
+      },
     });
   } finally {
+    await Promise.all(made.drafts.map((draft) => draft.discard()));
     await Promise.all(made.sandboxes.map((sandbox) => sandbox.destroy()));
     await Promise.all(made.volumes.map(({ id }) => volumes.remove(id)));
   }
+}
+
+function layersOf({ name, layers }: SandboxDriver): Layers {
+  if (layers === undefined) throw new Error(`${name} has no layers`);
+  return layers;
 }

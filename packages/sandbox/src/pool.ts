@@ -56,6 +56,8 @@ export interface PoolOptions {
   destroyAfterMs?: number;
   /** Told of what goes wrong outside any call: a warm sandbox that does not start, a failed clean-up. */
   onProblem?: (problem: Error) => void;
+  /** A session's sandbox was paused: nothing changes its files until it is claimed again. */
+  onPause?: (sessionId: string) => void;
 }
 
 /** What the session's sandbox is to be started with; `null`: nothing, a warm one will do. */
@@ -110,6 +112,17 @@ export interface SandboxPool {
   release(sessionId: string): void;
   /** Destroys the session's sandbox now; its volume stays. */
   discard(sessionId: string): Promise<void>;
+  /** Names the directory with the volumes, among all there are: the next server on it has the same. */
+  readonly homeId: string;
+  /** The session's volume, if it has one here. */
+  volumeOf(sessionId: string): Promise<Volume | null>;
+  /** Makes the session's volume ahead of its first claim, with the files that `fill` puts there; when it fails there is none. */
+  makeVolume(sessionId: string, fill: (volume: Volume) => Promise<void>): Promise<Volume>;
+  /**
+   * Does `work` while nothing of the session runs: its sandbox, if it lives, is frozen meanwhile. A claim does not wait for
+   * it, and aborts the signal: from then on files may change. @throws SandboxError `unavailable` while it is claimed
+   */
+  whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
   stats(): PoolStats;
@@ -146,6 +159,8 @@ class Pool implements SandboxPool {
   readonly #warm: PooledSandbox[] = [];
   /** By sandbox. */
   readonly #borrowed = new Map<string, { sessionId: string; pooled: PooledSandbox }>();
+  /** What is done while the session is still, to be aborted by a claim. */
+  readonly #still = new Map<string, Set<AbortController>>();
   #filling: Promise<void> | null = null;
   #isClosed = false;
 
@@ -156,6 +171,7 @@ class Pool implements SandboxPool {
       env: {},
       openEgress: null,
       onProblem: ignoreProblem,
+      onPause: () => undefined,
       ...POOL_DEFAULTS,
       ...options,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
@@ -168,6 +184,7 @@ class Pool implements SandboxPool {
   async claim(sessionId: string, volumeId: string | null, equip: Equip = noEquipment): Promise<ClaimedSandbox> {
     for (;;) {
       this.#refuseWhenClosed();
+      for (const work of this.#still.get(sessionId) ?? []) work.abort(new SandboxError("unavailable", "the session goes on"));
       const known = this.#entries.get(sessionId);
       const entry = known ?? this.#addEntry(sessionId, volumeId, equip);
       entry.isReleased = false;
@@ -214,6 +231,47 @@ class Pool implements SandboxPool {
     const ready = await entry.ready.catch(() => null);
     await ready?.pooled.destroy();
     this.#forget(sessionId, entry);
+  }
+
+  get homeId(): string {
+    return this.#volumes.homeId;
+  }
+
+  volumeOf(sessionId: string): Promise<Volume | null> {
+    return this.#volumes.ofSession(sessionId);
+  }
+
+  async makeVolume(sessionId: string, fill: (volume: Volume) => Promise<void>): Promise<Volume> {
+    const volume = await this.#volumes.create();
+    try {
+      await fill(volume);
+      await this.#volumes.claim(volume, sessionId);
+      return volume;
+    } catch (error) {
+      await this.#volumes.remove(volume.id);
+      throw error;
+    }
+  }
+
+  async whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const entry = this.#entries.get(sessionId);
+    const pooled = entry?.pooled ?? null;
+    if (entry !== undefined && (!entry.isReleased || pooled === null || pooled.tools.callsRunning > 0))
+      throw new SandboxError("unavailable", "the session's sandbox is in use");
+    const controller = new AbortController();
+    const all = this.#still.get(sessionId) ?? new Set();
+    this.#still.set(sessionId, all.add(controller));
+    try {
+      await pooled?.freeze();
+      controller.signal.throwIfAborted();
+      return await work(controller.signal);
+    } finally {
+      all.delete(controller);
+      if (all.size === 0) {
+        this.#still.delete(sessionId);
+        await pooled?.unfreeze();
+      }
+    }
   }
 
   async deleteVolume(volumeId: string): Promise<void> {
@@ -293,6 +351,7 @@ class Pool implements SandboxPool {
     ready.then(
       ({ pooled }) => {
         entry.pooled = pooled;
+        pooled.onPause = () => this.#options.onPause(sessionId);
         // Released, and not claimed again, before it was there.
         if (entry.isReleased) pooled.letIdle();
         void pooled.sandbox.gone.then(() => this.#forget(sessionId, entry));

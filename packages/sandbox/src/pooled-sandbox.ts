@@ -18,6 +18,10 @@ export class PooledSandbox {
   readonly #onProblem: (problem: Error) => void;
   #state: "active" | "idle" | "paused" | "destroyed" = "active";
   #idleSinceMs = 0;
+  /** Idle, and stopped for a moment. */
+  #isFrozen = false;
+  /** Told when it was paused because nobody used it. */
+  onPause: () => void = () => undefined;
   #timer: NodeJS.Timeout | null = null;
   #lastChange: Promise<void> = Promise.resolve();
 
@@ -40,7 +44,8 @@ export class PooledSandbox {
 
   /** @returns false when it is gone and another one is needed */
   async use(): Promise<boolean> {
-    const wasPaused = this.#state === "paused";
+    const wasPaused = this.#state === "paused" || this.#isFrozen;
+    this.#isFrozen = false;
     if (this.#state !== "destroyed") this.#become("active");
     if (wasPaused) await this.#change(() => this.sandbox.resume()).catch((error: unknown) => this.#giveUp(error));
     return this.state !== "destroyed";
@@ -59,6 +64,19 @@ export class PooledSandbox {
     this.#after(this.#times.pauseAfterMs, () => this.#pause());
   }
 
+  /** While it is idle: nothing in it runs until `unfreeze`, or until it is used. */
+  async freeze(): Promise<void> {
+    if (this.#state !== "idle" || this.#isFrozen) return;
+    this.#isFrozen = true;
+    await this.#change(() => this.sandbox.pause()).catch((error: unknown) => this.#giveUp(error));
+  }
+
+  async unfreeze(): Promise<void> {
+    const isIdle = this.#isFrozen && this.#state === "idle";
+    this.#isFrozen = false;
+    if (isIdle) await this.#change(() => this.sandbox.resume()).catch((error: unknown) => this.#giveUp(error));
+  }
+
   destroy(): Promise<void> {
     this.#become("destroyed");
     return this.#change(() => this.sandbox.destroy());
@@ -72,6 +90,7 @@ export class PooledSandbox {
     this.#become("paused");
     this.#after(this.#times.destroyAfterMs, () => this.destroy());
     await this.#change(() => this.sandbox.pause()).catch((error: unknown) => this.#giveUp(error));
+    if (this.state === "paused") this.onPause();
   }
 
   #become(state: "active" | "idle" | "paused" | "destroyed"): void {

@@ -22,6 +22,8 @@ export interface ProvisionSession {
  */
 export interface ProvisionPart {
   readonly name: string;
+  /** Before the sandbox is claimed, once a turn: where the session's files are, and that a turn uses them now. */
+  place?(session: ProvisionSession): Promise<void>;
   /** What the sandbox must be started with; `null`: nothing. Asked when one must be started, before that. */
   equip?(session: ProvisionSession): Promise<Equipment | null>;
   /**

@@ -3,6 +3,8 @@ import type { ProvisionPart, ProvisionSession } from "./port.ts";
 
 /** All parts as one. */
 export interface Provision {
+  /** Before the claim. @throws SandboxError */
+  place(session: ProvisionSession): Promise<void>;
   equip(session: ProvisionSession): Promise<Equipment | null>;
   /** Fills the volume, then gets the sandbox ready. @throws SandboxError */
   prepare(session: ProvisionSession, claimed: ClaimedSandbox): Promise<void>;
@@ -16,6 +18,9 @@ export interface Provision {
 /** @param parts in the order in which their hooks are called */
 export function createProvision(parts: readonly ProvisionPart[]): Provision {
   return {
+    async place(session) {
+      for (const part of parts) await part.place?.(session);
+    },
     async equip(session) {
       const all: Equipment[] = [];
       for (const part of parts) all.push(...[(await part.equip?.(session)) ?? null].filter((equipment) => equipment !== null));

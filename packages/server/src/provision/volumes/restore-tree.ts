@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { closeSync, chmodSync, fchmodSync, ftruncateSync, futimesSync, lstatSync, lutimesSync, writeSync } from "node:fs";
 import { CHUNK_BYTES } from "./capture-tree.ts";
 import { LineWriter, readLines } from "./line-file.ts";
@@ -8,6 +9,7 @@ import {
   type FileEntry,
   type HardLinkEntry,
   type LargeFileEntry,
+  type ManifestBlob,
   type SmallFileEntry,
   type SymlinkEntry,
   ZEROS,
@@ -20,8 +22,10 @@ const US_PER_SECOND = 1_000_000;
 export interface RestoreJob {
   root: string;
   owner: FileOwner;
-  /** The manifest's entries. */
+  /** A manifest, from its head on. */
   manifestPath: string;
+  /** Those of its head. */
+  blobs: readonly ManifestBlob[];
   /** Where they go as they are on this host now, for the next capture. */
   entriesPath: string;
 }
@@ -37,14 +41,14 @@ export async function restoreTree(
   checkStopped: () => void,
 ): Promise<void> {
   const tree = new TreeWriter(job.root, job.owner);
+  const fetchChecked = checked(job.blobs, fetch, checkStopped);
   try {
     const plan = makeDirectories(job.manifestPath, tree);
     for (const [blob, files] of plan.packs) {
-      checkStopped();
-      const content = blob === ZEROS ? new Uint8Array() : await fetch(blob);
+      const content = blob === ZEROS ? new Uint8Array() : await fetchChecked(blob);
       for (const file of files) writeSmall(tree, file, content);
     }
-    for (const file of plan.large) await writeLarge(tree, file, fetch, checkStopped);
+    for (const file of plan.large) await writeLarge(tree, file, fetchChecked);
     for (const { path, target } of plan.hardLinks) tree.makeHardLink(path, target);
     // Behind all files: no path of theirs can lead through one.
     for (const { path, target, mtimeUs } of plan.symlinks) {
@@ -61,6 +65,20 @@ export async function restoreTree(
   }
 }
 
+type Fetch = (blob: number) => Promise<Uint8Array>;
+
+/** What comes back from the store is what went there, or an Error. */
+function checked(blobs: readonly ManifestBlob[], fetch: Fetch, checkStopped: () => void): Fetch {
+  const hashes = new Map(blobs.map(({ number, sha256 }) => [number, sha256]));
+  return async (blob) => {
+    checkStopped();
+    const content = await fetch(blob);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    if (sha256 !== hashes.get(blob)) throw new Error(`blob ${hashes.get(blob)} has another content than it should`);
+    return content;
+  };
+}
+
 interface Plan {
   directories: DirectoryEntry[];
   /** By the blob that they are in: each is fetched once. */
@@ -70,9 +88,18 @@ interface Plan {
   symlinks: SymlinkEntry[];
 }
 
+/** Those behind the manifest's head. */
+function* entryLines(manifestPath: string): Generator<string, void, undefined> {
+  let isHead = true;
+  for (const line of readLines(manifestPath)) {
+    if (!isHead) yield line;
+    isHead = false;
+  }
+}
+
 function makeDirectories(manifestPath: string, tree: TreeWriter): Plan {
   const plan: Plan = { directories: [], packs: new Map(), large: [], hardLinks: [], symlinks: [] };
-  for (const line of readLines(manifestPath)) {
+  for (const line of entryLines(manifestPath)) {
     const entry = decodeEntry(line);
     switch (entry.type) {
       case "directory":
@@ -108,18 +135,12 @@ function writeSmall(tree: TreeWriter, file: SmallFileEntry, content: Uint8Array)
   });
 }
 
-async function writeLarge(
-  tree: TreeWriter,
-  file: LargeFileEntry,
-  fetch: (blob: number) => Promise<Uint8Array>,
-  checkStopped: () => void,
-): Promise<void> {
+async function writeLarge(tree: TreeWriter, file: LargeFileEntry, fetch: Fetch): Promise<void> {
   const fd = tree.createFile(file.path);
   try {
     // What is not written is a hole, of zeros.
     ftruncateSync(fd, file.sizeBytes);
     for (const [index, blob] of file.chunks.entries()) {
-      checkStopped();
       if (blob !== ZEROS) writeAll(fd, await fetch(blob), index * CHUNK_BYTES);
     }
     finish(fd, file);
@@ -143,7 +164,7 @@ const seconds = (us: number): number => us / US_PER_SECOND;
 function writeIdentities({ manifestPath, entriesPath }: RestoreJob, tree: TreeWriter): void {
   const lines = new LineWriter(entriesPath);
   try {
-    for (const line of readLines(manifestPath)) {
+    for (const line of entryLines(manifestPath)) {
       const entry = decodeEntry(line);
       if (entry.type !== "small" && entry.type !== "large") lines.write(line);
       else {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -53,9 +53,12 @@ export class Trees {
     owner: FileOwner = null,
   ): Promise<{ captured: Captured; entriesPath: string }> {
     const entriesPath = join(this.dir, `restored-${++this.captures}`);
-    const hashes = new Map(from.captured.blobs.map(({ number, sha256 }: ManifestBlob) => [number, sha256]));
+    const manifestPath = join(this.dir, `manifest-${this.captures}`);
+    const { blobs } = from.captured;
+    await writeFile(manifestPath, `${JSON.stringify({ blobs })}\n${await readFile(from.entriesPath, "utf8")}`);
+    const hashes = new Map(blobs.map(({ number, sha256 }: ManifestBlob) => [number, sha256]));
     const fetch = async (blob: number): Promise<Uint8Array> => this.blobs.get(hashes.get(blob) ?? "") as Uint8Array;
-    await this.threads.restore({ root, owner, manifestPath: from.entriesPath, entriesPath }, fetch, NEVER);
+    await this.threads.restore({ root, owner, manifestPath, blobs, entriesPath }, fetch, NEVER);
     return { captured: from.captured, entriesPath };
   }
 }

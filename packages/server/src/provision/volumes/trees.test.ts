@@ -182,6 +182,13 @@ describe("the next capture", () => {
   });
 });
 
+test("content that is not what was stored is refused", async () => {
+  await writeFile(join(a, "workspace/file"), "content");
+  const captured = await trees.capture(a, null);
+  for (const sha256 of trees.blobs.keys()) trees.blobs.set(sha256, Buffer.from("Content"));
+  await expect(trees.restore(captured, b)).rejects.toThrow(/another content/);
+});
+
 test("a capture stops when it is told to, with what the store threw or the signal says", async () => {
   await bash('cd "$1/workspace" && head -c 30000000 /dev/urandom > large', a);
   const entriesPath = join(trees.dir, "entries");
@@ -189,7 +196,11 @@ test("a capture stops when it is told to, with what the store threw or the signa
   const full = new Error("the disk is full");
   await expect(threads.capture(job, () => Promise.reject(full), new AbortController().signal)).rejects.toBe(full);
   const stop = new AbortController();
-  const stopped = threads.capture(job, async () => (stop.abort(new Error("a turn begins")), ""), stop.signal);
+  const store = async (): Promise<string> => {
+    stop.abort(new Error("a turn begins"));
+    return "";
+  };
+  const stopped = threads.capture(job, store, stop.signal);
   await expect(stopped).rejects.toThrow("a turn begins");
   expect(existsSync(entriesPath)).toBe(true);
 });

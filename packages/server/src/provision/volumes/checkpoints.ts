@@ -1,0 +1,226 @@
+import { randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import type { Volume } from "@sandbox0/sandbox";
+import type { Blobs } from "../../blobs/blobs.ts";
+import type { Database } from "../../store/pool.ts";
+import { type SessionVolume, setCheckpoint, setClean } from "../../store/session-volumes.ts";
+import {
+  beginCheckpoint,
+  dropCheckpoint,
+  finishCheckpoint,
+  keepCheckpointBlob,
+  readCheckpoint,
+} from "../../store/volume-checkpoints.ts";
+import type { Captured } from "./capture-tree.ts";
+import { readLines } from "./line-file.ts";
+import { MANIFEST_FORMAT, type ManifestBlob, type ManifestHead } from "./manifest.ts";
+import type { TreeThreads } from "./tree-threads.ts";
+
+/** What of a volume is kept: all that the session writes. Its mounted files come from elsewhere. */
+const KEPT_DIRECTORIES = ["workspace", "home", "outputs", "tool-outputs"];
+/** Of a volume, beside its directories: what the last checkpoint knows of the files. Nothing of the session sees it. */
+const RECORDS = "checkpoints";
+/** Far above a pack and a chunk; a manifest of a million entries with the longest names fits. */
+const BLOB_BYTES_MAX = 1024 ** 3;
+/** Content is handed on in such pieces: each holds up the server's thread while it is hashed. */
+const PIECE_BYTES = 256 * 1024;
+
+/** A turn has begun to use the files while they were looked at. */
+export class VolumeInUse extends Error {
+  readonly code = "volume_in_use";
+  constructor() {
+    super("the session goes on");
+    this.name = "VolumeInUse";
+  }
+}
+
+export interface Checkpoints {
+  /**
+   * The files of the volume as they are, kept outside the machine; `session` is the row as it was before. Only what changed
+   * since the last one is read and stored; without a change the last one is the answer.
+   * @returns the checkpoint, and what is not in it
+   * @throws VolumeInUse, BlobsUnavailable, DatabaseUnavailable, what the signal says
+   */
+  capture(volume: Volume, session: SessionVolume, signal: AbortSignal): Promise<{ id: string; omitted: Captured["omitted"] }>;
+  /** Puts its files into an empty volume. @throws BlobsUnavailable, BlobMissing, DatabaseUnavailable, what the signal says */
+  restore(checkpointId: string, volume: Volume, signal: AbortSignal): Promise<void>;
+}
+
+export interface CheckpointsDeps {
+  db: Database;
+  blobs: Pick<Blobs, "put" | "open">;
+  threads: TreeThreads;
+  nodeId(): number;
+}
+
+export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
+  return {
+    async capture(volume, session, signal) {
+      const id = `vckpt_${randomBytes(16).toString("hex")}`;
+      const records = new Records(volume);
+      const previous = session.checkpointId === null ? null : await records.read(session.checkpointId);
+      await records.begin();
+      await beginCheckpoint(deps.db, id, session.sessionId, deps.nodeId());
+      try {
+        const captured = await captureInto(deps, id, volume, records, previous, signal);
+        const last = session.checkpointId;
+        if (!captured.hasChanged && last !== null) {
+          await dropCheckpoint(deps.db, id);
+          if (!(await setClean(deps.db, session))) throw new VolumeInUse();
+          // Which of its files can be trusted to be unchanged may be known better by now.
+          await records.write(last, captured, id);
+          await records.keepOnly(last, id);
+          return { id: last, omitted: captured.omitted };
+        }
+        await records.write(id, captured, id);
+        await keepManifest(deps, id, session, captured, records, signal);
+        await records.keepOnly(id);
+        return { id, omitted: captured.omitted };
+      } catch (error) {
+        await records.remove(id);
+        // What fails here the sweep does some time later.
+        await dropCheckpoint(deps.db, id);
+        throw error;
+      }
+    },
+    restore: (checkpointId, volume, signal) => restore(deps, checkpointId, volume, signal),
+  };
+}
+
+async function captureInto(
+  { db, blobs, threads }: CheckpointsDeps,
+  id: string,
+  volume: Volume,
+  records: Records,
+  previous: { blobs: readonly ManifestBlob[]; entriesPath: string } | null,
+  signal: AbortSignal,
+): Promise<Captured> {
+  const store = async (content: Uint8Array): Promise<string> => {
+    const { sha256 } = await blobs.put(pieces(content), { bytesMax: BLOB_BYTES_MAX, signal });
+    await keepCheckpointBlob(db, id, sha256);
+    return sha256;
+  };
+  const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(id) };
+  return threads.capture(job, store, signal);
+}
+
+/** From here on the session has this checkpoint, and no longer the one before. */
+async function keepManifest(
+  { db, blobs }: CheckpointsDeps,
+  id: string,
+  session: SessionVolume,
+  captured: Captured,
+  records: Records,
+  signal: AbortSignal,
+): Promise<void> {
+  const manifest = await blobs.put(records.manifest(id, captured.blobs), { bytesMax: BLOB_BYTES_MAX, signal });
+  const { entries, bytes } = captured;
+  const hashes = captured.blobs.map(({ sha256 }) => sha256);
+  await db.transaction(async (tx) => {
+    await finishCheckpoint(tx, id, { sha256: manifest.sha256, blobs: hashes, entries, bytes }, session.checkpointId);
+    if (!(await setCheckpoint(tx, session, id))) throw new VolumeInUse();
+  });
+}
+
+async function restore(deps: CheckpointsDeps, checkpointId: string, volume: Volume, signal: AbortSignal): Promise<void> {
+  const checkpoint = await readCheckpoint(deps.db, checkpointId);
+  if (checkpoint === null) throw new Error(`there is no checkpoint ${checkpointId}`);
+  const records = new Records(volume);
+  await records.begin();
+  const manifestPath = records.manifestPath(checkpointId);
+  await pipeline(await deps.blobs.open(checkpoint.sha256), createWriteStream(manifestPath, { mode: 0o600 }), { signal });
+  const { blobs } = readHead(manifestPath);
+  const hashes = new Map(blobs.map(({ number, sha256 }) => [number, sha256]));
+  const fetch = async (number: number): Promise<Uint8Array> => {
+    const sha256 = hashes.get(number);
+    if (sha256 === undefined) throw new Error(`the manifest of ${checkpointId} names no blob ${number}`);
+    return buffer(await deps.blobs.open(sha256));
+  };
+  const owner = await ownerOf(volume);
+  const entriesPath = records.entriesPath(checkpointId);
+  await deps.threads.restore({ root: volume.path, owner, manifestPath, blobs, entriesPath }, fetch, signal);
+  await records.write(checkpointId, { blobs }, checkpointId);
+  await rm(manifestPath);
+}
+
+function readHead(manifestPath: string): ManifestHead {
+  const lines = readLines(manifestPath);
+  const head = JSON.parse(String(lines.next().value)) as ManifestHead;
+  lines.return();
+  if (head.format !== MANIFEST_FORMAT) throw new Error(`a manifest has the unknown format ${String(head.format)}`);
+  return head;
+}
+
+/** Sandboxes of root's run as the owner of their volume. */
+async function ownerOf({ path }: Volume): Promise<{ uid: number; gid: number } | null> {
+  if (process.getuid?.() !== 0) return null;
+  const { uid, gid } = await stat(path);
+  return { uid, gid };
+}
+
+async function* pieces(content: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < content.length; at += PIECE_BYTES) yield content.subarray(at, at + PIECE_BYTES);
+}
+
+/** What is known of a volume's files at its last checkpoint. Without it, all of them are read and stored again. */
+class Records {
+  readonly #dir: string;
+
+  constructor(volume: Volume) {
+    this.#dir = join(volume.path, RECORDS);
+  }
+
+  async begin(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+  }
+
+  entriesPath(id: string): string {
+    return join(this.#dir, `${id}.entries`);
+  }
+
+  manifestPath(id: string): string {
+    return join(this.#dir, `${id}.manifest`);
+  }
+
+  async read(id: string): Promise<{ blobs: readonly ManifestBlob[]; entriesPath: string } | null> {
+    try {
+      const { blobs, entries } = JSON.parse(await readFile(this.#headPath(id), "utf8")) as ManifestHead & { entries: string };
+      const entriesPath = join(this.#dir, entries);
+      await access(entriesPath);
+      return { blobs, entriesPath };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+  }
+
+  /** Of the checkpoint `id`; the entries are those that were written for `entriesId`. */
+  async write(id: string, { blobs }: { blobs: readonly ManifestBlob[] }, entriesId: string): Promise<void> {
+    const draft = `${this.#headPath(id)}.draft`;
+    const head = { format: MANIFEST_FORMAT, blobs, entries: `${entriesId}.entries` };
+    await writeFile(draft, JSON.stringify(head), { mode: 0o600 });
+    await rename(draft, this.#headPath(id));
+  }
+
+  async *manifest(id: string, blobs: readonly ManifestBlob[]): AsyncGenerator<Uint8Array, void, undefined> {
+    yield Buffer.from(`${JSON.stringify({ format: MANIFEST_FORMAT, blobs } satisfies ManifestHead)}\n`);
+    yield* createReadStream(this.entriesPath(id)) as AsyncIterable<Uint8Array>;
+  }
+
+  async keepOnly(...ids: string[]): Promise<void> {
+    const others = (await readdir(this.#dir)).filter((name) => !ids.some((id) => name.startsWith(`${id}.`)));
+    for (const name of others) await rm(join(this.#dir, name), { force: true });
+  }
+
+  async remove(id: string): Promise<void> {
+    for (const path of [this.entriesPath(id), this.#headPath(id)]) await rm(path, { force: true });
+  }
+
+  #headPath(id: string): string {
+    return join(this.#dir, `${id}.json`);
+  }
+}

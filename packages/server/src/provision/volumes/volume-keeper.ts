@@ -1,0 +1,308 @@
+import { SandboxError, type SandboxPool, type Volume } from "@sandbox0/sandbox";
+import { DatabaseUnavailable } from "../../store/database-error.ts";
+import type { Notifier } from "../../store/notify.ts";
+import type { Database } from "../../store/pool.ts";
+import {
+  addNotice,
+  clearNotice,
+  expireVolumes,
+  leaveHome,
+  readSessionVolume,
+  registerHome,
+  type SessionVolume,
+  takeSessionVolume,
+} from "../../store/session-volumes.ts";
+import { dropUnfinishedCheckpoints } from "../../store/volume-checkpoints.ts";
+import {
+  answerVolumeRequest,
+  removeOldVolumeRequests,
+  takeVolumeRequests,
+  type VolumeRequest,
+} from "../../store/volume-requests.ts";
+import { emptyVolumeTrash, readVolumeTrash } from "../../store/volume-trash.ts";
+import type { ProvisionPart, ProvisionSession } from "../port.ts";
+import { type Checkpoints, VolumeInUse } from "./checkpoints.ts";
+import { SessionLocks } from "./session-locks.ts";
+import { EXPIRED_NOTICE, HOME_RETURN_MS, placeVolume } from "./volume-place.ts";
+import { ANSWER_CHANNEL, REQUEST_CHANNEL, type VolumeRequests } from "./volume-requests.ts";
+
+/** A session that rests this long gets a checkpoint: not one that goes on at once. */
+export const CAPTURE_AFTER_MS = 2_000;
+/** Before a checkpoint that failed is tried again, for as long as the session rests. */
+const RETRY_MS = 60_000;
+/** How often requests are looked for: the price of a lost hint. */
+const REQUESTS_LOOK_MS = 1_000;
+/** How often volumes that nobody has any more are removed, and what is old. */
+const SWEEP_MS = 10_000;
+const TRASH_BATCH = 50;
+/** What the checkpoints that are still owed may take when the server stops. */
+const CLOSE_MS = 10_000;
+
+export interface VolumeKeeperTimes {
+  captureAfterMs: number;
+  retryMs: number;
+  homeReturnMs: number;
+  closeMs: number;
+}
+const TIMES: VolumeKeeperTimes = {
+  captureAfterMs: CAPTURE_AFTER_MS,
+  retryMs: RETRY_MS,
+  homeReturnMs: HOME_RETURN_MS,
+  closeMs: CLOSE_MS,
+};
+
+export interface VolumeKeeperDeps {
+  db: Database;
+  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill">;
+  checkpoints: Checkpoints;
+  requests: Pick<VolumeRequests, "ask">;
+  notifier: Pick<Notifier, "publish" | "subscribe" | "onReconnect">;
+  node: { id(): number; aliveNodes(): Promise<number[]> };
+  /** For the log: the session goes on, and it is tried again. */
+  onTrouble(error: unknown, sessionId: string | null): void;
+}
+
+/** Keeps the sessions' files: brings them to the node that runs the session, and keeps a checkpoint outside when it rests. */
+export interface VolumeKeeper {
+  /** Files are there before any other part of the provision fills them. */
+  part: ProvisionPart;
+  /** A session's sandbox was paused: what its programs did since the turn is kept, too. */
+  onPause(sessionId: string): void;
+  start(): Promise<void>;
+  /** Keeps what is still owed, for a while. */
+  close(): Promise<void>;
+}
+
+/** @param times for tests */
+export function createVolumeKeeper(deps: VolumeKeeperDeps, times: Partial<VolumeKeeperTimes> = {}): VolumeKeeper {
+  return new Keeper(deps, { ...TIMES, ...times });
+}
+
+class Keeper implements VolumeKeeper {
+  readonly part: ProvisionPart;
+  readonly #deps: VolumeKeeperDeps;
+  readonly #times: VolumeKeeperTimes;
+  readonly #locks = new SessionLocks();
+  /** Checkpoints that are owed, by session. */
+  readonly #owed = new Map<string, NodeJS.Timeout>();
+  /** Checkpoints that are being made; a turn does not wait for them. */
+  readonly #capturing = new Map<string, AbortController>();
+  /** Claimed for the first time, and the row does not say so yet. */
+  readonly #new = new Set<string>();
+  readonly #notices = new Map<string, string>();
+  readonly #told = new Map<string, string>();
+  readonly #working = new Set<Promise<void>>();
+  #timers: NodeJS.Timeout[] = [];
+  #off: (() => void)[] = [];
+  #isAnswering = false;
+  #isSweeping = false;
+  #isClosed = false;
+
+  constructor(deps: VolumeKeeperDeps, times: VolumeKeeperTimes) {
+    this.#deps = deps;
+    this.#times = times;
+    this.part = {
+      name: "volumes",
+      place: (session) => this.#place(session),
+      fill: (session, volume) => this.#markNew(session, volume),
+      afterCall: async ({ sessionId }) => this.#tell(sessionId),
+      beforeIdle: ({ sessionId }) => this.#forgetTold(sessionId),
+      atRest: async ({ sessionId }) => this.#owe(sessionId, this.#times.captureAfterMs),
+    };
+  }
+
+  async start(): Promise<void> {
+    const { db, pool, node, notifier } = this.#deps;
+    await registerHome(db, { homeId: pool.homeId, nodeId: node.id() });
+    this.#off = [
+      notifier.subscribe(REQUEST_CHANNEL, (homeId) => {
+        if (homeId === pool.homeId) this.#run(this.#answerRequests());
+      }),
+      notifier.onReconnect(() => this.#run(this.#answerRequests())),
+    ];
+    this.#timers = [
+      setInterval(() => this.#run(this.#answerRequests()), REQUESTS_LOOK_MS),
+      setInterval(() => this.#run(this.#sweep()), SWEEP_MS),
+    ];
+  }
+
+  onPause(sessionId: string): void {
+    if (!this.#isClosed) this.#owe(sessionId, 0);
+  }
+
+  async close(): Promise<void> {
+    for (const off of this.#off) off();
+    for (const timer of this.#timers) clearInterval(timer);
+    const owed = [...this.#owed];
+    this.#owed.clear();
+    for (const [sessionId, timer] of owed) {
+      clearTimeout(timer);
+      this.#run(this.#capture(sessionId));
+    }
+    this.#isClosed = true;
+    const late = setTimeout(() => {
+      for (const work of this.#capturing.values()) work.abort(new Error("the server is stopping"));
+    }, this.#times.closeMs);
+    while (this.#working.size > 0) await Promise.allSettled(this.#working);
+    clearTimeout(late);
+  }
+
+  async #place(session: ProvisionSession): Promise<void> {
+    const { sessionId } = session;
+    clearTimeout(this.#owed.get(sessionId));
+    this.#owed.delete(sessionId);
+    this.#capturing.get(sessionId)?.abort(new VolumeInUse());
+    const { homeReturnMs } = this.#times;
+    const placed = await this.#locks.run(sessionId, () => placeVolume({ ...this.#deps, homeReturnMs }, session));
+    if (placed.isNew) this.#new.add(sessionId);
+    if (placed.notice !== null) this.#notices.set(sessionId, placed.notice);
+  }
+
+  /** Before anything runs: files that no row knows of must not exist. */
+  async #markNew({ sessionId }: ProvisionSession, volume: Volume): Promise<void> {
+    if (!this.#new.delete(sessionId)) return;
+    const { db, pool, node } = this.#deps;
+    const place = { homeId: pool.homeId, nodeId: node.id(), volumeId: volume.id };
+    const change = { checkpointId: null, notice: null, startsAnew: true };
+    if (!(await takeSessionVolume(db, { sessionId, uses: null }, place, change)))
+      throw new SandboxError("unavailable", "the session has gone to another server meanwhile");
+  }
+
+  #tell(sessionId: string): string[] {
+    const notice = this.#notices.get(sessionId);
+    if (notice === undefined) return [];
+    this.#notices.delete(sessionId);
+    this.#told.set(sessionId, notice);
+    return [notice];
+  }
+
+  async #forgetTold(sessionId: string): Promise<void> {
+    const notice = this.#told.get(sessionId);
+    if (notice === undefined) return;
+    await clearNotice(this.#deps.db, sessionId, notice);
+    this.#told.delete(sessionId);
+  }
+
+  #owe(sessionId: string, afterMs: number): void {
+    if (this.#isClosed) return;
+    clearTimeout(this.#owed.get(sessionId));
+    const timer = setTimeout(() => {
+      this.#owed.delete(sessionId);
+      this.#run(this.#capture(sessionId));
+    }, afterMs);
+    this.#owed.set(sessionId, timer.unref());
+  }
+
+  /** Of a session that rests. What fails is tried again later, unless a turn is the reason: it ends with a new debt. */
+  async #capture(sessionId: string): Promise<void> {
+    try {
+      await this.#locks.run(sessionId, () => this.#captureNow(sessionId));
+    } catch (error) {
+      if (error instanceof VolumeInUse || (error instanceof SandboxError && error.code === "unavailable")) return;
+      this.#deps.onTrouble(error, sessionId);
+      this.#owe(sessionId, this.#times.retryMs);
+    }
+  }
+
+  /** @throws VolumeInUse, SandboxError `unavailable` while a turn uses it, and what hinders the checkpoint */
+  async #captureNow(sessionId: string): Promise<void> {
+    const { db, pool, checkpoints } = this.#deps;
+    const row = await this.#readHere(sessionId);
+    const volume = row === null ? null : await pool.volumeOf(sessionId);
+    if (row === null || volume === null || volume.id !== row.volumeId) return;
+    const stop = new AbortController();
+    this.#capturing.set(sessionId, stop);
+    try {
+      const { omitted } = await pool.whileStill(sessionId, (signal) =>
+        checkpoints.capture(volume, row, AbortSignal.any([signal, stop.signal])),
+      );
+      if (omitted.count > 0) await addNotice(db, sessionId, omittedNotice(omitted));
+    } finally {
+      this.#capturing.delete(sessionId);
+    }
+  }
+
+  /** The session's row, if this node used its files last, or the one that did is gone. */
+  async #readHere(sessionId: string): Promise<SessionVolume | null> {
+    const { db, pool, node } = this.#deps;
+    const row = await readSessionVolume(db, sessionId);
+    if (row === null || row.homeId !== pool.homeId) return null;
+    const isOthers = row.nodeId !== null && row.nodeId !== node.id() && (await node.aliveNodes()).includes(row.nodeId);
+    return isOthers ? null : row;
+  }
+
+  async #answerRequests(): Promise<void> {
+    if (this.#isAnswering || this.#isClosed) return;
+    this.#isAnswering = true;
+    try {
+      const { db, pool, node } = this.#deps;
+      const place = { homeId: pool.homeId, nodeId: node.id() };
+      for (const request of await takeVolumeRequests(db, place, await node.aliveNodes())) this.#run(this.#answer(request));
+    } finally {
+      this.#isAnswering = false;
+    }
+  }
+
+  async #answer(request: VolumeRequest): Promise<void> {
+    const { db, notifier } = this.#deps;
+    let failure: string | null = null;
+    try {
+      await this.#locks.run(request.sessionId, () => this.#grant(request));
+    } catch (error) {
+      failure = describe(error);
+      if (!(error instanceof VolumeInUse || error instanceof SandboxError)) this.#deps.onTrouble(error, request.sessionId);
+    }
+    await answerVolumeRequest(db, request.id, failure);
+    notifier.publish(ANSWER_CHANNEL, String(request.id));
+  }
+
+  /** @throws as `#captureNow` */
+  async #grant({ sessionId, movesTo }: VolumeRequest): Promise<void> {
+    const { db, pool } = this.#deps;
+    if (movesTo !== null) {
+      // Not while it is in use; what has no turn is ended, and with it the last that could write.
+      await pool.whileStill(sessionId, async () => undefined);
+      await pool.discard(sessionId);
+      if (movesTo === pool.homeId) return;
+    }
+    await this.#captureNow(sessionId);
+    if (movesTo === null) return;
+    const row = await this.#readHere(sessionId);
+    if (row !== null && !(await leaveHome(db, row))) throw new VolumeInUse();
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#isSweeping || this.#isClosed) return;
+    this.#isSweeping = true;
+    try {
+      const { db, pool, node } = this.#deps;
+      await expireVolumes(db, EXPIRED_NOTICE);
+      await dropUnfinishedCheckpoints(db, [...(await node.aliveNodes()), node.id()]);
+      await removeOldVolumeRequests(db);
+      for (const volumeId of await readVolumeTrash(db, pool.homeId, TRASH_BATCH)) {
+        // The row goes only when the files are gone, so a crash repeats the work.
+        await pool.deleteVolume(volumeId);
+        await emptyVolumeTrash(db, volumeId);
+      }
+    } finally {
+      this.#isSweeping = false;
+    }
+  }
+
+  /** In the background; `close` waits for it. */
+  #run(work: Promise<void>): void {
+    const done = work.catch((error: unknown) => this.#deps.onTrouble(error, null)).finally(() => this.#working.delete(done));
+    this.#working.add(done);
+  }
+}
+
+function omittedNotice({ count, shown }: { count: number; shown: readonly string[] }): string {
+  const more = count > shown.length ? ` and ${count - shown.length} more` : "";
+  return `Not kept beyond this machine, because they are not kept by any checkpoint: ${shown.join(", ")}${more}.`;
+}
+
+function describe(error: unknown): string {
+  if (error instanceof VolumeInUse || error instanceof SandboxError) return "the session's files are in use";
+  if (error instanceof DatabaseUnavailable) return "the database does not answer the server that has the session's files";
+  return "the server that has the session's files cannot store them now";
+}

@@ -1,15 +1,20 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import type { Volume } from "@sandbox0/sandbox";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ZipFile } from "yazl";
 import type { Blobs } from "../../blobs/blobs.ts";
 import { BlobMissing, BlobsUnavailable } from "../../blobs/port.ts";
 import { type PlacedSkill, placeSkills } from "./place-skills.ts";
+
+const FULL_DISK = fileURLToPath(new URL("full-disk.fixture.ts", import.meta.url));
 
 let dir: string;
 let volume: Volume;
@@ -201,6 +206,14 @@ describe("nothing may run", () => {
     await expect(place([broken])).rejects.toMatchObject({ code: "unavailable", message: expect.stringMatching(/store/) });
     stored.delete(broken.sha256);
     await expect(place([broken])).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  test("when the disk is full", async () => {
+    // A process that may write no file longer than 64 kB: the same answer of the system as that of a full disk.
+    const limited = 'ulimit -f 64; exec "$0" "$@"';
+    const { stdout } = await promisify(execFile)("sh", ["-c", limited, process.execPath, FULL_DISK, volume.path]);
+    expect(stdout).toBe("unavailable: there is no room on the server's disk for the session's skills");
+    expect(await readdir(inPlace())).toEqual([]);
   });
 
   test("when all of them together are too large", async () => {

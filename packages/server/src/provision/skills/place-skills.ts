@@ -20,6 +20,9 @@ export interface PlacedSkill {
 /** Of all skills of a session, unpacked: a tenth of what its disk may hold. */
 const SESSION_SKILLS_BYTES_MAX = 1024 ** 3;
 
+/** What a disk without room answers. */
+const FULL = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
+
 /** What the volume has, by directory; written when all of it is there. */
 type Placed = Record<string, { sha256: string; bytes: number }>;
 
@@ -106,8 +109,8 @@ async function removeOthers({ skills }: Places, wanted: readonly PlacedSkill[]):
 async function place(blobs: Blobs, { skills, staged }: Places, skill: PlacedSkill, signal: AbortSignal): Promise<number> {
   const name = basename(skill.directory);
   const [archive, fresh, old] = ["archive.zip", "fresh", "old"].map((each) => join(staged, each)) as [string, string, string];
-  await pipeline(await blobs.open(skill.sha256), createWriteStream(archive), { signal });
   try {
+    await pipeline(await blobs.open(skill.sha256), createWriteStream(archive), { signal });
     const bytes = await unpackSkill(archive, fresh, signal);
     await rename(join(skills, name), old).catch(unlessMissing);
     await rename(fresh, join(skills, name));
@@ -124,8 +127,8 @@ function checkTotal(placed: Placed, bytesMax: number): void {
 
 /** What is not a bug of ours: nothing runs in a sandbox that lacks what the model was told of. */
 function unavailable(error: unknown): unknown {
-  const isFull = (error as NodeJS.ErrnoException).code === "ENOSPC";
-  if (isFull) return new SandboxError("unavailable", "there is no room on the server's disk for the session's skills");
+  if (FULL.has((error as NodeJS.ErrnoException).code ?? ""))
+    return new SandboxError("unavailable", "there is no room on the server's disk for the session's skills");
   if (error instanceof BlobsUnavailable || error instanceof BlobMissing)
     return new SandboxError("unavailable", "a skill of the session cannot be read from the store for files", { cause: error });
   return error;

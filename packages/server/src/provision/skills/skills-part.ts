@@ -2,7 +2,7 @@ import type { SessionError } from "@sandbox0/protocol";
 import type { ClaimedSandbox, Volume } from "@sandbox0/sandbox";
 import { type AgentTool, enabledBuiltins } from "../../domain/permissions.ts";
 import { type SessionSkillRecord, findUnscanned, insertScan } from "../../store/session-skills.ts";
-import { listResourcesOfType } from "../../store/session-resources.ts";
+import { listSessionRepositories } from "../../store/session-repositories.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
 import { type GiveSkillsDeps, giveSkills } from "./give-skills.ts";
 import { type PlacedSkill, placeSkills } from "./place-skills.ts";
@@ -66,9 +66,9 @@ async function place(
 /** Once for each, as it was checked out. */
 async function scanRepositories({ db }: GiveSkillsDeps, session: ProvisionSession, { sandbox }: ClaimedSandbox): Promise<void> {
   const { sessionId, signal } = session;
-  const repositories = await listResourcesOfType(db, sessionId, "github_repository");
-  if (repositories.length === 0) return;
-  const directories = repositories.map(({ config }) => config.mount_path);
+  const repositories = await listSessionRepositories(db, sessionId);
+  const directories = repositories.flatMap(({ config, state }) => (state.type === "there" ? [config.mount_path] : []));
+  if (directories.length === 0) return;
   for (const repository of await findUnscanned(db, sessionId, directories)) {
     const scan = await scanRepository(sandbox, repository, signal);
     if (scan === null) continue;

@@ -28,6 +28,14 @@ export const GO_FILE = "go";
 /** Appends a line that no other call appends. */
 const effect = (): string => `echo ${effectToken()} >> /workspace/${EFFECTS_FILE}`;
 const waitForGo = `touch /workspace/${STARTED_FILE}; while [ ! -e /workspace/${GO_FILE} ]; do sleep 0.02; done`;
+/** Of a memory store that is called `notes`. */
+const MEMORY_DIR = "/mnt/memory/notes";
+export const MANY_MEMORIES = 200;
+/** `m1` and so on, with their numbers. */
+const writeMemories = (count: number): string => `for i in {1..${count}}; do echo -n $i > ${MEMORY_DIR}/m$i; done`;
+export const OUTPUTS = 60;
+/** `o1` and so on, with their numbers. */
+const writeOutputs = `cd /mnt/session/outputs && for i in {1..${OUTPUTS}}; do echo -n $i > o$i; done`;
 const bash = (command: string) => call("bash", { command });
 const write = () => call("write", { file_path: "/workspace/note.txt", content: "written by the model" });
 const look = () => call("glob", { pattern: "*" });
@@ -40,6 +48,11 @@ const SCRIPTS = {
   "the effect, then wait": [() => bash(`${effect()}; ${waitForGo}`), () => say("Done.")],
   "ask the client": [() => [say("I have to ask."), bash(effect()), call("lookup", {})], () => say("Thank you.")],
   "three effects": [() => bash(effect()), () => [bash(effect()), bash(effect())], () => say("Three are done.")],
+  "memories, then wait": [() => bash(`${writeMemories(40)}; ${waitForGo}`), () => say("Done.")],
+  "many memories": [() => bash(writeMemories(MANY_MEMORIES)), () => say("Done.")],
+  "read the memories": [() => bash(`ls ${MEMORY_DIR} | wc -l`), () => say("Done.")],
+  "leave outputs": [() => bash(writeOutputs), () => say("Done.")],
+  "count uploads": [() => bash("ls /mnt/session/uploads | wc -l; cat /mnt/session/uploads/* | wc -c"), () => say("Done.")],
   "only talk": [() => say("Here I am.")],
 } satisfies Record<string, readonly (() => Step)[]>;
 

@@ -62,6 +62,7 @@ export interface SessionOptions {
   agent?: AgentName;
   title?: string;
   initialText?: string;
+  memoryStoreId?: string;
   /** Default: the server's own, with a model that fits. */
   on?: { name: string; model: string };
 }
@@ -165,13 +166,14 @@ class TestStage implements Stage {
   }
 
   async createSession(server: ServerProcess, options: SessionOptions = {}): Promise<string> {
-    const { title, initialText } = options;
+    const { title, initialText, memoryStoreId } = options;
     this.furnished ??= this.furnish(server);
     await this.furnished;
     const session = await this.client(server).beta.sessions.create({
       agent: await this.agentOf(server, options),
       environment_id: this.environmentId,
       ...(title === undefined ? {} : { title }),
+      ...(memoryStoreId === undefined ? {} : { resources: [{ type: "memory_store", memory_store_id: memoryStoreId }] }),
       ...(initialText === undefined ? {} : { initial_events: [message(initialText)] }),
     });
     return session.id;
@@ -217,7 +219,7 @@ class TestStage implements Stage {
 
   async workspacePath(sessionId: string, name: string): Promise<string | null> {
     const { rows } = await this.db.query<{ volume: string | null }>(
-      "select volume_id as volume from session_heads where session_id = $1",
+      "select volume_id as volume from session_volumes where session_id = $1",
       [sessionId],
     );
     const volume = rows[0]?.volume;

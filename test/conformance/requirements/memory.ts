@@ -57,5 +57,29 @@ export const MEMORY = {
     "Takes path, content, hash and size out, keeps actor and times; again changes nothing; never the current version.",
   ],
   "memory.worker": ["contract §P2.9", "The official worker's own code downloads, uploads and deletes, with conflicts."],
+  "memory.mounts": [
+    "semantics §13",
+    "Each store is a directory at its mount_path; what is written there becomes versions of the session's; nothing else under /mnt/memory can be written.",
+    "memory-mounts",
+  ],
+  "memory.mount-notes": [
+    "semantics §13",
+    "The system prompt tells of each mount: name, path, access, description, instructions.",
+  ],
+  "memory.mount-conflict": [
+    "semantics §13",
+    "Sessions that change one memory at the same time: the store's text stays; the other one is kept and its agent told.",
+    "memory-mounts",
+  ],
+  "memory.mount-read-only": ["semantics §13", "read_only is enforced by the mount."],
+  "memory.mount-limits": [
+    "semantics §13",
+    "What cannot be a memory (size, encoding, path, number) is not stored, and the agent is told behind its call.",
+    "memory-mounts",
+  ],
+  "memory.mount-background": [
+    "semantics §13",
+    "What runs on behind a call has its writes stored at the next one, or before the session is idle.",
+  ],
   "memory.isolation": ["contract §1.1", "The ids of another workspace, or of another store, answer like unknown ones."],
 } as const satisfies Requirements;

@@ -109,5 +109,10 @@ export interface ModelSource {
   sessionOf(sandboxId: string, token: string): Promise<string | null>;
   /** `denied`: a sentence for the harness, when the session may not use this model or nobody serves it. */
   routeOf(sessionId: string, model: string): Promise<ModelRoute | { denied: string }>;
+  /**
+   * Asked once for each request that would generate, as the last thing before the provider hears of it: programs ask again
+   * by themselves. `null`: it may go. `repeats`: the status that the provider has answered before, where that is its reason.
+   */
+  admit(sandboxId: string, sessionId: string): { denied: string; repeats: number | null } | null;
   record(span: ModelSpan): void;
 }

@@ -7,7 +7,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { createScriptedProvider, type ScriptedProvider, type ScriptedProviderOptions } from "@sandbox0/testkit";
 import { Agent, fetch, type RequestInit, type Response } from "undici";
 import { createAddressGuard } from "../address-guard.ts";
-import type { ModelRoute, ModelSpan, Networking, PolicySource } from "../port.ts";
+import type { ModelRoute, ModelSource, ModelSpan, Networking, PolicySource } from "../port.ts";
 import type { ModelGatewayLimits } from "./limits.ts";
 import { createModelGateway, type ModelGateway } from "./model-gateway.ts";
 import { createSessionTokens } from "./session-tokens.ts";
@@ -43,6 +43,8 @@ export interface GatewayStage {
   problems: unknown[];
   /** When set, the next question to the source is rejected with it. */
   failWith: Error | null;
+  /** What the source says to every request that would generate. */
+  refused: ReturnType<ModelSource["admit"]>;
   socketPath: string;
   gateway: ModelGateway;
   /** Requests whose head has come. */
@@ -71,6 +73,7 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
         return tokens.sessionOf(sandboxId, token);
       },
       routeOf: async (_session, model) => routeTo(provider.url, model, options),
+      admit: () => stage.refused,
       record: (span) => void spans.push(span),
     },
     policies: policiesOf(options.networking ?? { type: "limited", allowedHosts: [] }),
@@ -96,6 +99,7 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
     spans,
     problems,
     failWith: null,
+    refused: null,
     socketPath,
     gateway,
     received: () => received,

@@ -189,6 +189,19 @@ test.each([
   expect(stage.spans).toEqual([]);
 });
 
+test("a request that nobody told the harness to make is refused, and with 404 where that was the provider's answer before", async () => {
+  const { provider, anthropic, post } = await start();
+  stage.refused = { denied: "It has not asked again.", repeats: null };
+  await expect(anthropic().messages.create(anthropicBody())).rejects.toBeInstanceOf(Anthropic.PermissionDeniedError);
+  stage.refused = { denied: "It has not asked again.", repeats: 404 };
+  await expect(anthropic().messages.create(anthropicBody())).rejects.toBeInstanceOf(Anthropic.NotFoundError);
+  expect((await post(RESPONSES, responsesBody())).status).toBe(404);
+  expect(provider.received).toBe(0);
+  stage.refused = { denied: "It has not asked again.", repeats: null };
+  // Counting generates nothing; the scripted provider cannot count.
+  expect((await post("/model/v1/messages/count_tokens", { model: "claude-test", messages: [] })).status).toBe(404);
+});
+
 test("a model that the session may not use is refused with the reason", async () => {
   const { provider, anthropic, post } = await start();
   const refused = anthropic().messages.create(anthropicBody({ model: "claude-other" }));

@@ -147,6 +147,7 @@ interface Prepared {
 }
 
 const NOTHING = Buffer.alloc(0);
+const NOT_FOUND = 404;
 
 /** Everything that must hold before the provider hears of the request. @throws Refusal */
 async function prepare(parts: Parts, exchange: Exchange, operation: Operation, sessionId: string): Promise<Prepared> {
@@ -159,6 +160,7 @@ async function prepare(parts: Parts, exchange: Exchange, operation: Operation, s
     );
   await checkReach(parts, exchange, operation, sessionId, request);
   const { body, hidesUsage } = providerBody(operation.api, request);
+  if (operation.generates) admit(parts, exchange, sessionId);
   const headers = requestHeaders(exchange.req.headers, route, body);
   return { span: { sessionId, model: request.model }, route, url: urlOf(route, operation), headers, body, hidesUsage };
 }
@@ -188,6 +190,11 @@ async function checkReach(
   const policy = await askSource(parts, exchange, () => parts.policies.policyOf(exchange.sandboxId));
   const denial = policy ? reachDenial(reach, policy) : "This sandbox belongs to no session any more.";
   if (denial !== null) throw new Refusal("forbidden", denial);
+}
+
+function admit({ models }: Parts, { sandboxId }: Exchange, sessionId: string): void {
+  const refused = models.admit(sandboxId, sessionId);
+  if (refused !== null) throw new Refusal(refused.repeats === NOT_FOUND ? "not_found" : "forbidden", refused.denied);
 }
 
 function urlOf({ baseUrl }: ModelRoute, { providerPath, search }: Operation): URL {

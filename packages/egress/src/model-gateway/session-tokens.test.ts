@@ -43,6 +43,25 @@ test.each([
   "sk-ant-api03-x",
 ])("%s is no token", (text) => expect(tokens.sessionOf("host.123/sbx_1", text)).toBeNull());
 
+test("each time it is issued, one more request may go out of its sandbox", () => {
+  const own = createSessionTokens(randomBytes(32));
+  expect(own.spend("sbx_1")).toBe(false);
+  expect(own.issue("sbx_1", "sesn_1")).toBe(own.issue("sbx_1", "sesn_1"));
+  own.issue("sbx_2", "sesn_2");
+  expect([1, 2, 3].map(() => own.spend("sbx_1"))).toEqual([true, true, false]);
+  expect(own.spend("sbx_2")).toBe(true);
+});
+
+test("no more requests wait than threads can ask at once, and none for sandboxes without end", () => {
+  const own = createSessionTokens(randomBytes(32));
+  for (let issued = 0; issued < 100; issued++) own.issue("sbx_1", "sesn_1");
+  let spent = 0;
+  while (own.spend("sbx_1")) spent++;
+  expect(spent).toBe(32);
+  for (let sandbox = 0; sandbox <= 10_000; sandbox++) own.issue(`sbx_${sandbox}`, "sesn_1");
+  expect([own.spend("sbx_0"), own.spend("sbx_1")]).toEqual([false, true]);
+});
+
 test("a short secret is refused", () => {
   expect(() => createSessionTokens(randomBytes(16))).toThrow(RangeError);
 });

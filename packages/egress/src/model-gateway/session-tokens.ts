@@ -5,6 +5,10 @@ const PREFIX = "sk-sandbox0-";
 const CONTEXT = "sandbox0 model gateway session token, version 1";
 const SECRET_BYTES_MIN = 32;
 const TOKEN_CHARS_MAX = 512;
+/** Sandboxes that a request may still go out of. What is forgotten has to be issued anew. */
+const SANDBOXES_MAX = 10_000;
+/** Requests of one sandbox: as many threads may ask at once. */
+const UNSPENT_MAX = 32;
 /** What a token can carry, before its dot. */
 const SESSION_ID = /^[A-Za-z0-9_-]{1,200}$/;
 /** Of any driver. Without line ends, which keep the signed text unambiguous. */
@@ -12,25 +16,41 @@ const SANDBOX_ID = /^[\x21-\x7e]{1,200}$/;
 
 /** What a harness in a sandbox shows the model gateway instead of a key (design §7). */
 export interface SessionTokens {
-  /** Good for this session out of this sandbox, and for nothing else. @throws TypeError for ids that are no ids */
+  /**
+   * Good for this session out of this sandbox, and for nothing else. Each time it is issued, one more request may go out.
+   * @throws TypeError for ids that are no ids
+   */
   issue(sandboxId: string, sessionId: string): string;
   /** The session of a token that was issued for this sandbox; else `null`. */
   sessionOf(sandboxId: string, token: string): string | null;
+  /** Takes one of the requests that may go out of this sandbox; `false`: there is none. */
+  spend(sandboxId: string): boolean;
 }
 
 /**
- * Tokens that carry their session and a signature over it and its sandbox: nothing is stored, and every process with the
- * secret can read them. They do not expire: whoever asks must also know that the session has the sandbox now.
+ * Tokens that carry their session and a signature over it and its sandbox: only the requests that may still go out are
+ * stored. They do not expire: whoever asks must also know that the session has the sandbox now.
  * @param secret at least 32 random bytes, of this use only
  */
 export function createSessionTokens(secret: Buffer): SessionTokens {
   if (secret.length < SECRET_BYTES_MIN) throw new RangeError(`the token secret needs ${SECRET_BYTES_MIN} bytes`);
   const sign = (sandboxId: string, sessionId: string): Buffer =>
     createHmac("sha256", secret).update(`${CONTEXT}\n${sandboxId}\n${sessionId}`).digest();
+  /** Requests that may go out, by sandbox; those that were issued to last are last. */
+  const unspent = new Map<string, number>();
+  const set = (sandboxId: string, count: number): void => {
+    unspent.delete(sandboxId);
+    if (count > 0) unspent.set(sandboxId, Math.min(count, UNSPENT_MAX));
+    for (const oldest of unspent.keys()) {
+      if (unspent.size <= SANDBOXES_MAX) break;
+      unspent.delete(oldest);
+    }
+  };
   return {
     issue(sandboxId, sessionId) {
       if (!SANDBOX_ID.test(sandboxId) || !SESSION_ID.test(sessionId))
         throw new TypeError("a session token needs the ids of a sandbox and a session");
+      set(sandboxId, (unspent.get(sandboxId) ?? 0) + 1);
       return `${PREFIX}${sessionId}.${sign(sandboxId, sessionId).toString("base64url")}`;
     },
     sessionOf(sandboxId, token) {
@@ -40,6 +60,11 @@ export function createSessionTokens(secret: Buffer): SessionTokens {
       const expected = sign(sandboxId, sessionId);
       const shown = Buffer.from(signature, "base64url");
       return shown.length === expected.length && timingSafeEqual(shown, expected) ? sessionId : null;
+    },
+    spend(sandboxId) {
+      const count = unspent.get(sandboxId) ?? 0;
+      set(sandboxId, count - 1);
+      return count > 0;
     },
   };
 }

@@ -8,6 +8,8 @@ export interface MeasuredRequests {
   add(span: ModelSpan): void;
   /** @returns the last request that the provider answered since this was last asked; `null`: none */
   take(sessionId: string): ModelSpan | null;
+  /** The same, and leaves it. */
+  last(sessionId: string): ModelSpan | null;
 }
 
 export function createMeasuredRequests(): MeasuredRequests {
@@ -22,6 +24,7 @@ export function createMeasuredRequests(): MeasuredRequests {
         latest.delete(oldest);
       }
     },
+    last: (sessionId) => latest.get(sessionId) ?? null,
     take(sessionId) {
       const span = latest.get(sessionId) ?? null;
       latest.delete(sessionId);

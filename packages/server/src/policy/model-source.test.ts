@@ -97,6 +97,19 @@ test("a token is good while its session has the sandbox it was made for", async 
   expect(await source.sessionOf("sbx_1", token)).toBeNull();
 });
 
+test("one request goes out each time that the token is issued; behind a failed one the refusal says how it failed", () => {
+  const measured = createMeasuredRequests();
+  const { source } = newSource({ measured });
+  expect(source.admit("sbx_7", "sesn_7")).toEqual({ denied: "The session has not asked its model again.", repeats: null });
+  tokens.issue("sbx_7", "sesn_7");
+  expect(source.admit("sbx_7", "sesn_7")).toBeNull();
+  measured.add(spanOf("sesn_7", { status: 404 }));
+  expect(source.admit("sbx_7", "sesn_7")).toMatchObject({ repeats: 404 });
+  expect(measured.take("sesn_7")).toMatchObject({ status: 404 });
+  tokens.issue("sbx_7", "sesn_7");
+  expect(source.admit("sbx_7", "sesn_7")).toBeNull();
+});
+
 test("a session may use its agent's model, at its provider, and no other", async () => {
   const asked: unknown[] = [];
   const { source } = newSource({

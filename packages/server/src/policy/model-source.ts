@@ -15,7 +15,7 @@ export interface ModelProvider extends Pick<ModelRoute, "api" | "baseUrl" | "api
 
 export interface ModelSourceDeps {
   db: Queryable;
-  tokens: Pick<SessionTokens, "sessionOf">;
+  tokens: Pick<SessionTokens, "sessionOf" | "spend">;
   /** Whose sandbox it is now, as the pool of this node says. */
   sessionOf(sandboxId: string): string | null;
   /** `unavailable`: a sentence for the session. */
@@ -23,7 +23,7 @@ export interface ModelSourceDeps {
     model: string,
     user: { workspaceId: string; vaultIds: readonly string[]; harness: string },
   ): Promise<ModelProvider | { unavailable: string }>;
-  measured: Pick<MeasuredRequests, "add">;
+  measured: Pick<MeasuredRequests, "add" | "last">;
   onError(error: unknown): void;
 }
 
@@ -51,6 +51,12 @@ export function createModelSource(deps: ModelSourceDeps): DurableModelSource {
       if ("unavailable" in provider) return { denied: provider.unavailable };
       const { api, baseUrl, apiKey, guarded = false } = provider;
       return { api, baseUrl, apiKey, guarded };
+    },
+    admit(sandboxId, sessionId) {
+      if (deps.tokens.spend(sandboxId)) return null;
+      const repeats = deps.measured.last(sessionId)?.status ?? null;
+      const answered = repeats === null ? "" : ` Its provider has answered with ${repeats}.`;
+      return { denied: `The session has not asked its model again.${answered}`, repeats };
     },
     record(span) {
       deps.measured.add(span);

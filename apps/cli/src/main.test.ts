@@ -22,6 +22,10 @@ describe("usage", () => {
       "sessions show",
       "sessions tail",
       "sessions send",
+      "sessions snapshot",
+      "sessions snapshots",
+      "sessions fork",
+      "sessions restore",
       "vaults rotate-key",
     ]);
     for (const command of commands) {

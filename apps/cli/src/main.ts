@@ -12,6 +12,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "sessions show": async () => (await import("./sessions.ts")).sessionsShow,
   "sessions tail": async () => (await import("./sessions.ts")).sessionsTail,
   "sessions send": async () => (await import("./sessions.ts")).sessionsSend,
+  "sessions snapshot": async () => (await import("./snapshots.ts")).sessionsSnapshot,
+  "sessions snapshots": async () => (await import("./snapshots.ts")).sessionsSnapshots,
+  "sessions fork": async () => (await import("./snapshots.ts")).sessionsFork,
+  "sessions restore": async () => (await import("./snapshots.ts")).sessionsRestore,
   "vaults rotate-key": async () => (await import("./vaults.ts")).vaultsRotateKey,
 };
 
@@ -64,7 +68,7 @@ function explainUnknown(first: string, second: string | undefined, group: readon
 
 async function describeCommands(names: readonly string[]): Promise<string> {
   const commands = await Promise.all(names.flatMap((name) => COMMANDS[name]?.() ?? []));
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`);
+  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`);
   return [
     "sandbox0: a self-hosted backend that speaks the Claude Managed Agents API.",
     "",

@@ -51,7 +51,6 @@ function turn(edit: (events: LogEvent[], record: SessionRecord) => LogEvent[] = 
       outputTokens: 3,
       leaseOwner: null,
       wakeAt: null,
-      volumeId: "vol",
     },
     events,
     inbox: [],

@@ -23,7 +23,6 @@ export interface HeadRecord {
   outputTokens: number;
   leaseOwner: number | null;
   wakeAt: Date | null;
-  volumeId: string | null;
 }
 
 export interface LogEvent {
@@ -51,7 +50,7 @@ export async function readSessionRecord(pool: pg.Pool, id: string): Promise<Sess
     const head = await db.query<HeadRecord>(
       `select seq::int, status, session_heads.shown_status as "shownStatus", stop_reason as "stopReason", turn_pending as "turnPending",
               interrupted, inbox_count as "inboxCount", input_tokens::int as "inputTokens", output_tokens::int as "outputTokens",
-              lease_owner::int as "leaseOwner", wake_at as "wakeAt", volume_id as "volumeId"
+              lease_owner::int as "leaseOwner", wake_at as "wakeAt"
        from session_heads where session_id = $1`,
       [id],
     );

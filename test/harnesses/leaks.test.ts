@@ -26,7 +26,7 @@ afterAll(() => db.end());
 
 /** What runs in a session's sandbox now. */
 async function processesOf(sessionId: string): Promise<SandboxProcess[]> {
-  const { rows } = await db.query<{ volume: string }>("select volume_id as volume from session_heads where session_id = $1", [
+  const { rows } = await db.query<{ volume: string }>("select volume_id as volume from session_volumes where session_id = $1", [
     sessionId,
   ]);
   return sandboxProcesses(process.pid).filter(({ volume }) => volume.endsWith(rows[0]?.volume ?? "none"));

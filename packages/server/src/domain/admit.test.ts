@@ -27,7 +27,6 @@ function head(change: Partial<Head> = {}): Head {
     runningSince: null,
     leaseOwner: null,
     leaseGeneration: 1,
-    volumeId: null,
     ...change,
   };
 }

@@ -39,7 +39,6 @@ export interface Head {
   runningSince: Date | null;
   leaseOwner: number | null;
   leaseGeneration: number;
-  volumeId: string | null;
 }
 
 /** A change of the head that goes with an append; an absent field stays as it is. */

@@ -25,7 +25,6 @@ function head(change: Partial<Head> = {}): Head {
     runningSince: null,
     leaseOwner: 1,
     leaseGeneration: 1,
-    volumeId: null,
     ...change,
   };
 }

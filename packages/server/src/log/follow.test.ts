@@ -220,7 +220,7 @@ test("a preview comes behind the events that were logged before it, and before t
 test("a deleted session says so and ends its streams; an unknown one is null", async () => {
   const sessionId = await newSession();
   const readers = [await new Reader().open(follower(here), sessionId), await new Reader().open(follower(there), sessionId)];
-  await db.transaction((tx) => deleteSessionRow(tx, sessionId, null));
+  await db.transaction((tx) => deleteSessionRow(tx, sessionId));
   createBells(here).deleted(sessionId);
   await until(() => readers.every((reader) => reader.ended === "deleted"));
   for (const reader of readers) expect(reader.frames.map((frame) => frame.type)).toEqual(["session.deleted"]);
@@ -291,7 +291,7 @@ test("a reader that opens while its session is deleted is told that there is non
   const from = createFollower(answers, bells, rethrow);
   followers.push(from);
   const early = await new Reader().open(from, sessionId);
-  await db.transaction((tx) => deleteSessionRow(tx, sessionId, null));
+  await db.transaction((tx) => deleteSessionRow(tx, sessionId));
   const look = answers.hold("read_seq");
   const late = new Reader();
   const opening = late.open(from, sessionId);

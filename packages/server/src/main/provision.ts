@@ -12,6 +12,7 @@ export interface ServerProvisionDeps {
   db: Database;
   blobs: Blobs;
   published: PublishedSkills;
+  volumes: ProvisionPart;
   repositories: ProvisionPart;
   /** Host directory for the memory stores of sessions, below the sandbox driver's. */
   memoryDir: string;
@@ -20,6 +21,7 @@ export interface ServerProvisionDeps {
 /** What the sandboxes of sessions are given, in order. */
 export function createServerProvision(deps: ServerProvisionDeps): Provision {
   return createProvision([
+    deps.volumes,
     createFilesPart(deps),
     // Before the skills, which are looked for in them as well.
     deps.repositories,

@@ -26,7 +26,6 @@ import { fitInSandbox, openHarnessSandbox, runSandboxTool } from "../orchestrato
 import { isWebTool, runWebTool } from "../orchestrator/run-web-tool.ts";
 import { createSandboxOfTurn } from "../orchestrator/sandbox-of-turn.ts";
 import type { HeldTurn } from "../orchestrator/turn.ts";
-import { removeTrash, TRASH_SWEEP_MS } from "../orchestrator/trash.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { DEAD_MOUNTS_SWEEP_MS, removeDeadMounts } from "../provision/memory/dead-mounts.ts";
@@ -47,7 +46,7 @@ import { createSessions, type SessionsDeps } from "../sessions/sessions.ts";
 import { createSnapshots } from "../sessions/snapshots.ts";
 import { migrate } from "../store/migrate.ts";
 import { type NodeRegistry, registerNode } from "../store/node-registry.ts";
-import { createNotifier } from "../store/notify.ts";
+import { createNotifier, type Notifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { countDroppedRows, createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
@@ -56,6 +55,9 @@ import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
 import { createServerProvision } from "./provision.ts";
+import { openServerVolumes } from "./volumes.ts";
+import type { VolumeKeeper } from "../provision/volumes/volume-keeper.ts";
+import { createVolumeRequests, type VolumeRequests } from "../provision/volumes/volume-requests.ts";
 import { openRepositories } from "./repositories.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import type { ServerDatabase } from "./server-database.ts";
@@ -180,6 +182,8 @@ async function start(
     harnesses,
     vaults,
     outbound,
+    notifier,
+    volumeRequests: createVolumeRequests({ db, notifier }),
   };
   const parts: ServerParts = { ...made, connectionString, onError };
   if (config.roles.has("worker")) await startWorker(parts, closers);
@@ -279,6 +283,8 @@ interface ServerParts {
   db: Database;
   log: EventLog;
   bells: Bells;
+  notifier: Notifier;
+  volumeRequests: VolumeRequests;
   sandpi: Sandpi;
   installed: InstalledHarnesses;
   harnesses: Harnesses;
@@ -307,16 +313,15 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   });
   closers.add(() => gateways.close());
   countDroppedRows(parts.registry, gateways.audit);
-  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways)]);
+  let volumes: VolumeKeeper | null = null;
+  const onPause = (sessionId: string) => volumes?.onPause(sessionId);
+  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways, onPause)]);
   sandboxes = pool;
   addPoolMetrics(parts.registry, pool);
   closers.add(() => node.close());
   closers.add(() => pool.close());
-  const trash = setInterval(
-    () => void removeTrash(db, (volumeId) => pool.deleteVolume(volumeId)).catch(parts.onError),
-    TRASH_SWEEP_MS,
-  );
-  closers.add(() => clearInterval(trash));
+  volumes = await openServerVolumes({ ...parts, blobs: parts.storage.blobs, requests: parts.volumeRequests, node, pool });
+  closers.add(() => volumes?.close());
   const deadMounts = repeat(() => removeDeadMounts(db, memoryDirOf(config)), DEAD_MOUNTS_SWEEP_MS, parts.onError);
   closers.add(() => deadMounts.stop());
   const onTrouble = (error: unknown) => logger.warn({ err: error }, "trouble with an MCP connection");
@@ -327,7 +332,17 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   const repositories = openRepositories({ ...parts, policies: gateways.policies, pool });
   closers.add(() => repositories.close());
   const harnesses = startHarnesses(parts, closers);
-  const stations: Stations = { node, pool, mcp, web, gateways, repositories: repositories.part, harnesses, providerOf };
+  const stations: Stations = {
+    node,
+    pool,
+    volumes: volumes.part,
+    mcp,
+    web,
+    gateways,
+    repositories: repositories.part,
+    harnesses,
+    providerOf,
+  };
   const orchestrator = createTurnRunner(parts, stations);
   orchestrator.start();
   closers.add(() => orchestrator.stop());
@@ -356,6 +371,7 @@ interface Stations {
   mcp: McpConnector;
   web: WebTools;
   gateways: Gateways;
+  volumes: ProvisionPart;
   repositories: ProvisionPart;
   harnesses: Map<string, Harness>;
   providerOf: ProviderOf;
@@ -370,6 +386,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     db,
     blobs: parts.storage.blobs,
     published,
+    volumes: stations.volumes,
     repositories: stations.repositories,
     memoryDir: memoryDirOf(config),
   });
@@ -378,7 +395,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     meterClaim(activity);
     parts.traces.record(activity);
   };
-  const sandboxes = createSandboxOfTurn({ db, log, pool, provision, record });
+  const sandboxes = createSandboxOfTurn({ log, pool, provision, record });
   const tools = { sandboxes, issueToken: tokens.issue, environmentOf: (turn: HeldTurn) => environmentOf(policies, turn) };
   const fitText = (turn: HeldTurn, callId: string, text: string) => fitInSandbox(sandboxes, turn, callId, text);
   return createOrchestrator({
@@ -440,7 +457,11 @@ function createConfiguredJudge({ config, db, logger, sandpi }: ServerParts): Jud
 /** What sandboxes see is below their driver's directory. */
 const memoryDirOf = (config: Config): string => join(config.dataDir, "sandbox", "memory");
 
-async function createSandboxes({ config, logger, installed }: ServerParts, { egress }: Gateways): Promise<SandboxPool> {
+async function createSandboxes(
+  { config, logger, installed }: ServerParts,
+  { egress }: Gateways,
+  onPause: (sessionId: string) => void,
+): Promise<SandboxPool> {
   const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
   const dir = join(config.dataDir, "sandbox", "volumes");
   const egressCa = egress === null ? {} : { egressCa: egress.caPem };
@@ -451,6 +472,7 @@ async function createSandboxes({ config, logger, installed }: ServerParts, { egr
     openEgress: egress?.open ?? null,
     warmCount: config.warmSandboxes,
     onProblem,
+    onPause,
   });
 }
 

@@ -3,7 +3,6 @@ import { expect, test } from "vitest";
 import type { EventLog } from "../log/event-log.ts";
 import type { ProvisionPart } from "../provision/port.ts";
 import { createProvision } from "../provision/provision.ts";
-import type { Queryable } from "../store/query.ts";
 import { runSandboxTool } from "./run-tool.ts";
 import { createSandboxOfTurn } from "./sandbox-of-turn.ts";
 import { createHeldTurn, type HeldTurn, stopTurn } from "./turn.ts";
@@ -15,7 +14,7 @@ const CALL = { name: "bash", input: { command: "true" } };
 
 function held(): HeldTurn {
   const session = { thread_id: "sthr_1", agent: { name: "a", tools: [] }, harness: "sandpi" };
-  const head = { sessionId: "sesn_1", leaseGeneration: 3, steps: 0, inboxPosition: 0, volumeId: null };
+  const head = { sessionId: "sesn_1", leaseGeneration: 3, steps: 0, inboxPosition: 0 };
   return createHeldTurn(session as never, { transcript: [] }, head as never, Number.POSITIVE_INFINITY);
 }
 
@@ -38,48 +37,36 @@ function poolWith(claim: () => Promise<{ volume: { id: string } }>): {
 }
 
 function run(
-  db: Queryable,
   pool: SandboxPool,
   turn: HeldTurn,
   call: typeof CALL | { name: string; input: object } = CALL,
   parts: readonly ProvisionPart[] = [],
 ) {
-  const sandboxes = createSandboxOfTurn({ db, log: NO_LOG, pool, provision: createProvision(parts), record: () => undefined });
+  const sandboxes = createSandboxOfTurn({ log: NO_LOG, pool, provision: createProvision(parts), record: () => undefined });
   return runSandboxTool({ sandboxes, environmentOf: async () => ({ TOKEN: "placeholder" }) }, turn, call as typeof CALL);
 }
 
-/** A database in which the session is still this turn's, or is not. */
-function database(isOurs: boolean): { db: Queryable; stored: unknown[] } {
-  const stored: unknown[] = [];
-  const query = async (_sql: string, values: readonly unknown[] = []) => {
-    stored.push(values[2]);
-    return { rows: [], rowCount: isOurs ? 1 : 0, command: "UPDATE" };
-  };
-  return { db: { query: query as Queryable["query"] }, stored };
-}
-
-test("a new volume is stored before the effect, and only once", async () => {
-  const { db, stored } = database(true);
-  const { pool, ran } = poolWith(async () => CLAIMED);
+test("where the session's files are is settled before the claim, once a turn; nothing runs when they cannot be had", async () => {
+  const done: string[] = [];
+  const { pool, ran } = poolWith(async () => {
+    done.push("claim");
+    return CLAIMED;
+  });
+  const place = async (): Promise<void> => void done.push("place");
   const turn = held();
-  await run(db, pool, turn);
-  await run(db, pool, turn);
-  expect(stored).toEqual(["vol_1"]);
+  await run(pool, turn, CALL, [{ name: "volumes", place }]);
+  await run(pool, turn, CALL, [{ name: "volumes", place }]);
+  expect(done).toEqual(["place", "claim", "claim"]);
+  const refuse = (): Promise<void> => Promise.reject(new SandboxError("unavailable", "they are elsewhere"));
+  const result = await run(pool, held(), CALL, [{ name: "volumes", place: refuse }]);
+  expect(result).toMatchObject({ isError: true, content: [{ text: "The sandbox is not available: they are elsewhere" }] });
   expect(ran).toHaveLength(2);
-});
-
-test("nothing runs for a session that another node has taken over", async () => {
-  const { pool, ran } = poolWith(async () => CLAIMED);
-  const turn = held();
-  await run(database(false).db, pool, turn);
-  expect(turn.stopped).toBe("lease_lost");
-  expect(ran).toEqual([]);
 });
 
 test("a turn that is stopped while it waits for a sandbox waits no longer", async () => {
   const turn = held();
   const { pool, ran } = poolWith(() => new Promise(() => undefined));
-  const running = run(database(true).db, pool, turn);
+  const running = run(pool, turn);
   stopTurn(turn, "interrupted");
   expect(await running).toMatchObject({ isError: true });
   expect(ran).toEqual([]);
@@ -87,16 +74,16 @@ test("a turn that is stopped while it waits for a sandbox waits no longer", asyn
 
 test("a sandbox that cannot be had is an error result; anything else is thrown", async () => {
   const failing = (error: Error) => poolWith(() => Promise.reject(error)).pool;
-  const result = await run(database(true).db, failing(new SandboxError("limit", "full")), held());
+  const result = await run(failing(new SandboxError("limit", "full")), held());
   expect(result).toEqual({ content: [{ type: "text", text: "The sandbox is not available: full" }], isError: true });
-  await expect(run(database(true).db, failing(new Error("bug")), held())).rejects.toThrow("bug");
+  await expect(run(failing(new Error("bug")), held())).rejects.toThrow("bug");
 });
 
 test("commands find the placeholders of the session; the file tools need none", async () => {
   const { pool, environments } = poolWith(async () => CLAIMED);
-  await run(database(true).db, pool, held(), { name: "read", input: { file_path: "a" } });
+  await run(pool, held(), { name: "read", input: { file_path: "a" } });
   expect(environments).toEqual([]);
-  await run(database(true).db, pool, held());
+  await run(pool, held());
   expect(environments).toEqual([{ TOKEN: "placeholder" }]);
 });
 
@@ -110,7 +97,7 @@ test("what the session is given is there before its first call, once a turn; wha
     afterCall: async () => ["1 file was refused."],
   };
   const turn = held();
-  const results = [run(database(true).db, pool, turn, CALL, [part]), run(database(true).db, pool, turn, CALL, [part])];
+  const results = [run(pool, turn, CALL, [part]), run(pool, turn, CALL, [part])];
   const texts = (await Promise.all(results)).map(({ content }) => content.map((block) => "text" in block && block.text));
   expect(texts).toEqual([
     ["done", "1 file was refused."],
@@ -130,8 +117,8 @@ test("a part that could not provide it fails the call, and is tried again by the
     },
   };
   const turn = held();
-  const first = await run(database(true).db, pool, turn, CALL, [part]);
+  const first = await run(pool, turn, CALL, [part]);
   expect(first).toMatchObject({ isError: true, content: [{ text: expect.stringContaining("not back yet") }] });
   expect(ran).toEqual([]);
-  expect(await run(database(true).db, pool, turn, CALL, [part])).toMatchObject({ isError: false });
+  expect(await run(pool, turn, CALL, [part])).toMatchObject({ isError: false });
 });

@@ -3,10 +3,8 @@ import { errorEvent } from "../domain/lifecycle-events.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { ProvisionSession } from "../provision/port.ts";
 import type { Provision } from "../provision/provision.ts";
-import { setVolume } from "../store/leases.ts";
-import type { Queryable } from "../store/query.ts";
 import type { NewActivity } from "../store/timeline.ts";
-import { type HeldTurn, stopTurn } from "./turn.ts";
+import type { HeldTurn } from "./turn.ts";
 import { turnWriter } from "./turn-writer.ts";
 
 /** The sandbox of a session that runs, with all that the session is given in it. */
@@ -23,7 +21,6 @@ export interface SandboxOfTurn {
 }
 
 export interface SandboxOfTurnDeps {
-  db: Queryable;
   log: EventLog;
   pool: SandboxPool;
   provision: Provision;
@@ -54,16 +51,12 @@ export function createSandboxOfTurn(deps: SandboxOfTurnDeps): SandboxOfTurn {
 }
 
 async function claimPrepared(deps: SandboxOfTurnDeps, turn: HeldTurn): Promise<ClaimedSandbox> {
-  const { db, pool, provision } = deps;
+  const { pool, provision } = deps;
   const { signal } = turn.controller;
   const session = provisionSession(deps.log, turn);
   const startedAt = new Date();
-  const claimed = await pool.claim(turn.sessionId, turn.volumeId, () => provision.equip(session));
-  if (claimed.volume.id !== turn.volumeId) {
-    // Before the effect: files that a lost volume id would orphan must not exist.
-    if (!(await setVolume(db, turn.sessionId, turn.generation, claimed.volume.id))) stopTurn(turn, "lease_lost");
-    turn.volumeId = claimed.volume.id;
-  }
+  if (turn.prepared === null) await provision.place(session);
+  const claimed = await pool.claim(turn.sessionId, null, () => provision.equip(session));
   if (signal.aborted) throw stopped();
   turn.volume = claimed.volume;
   if (turn.prepared?.sandboxId !== claimed.sandbox.id) {

@@ -37,7 +37,6 @@ export interface HeldTurn {
   instructions: InboxRow[];
   /** The last input that the last decision has seen. */
   inboxPosition: number;
-  volumeId: string | null;
   /** `null`: nothing of it has used the sandbox yet. */
   volume: Volume | null;
   /** The sandbox that has been given, or is being given, all that the session is to find there. */
@@ -74,7 +73,6 @@ export function createHeldTurn(session: TurnSession, memory: TurnMemory, head: H
     steps: head.steps,
     instructions: [],
     inboxPosition: head.inboxPosition,
-    volumeId: head.volumeId,
     volume: null,
     prepared: null,
     terminated: false,

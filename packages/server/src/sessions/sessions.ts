@@ -100,7 +100,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const found = await deps.log.locked(sessionId, [], async (session) => {
         if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
         refuseWhileRunning(session, "delete");
-        await deleteSessionRow(session.tx, sessionId, session.head.volumeId);
+        await deleteSessionRow(session.tx, sessionId);
         return true;
       });
       if (!found) throw unknownSession(sessionId);

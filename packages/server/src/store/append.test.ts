@@ -236,6 +236,6 @@ test("a deleted session leaves nothing behind", async () => {
     return rows.flatMap(({ name }, index) => (counts[index]?.rows[0]?.n === 0 ? [] : [name]));
   };
   expect((await left()).length).toBe(rows.length);
-  await db.transaction((tx) => deleteSessionRow(tx, sessionId, null));
+  await db.transaction((tx) => deleteSessionRow(tx, sessionId));
   expect(await left()).toEqual([]);
 });

@@ -60,12 +60,3 @@ export async function abandonLease(db: Queryable, sessionId: string, nodeId: num
     "abandon_lease",
   );
 }
-
-export async function setVolume(db: Queryable, sessionId: string, generation: number, volumeId: string): Promise<boolean> {
-  const { rowCount } = await db.query(
-    "update session_heads set volume_id = $3 where session_id = $1 and lease_generation = $2",
-    [sessionId, generation, volumeId],
-    "set_volume",
-  );
-  return rowCount === 1;
-}

@@ -25,7 +25,6 @@ export interface HeadRow {
   terminated_at: Date | null;
   lease_owner: number | null;
   lease_generation: number;
-  volume_id: string | null;
 }
 
 /** A head as one JSON value: a third of the cost of its two dozen columns, which are read under every lock. */
@@ -60,7 +59,6 @@ export function toHead(row: HeadRow | HeadJson): Head {
     runningSince: row.running_since === null ? null : new Date(row.running_since),
     leaseOwner: row.lease_owner,
     leaseGeneration: row.lease_generation,
-    volumeId: row.volume_id,
   };
 }
 

@@ -68,6 +68,7 @@ export async function useSessionVolume(
     `with used as (
        update session_volumes set dirty = true, uses = uses + 1
        where session_id = $1 and home_id = $2 and node_id = $3
+         and exists (select from session_heads where session_id = $1 and lease_owner = $3)
          and started_at >= now() - ${VOLUME_RETENTION_DAYS} * interval '1 day'
        returning session_id)
      select ${COLUMNS}, exists (select from used) as "isUsed" from session_volumes where session_id = $1`,

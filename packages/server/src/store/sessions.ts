@@ -199,12 +199,10 @@ export async function archiveSessionRow(tx: Queryable, sessionId: string): Promi
 }
 
 /**
- * All of the session, whose head is locked; its volume is left to a node that holds the files. What hangs on the head has no
- * foreign key (a check at each append), so it is named here.
+ * All of the session, whose head is locked; its volume is left to a node that holds the files (trigger `trash_volume`).
+ * What hangs on the head has no foreign key (a check at each append), so it is named here.
  */
-export async function deleteSessionRow(tx: Queryable, sessionId: string, volumeId: string | null): Promise<void> {
-  if (volumeId !== null)
-    await tx.query("insert into volume_trash (volume_id) values ($1) on conflict do nothing", [volumeId], "trash_volume");
+export async function deleteSessionRow(tx: Queryable, sessionId: string): Promise<void> {
   await tx.query(
     `with e as (delete from events where session_id = $1), i as (delete from inbox where session_id = $1),
        c as (delete from tool_calls where session_id = $1), r as (delete from harness_records where session_id = $1),
@@ -213,17 +211,4 @@ export async function deleteSessionRow(tx: Queryable, sessionId: string, volumeI
     [sessionId],
     "delete_session",
   );
-}
-
-export async function readTrash(db: Queryable, limit: number): Promise<string[]> {
-  const { rows } = await db.query<{ volume_id: string }>(
-    "select volume_id from volume_trash order by deleted_at limit $1",
-    [limit],
-    "read_trash",
-  );
-  return rows.map((row) => row.volume_id);
-}
-
-export async function emptyTrash(db: Queryable, volumeId: string): Promise<void> {
-  await db.query("delete from volume_trash where volume_id = $1", [volumeId], "empty_trash");
 }

@@ -65,10 +65,11 @@ export class Trees {
 
 /** All that can be said of what is below a directory: names, types, modes, times, links and content. */
 export async function describeTree(root: string): Promise<string> {
-  const script = `cd "$1" && { find . -printf '%P %y %m %T@ %l %n\\n' | LC_ALL=C sort;
+  const script = `cd "$1" && { find . -mindepth 1 -printf '%P %y %m %T@ %l %n\\n' | LC_ALL=C sort;
     find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum; }`;
   const { stdout } = await run("bash", ["-c", script, "bash", root], { encoding: "latin1", maxBuffer: 1 << 28 });
-  return stdout.replace(/(\d{10}\.\d{9})\d/g, (time) => Number(time).toFixed(6));
+  // As fine as times can be set.
+  return stdout.replace(/\.(\d{9})\d/g, (_, ns: string) => `.${Math.round(Number(ns) / 1_000)}us`);
 }
 
 export async function bash(script: string, ...args: string[]): Promise<void> {

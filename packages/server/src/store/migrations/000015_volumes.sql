@@ -1,3 +1,4 @@
+--! breaking
 -- Volumes: where the files of each session are, and what of them is kept outside the machine.
 
 -- The files of a volume at one instant: a manifest, and the blobs that it names. Kept for as long as a row refers to it, in a
@@ -71,6 +72,9 @@ create index session_volumes_checkpoint on session_volumes (checkpoint_id);
 create index session_volumes_started on session_volumes (started_at) where started_at is not null;
 create trigger session_volumes_checkpoint after insert or delete or update of checkpoint_id on session_volumes
   for each row execute function count_checkpoint_reference();
+
+-- A session's volume is in `session_volumes` now; what it had before is found by its name when it is used again.
+alter table session_heads drop column volume_id;
 
 -- A volume that a session has no longer is removed by a node with its data directory.
 alter table volume_trash add column home_id text;

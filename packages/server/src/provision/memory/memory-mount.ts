@@ -1,6 +1,11 @@
-import { chmodSync, chownSync, mkdirSync, statSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Owner } from "./guarded-dir.ts";
+
+const run = promisify(execFile);
+const HELPER_ENV = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C" };
 
 /** A memory store as a session has it (contract §6.1). */
 export interface MemoryAttachment {
@@ -56,8 +61,14 @@ export function ownerOf(volumePath: string): Owner {
   return { uid, gid };
 }
 
-export function giveTo(owner: Owner, path: string): void {
+/**
+ * Gives a directory, and all that is in it, to the owner, if it is not theirs: a session's volume that was made again has another
+ * one. No process of the owner before lives then.
+ */
+export async function giveTo(owner: Owner, path: string): Promise<void> {
   if (owner === null) return;
   const { uid, gid } = statSync(path);
-  if (uid !== owner.uid || gid !== owner.gid) chownSync(path, owner.uid, owner.gid);
+  if (uid === owner.uid && gid === owner.gid) return;
+  if (readdirSync(path).length === 0) chownSync(path, owner.uid, owner.gid);
+  else await run("chown", ["-R", "-h", "-P", "--", `${owner.uid}:${owner.gid}`, path], { env: HELPER_ENV });
 }

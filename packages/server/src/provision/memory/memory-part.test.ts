@@ -1,4 +1,5 @@
-import { lstatSync, readdirSync, statSync } from "node:fs";
+import { lchownSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { removeDeadMounts } from "./dead-mounts.ts";
 import { createMemoryStage, type MemoryStage } from "./memory-stage.fixture.ts";
@@ -234,6 +235,65 @@ describe("a server that was killed", () => {
     expect(await store.contents()).toEqual({ "/a": "3", "/b": "new" });
     const mine = (await store.versions()).filter((version) => version.endsWith(mount.sessionId));
     expect(mine.sort()).toEqual(["created", "deleted", "modified", "modified"].map((each) => `${each} by ${mount.sessionId}`));
+  });
+});
+
+describe("the host", () => {
+  test("started again after a power failure, what the disk does not have is fetched, not deleted or emptied", async () => {
+    const store = await stage.createStore();
+    for (const path of ["/missing", "/cut", "/whole", "/dropped"]) await store.write(path, path);
+    const mount = await stage.createSession([store]);
+    await mount.begin();
+    const state = join(mount.dir, "..", "state.json");
+    writeFileSync(state, readFileSync(state, "utf8").replace(/"boot":"[^"]+"/, '"boot":"the last one"'));
+    mount.delete("/missing");
+    mount.write("/cut", "");
+    mount.write("/whole", "written before");
+    mount.restart();
+    await store.delete("/dropped");
+    await mount.begin();
+    expect(await store.contents()).toEqual({ "/missing": "/missing", "/cut": "/cut", "/whole": "written before" });
+    expect([mount.read("/missing"), mount.read("/cut"), mount.read("/dropped")]).toEqual(["/missing", "/cut", null]);
+    mount.delete("/missing");
+    await mount.call();
+    expect(Object.keys(await store.contents())).toEqual(["/cut", "/whole"]);
+  });
+
+  test("whose disk is full says so, and goes on when it is not", async () => {
+    const store = await stage.createStore();
+    await store.write("/a", "1");
+    const mount = await stage.createSession([store]);
+    await mount.begin();
+    const incoming = join(mount.dir, "..", "incoming", "file");
+    symlinkSync("/dev/full", incoming);
+    await store.write("/a", "2");
+    mount.write("/b", "1");
+    expect(await mount.call()).toEqual([expect.stringMatching(/^The disk of this server is full or broken/)]);
+    await mount.end();
+    expect(mount.reported).toEqual([
+      expect.objectContaining({ type: "unknown_error", message: expect.stringContaining("full") }),
+    ]);
+    expect(await mount.isEager()).toBe(true);
+    await expect(mount.begin()).rejects.toMatchObject({ code: "unavailable", message: expect.stringContaining("ENOSPC") });
+    rmSync(incoming);
+    await mount.begin();
+    expect(mount.read("/a")).toBe("2");
+    expect(await store.contents()).toEqual({ "/a": "2", "/b": "1" });
+    await mount.end();
+    expect(await mount.isEager()).toBe(false);
+  });
+
+  test.runIf(process.getuid?.() === 0)("gives the files to the owner of a volume that was made again", async () => {
+    const store = await stage.createStore();
+    await store.write("/a/b", "1");
+    const mount = await stage.createSession([store]);
+    await mount.begin();
+    const { uid } = statSync(mount.dir);
+    for (const path of ["", "a", "a/b"]) lchownSync(join(mount.dir, path), uid + 1, uid + 1);
+    symlinkSync("/etc/passwd", join(mount.dir, "link"));
+    await mount.begin();
+    for (const path of ["", "a", "a/b", "link"]) expect(lstatSync(join(mount.dir, path)).uid).toBe(uid);
+    expect(statSync("/etc/passwd").uid).toBe(0);
   });
 });
 

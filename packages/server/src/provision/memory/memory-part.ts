@@ -9,12 +9,16 @@ import { readAttachments } from "./attachments.ts";
 import { giveTo, makePlaces, type MemoryAttachment, openMarkOf, ownerOf } from "./memory-mount.ts";
 import { ENTRIES_MAX } from "./local-tree.ts";
 import { memoryNotes } from "./mount-notes.ts";
+import { notices } from "./notices.ts";
 import type { OpenMount } from "./open-mount.ts";
-import { loadSyncState, saveSyncState } from "./sync-state.ts";
+import { loadSyncState, readBootId, saveSyncState } from "./sync-state.ts";
 import { type SyncDeps, syncStore } from "./sync-store.ts";
 
 /** Where texts that lost a conflict are put: with the tool results that were too long. */
 const KEEP = { name: "tool-outputs", at: "/tmp/tool_outputs" };
+
+/** The disk takes no more, or is broken. */
+const DISK_TROUBLE = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS"]);
 
 export interface MemoryPartDeps {
   db: Database;
@@ -33,18 +37,15 @@ export function createMemoryPart(deps: MemoryPartDeps): ProvisionPart {
   return new MemoryPart(deps);
 }
 
-/** A session with stores, while a turn of it uses its sandbox. */
-interface OpenSession {
-  mounts: OpenMount[];
-  /** Calls may end at the same time; syncs come one after the other. */
-  last: Promise<unknown>;
-}
-
 class MemoryPart implements ProvisionPart {
   readonly name = "memory";
   readonly #deps: MemoryPartDeps;
   readonly #sync: SyncDeps;
-  readonly #open = new Map<string, OpenSession>();
+  /** Of the sessions with stores, while a turn of theirs uses its sandbox. */
+  readonly #open = new Map<string, OpenMount[]>();
+  /** What is under way for a session, and what comes behind it: calls may end at the same time. */
+  readonly #last = new Map<string, Promise<unknown>>();
+  readonly #boot = readBootId();
 
   constructor(deps: MemoryPartDeps) {
     this.#deps = deps;
@@ -62,40 +63,67 @@ class MemoryPart implements ProvisionPart {
     return { mounts, layers: [] };
   }
 
-  async fill(session: ProvisionSession, volume: Volume): Promise<void> {
-    const attachments = await this.#attachmentsOf(session.sessionId);
-    if (attachments.length === 0) return;
-    try {
-      const mounts = attachments.map((attachment) => this.#openMount(session, volume, attachment));
-      const open = { mounts, last: Promise.resolve() };
-      this.#open.set(session.sessionId, open);
-      writeFileSync(openMarkOf(this.#deps.dir, session.sessionId), "");
-      await this.#syncAll(open, true);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EIO") throw error;
-      throw new SandboxError("unavailable", `the session's memory stores could not be laid out (${code})`, { cause: error });
-    }
-  }
-
-  async afterCall({ sessionId }: ProvisionSession): Promise<string[]> {
-    const open = this.#open.get(sessionId);
-    if (open === undefined) return [];
-    return this.#inTurn(open, async () => {
-      await this.#syncAll(open, false);
-      return open.mounts.flatMap(takeWaiting);
+  fill(session: ProvisionSession, volume: Volume): Promise<void> {
+    const { sessionId } = session;
+    return this.#inTurn(sessionId, async () => {
+      const attachments = await this.#attachmentsOf(sessionId);
+      if (attachments.length === 0) return;
+      try {
+        const mounts: OpenMount[] = [];
+        for (const attachment of attachments) mounts.push(await this.#openMount(session, volume, attachment));
+        this.#open.set(sessionId, mounts);
+        writeFileSync(openMarkOf(this.#deps.dir, sessionId), "");
+        await this.#syncAll(mounts, true);
+      } catch (error) {
+        if (!isDiskTrouble(error)) throw error;
+        const { code } = error as NodeJS.ErrnoException;
+        throw new SandboxError("unavailable", `the server's disk does not take the session's memory stores (${code})`, {
+          cause: error,
+        });
+      }
     });
   }
 
-  async beforeIdle({ sessionId }: ProvisionSession): Promise<void> {
-    const open = this.#open.get(sessionId);
-    if (open === undefined) return;
-    try {
-      await this.#inTurn(open, () => this.#syncAll(open, false));
-      rmSync(openMarkOf(this.#deps.dir, sessionId), { force: true });
-    } finally {
+  async #openMount(
+    { workspaceId, sessionId }: ProvisionSession,
+    volume: Volume,
+    attachment: MemoryAttachment,
+  ): Promise<OpenMount> {
+    const places = makePlaces(this.#deps.dir, sessionId, attachment.storeId);
+    const owner = ownerOf(volume.path);
+    await giveTo(owner, places.filesDir);
+    const keep = { dir: join(volume.path, KEEP.name), at: KEEP.at };
+    return { workspaceId, sessionId, attachment, places, owner, keep, state: loadSyncState(places.statePath, this.#boot) };
+  }
+
+  async afterCall({ sessionId }: ProvisionSession): Promise<string[]> {
+    if (!this.#open.has(sessionId)) return [];
+    return this.#inTurn(sessionId, async () => {
+      const mounts = this.#open.get(sessionId) ?? [];
+      try {
+        await this.#syncAll(mounts, false);
+        return mounts.flatMap(takeWaiting);
+      } catch (error) {
+        if (!isDiskTrouble(error)) throw error;
+        return [notices.diskTrouble()];
+      }
+    });
+  }
+
+  async beforeIdle({ sessionId, report }: ProvisionSession): Promise<void> {
+    if (!this.#open.has(sessionId)) return;
+    await this.#inTurn(sessionId, async () => {
+      const mounts = this.#open.get(sessionId) ?? [];
       this.#open.delete(sessionId);
-    }
+      try {
+        await this.#syncAll(mounts, false);
+        rmSync(openMarkOf(this.#deps.dir, sessionId), { force: true });
+      } catch (error) {
+        if (!isDiskTrouble(error)) throw error;
+        // The next turn here begins with what is not stored yet.
+        await report({ type: "unknown_error", message: notices.diskTrouble(), retry_status: { type: "retrying" } });
+      }
+    });
   }
 
   async notes({ sessionId }: ProvisionSession): Promise<string[]> {
@@ -107,7 +135,7 @@ class MemoryPart implements ProvisionPart {
     return existsSync(openMarkOf(this.#deps.dir, sessionId));
   }
 
-  async #syncAll({ mounts }: OpenSession, always: boolean): Promise<void> {
+  async #syncAll(mounts: readonly OpenMount[], always: boolean): Promise<void> {
     const ids = mounts.map(({ attachment }) => attachment.storeId);
     const workspaceId = mounts[0]?.workspaceId ?? "";
     const heads = new Map((await readMemoryStoreHeads(this.#deps.db.reads, workspaceId, ids)).map((head) => [head.id, head]));
@@ -122,19 +150,21 @@ class MemoryPart implements ProvisionPart {
     return readAttachments(this.#deps.db.reads, sessionId);
   }
 
-  #inTurn<T>(open: OpenSession, work: () => Promise<T>): Promise<T> {
-    const done = open.last.then(work, work);
-    open.last = done.catch(() => undefined);
+  #inTurn<T>(sessionId: string, work: () => Promise<T>): Promise<T> {
+    const done = (this.#last.get(sessionId) ?? Promise.resolve()).then(work);
+    const last = done.then(ignore, ignore).then(() => {
+      if (this.#last.get(sessionId) === last) this.#last.delete(sessionId);
+    });
+    this.#last.set(sessionId, last);
     return done;
   }
+}
 
-  #openMount({ workspaceId, sessionId }: ProvisionSession, volume: Volume, attachment: MemoryAttachment): OpenMount {
-    const places = makePlaces(this.#deps.dir, sessionId, attachment.storeId);
-    const owner = ownerOf(volume.path);
-    giveTo(owner, places.filesDir);
-    const keep = { dir: join(volume.path, KEEP.name), at: KEEP.at };
-    return { workspaceId, sessionId, attachment, places, owner, keep, state: loadSyncState(places.statePath) };
-  }
+/** Told to whoever waits for it. */
+const ignore = (): void => undefined;
+
+function isDiskTrouble(error: unknown): boolean {
+  return DISK_TROUBLE.has((error as NodeJS.ErrnoException).code ?? "");
 }
 
 function takeWaiting({ state, places }: OpenMount): string[] {

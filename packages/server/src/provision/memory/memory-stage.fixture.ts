@@ -2,7 +2,7 @@ import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Memory } from "@sandbox0/protocol";
+import type { Memory, SessionError } from "@sandbox0/protocol";
 import { createTestDatabase } from "@sandbox0/testkit";
 import { createApiKeys } from "../../resources/api-keys/api-keys.ts";
 import { type MemoryApi, openMemory } from "../../resources/memory/open-memory.ts";
@@ -52,6 +52,8 @@ export interface TestMount {
   restart(): void;
   isEager(): Promise<boolean>;
   part: ProvisionPart;
+  /** What the session's log says. */
+  reported: SessionError[];
   session: ProvisionSession;
 }
 
@@ -149,7 +151,7 @@ async function insertTestSession(
   id: string,
   stores: readonly TestStore[],
   access: "read_write" | "read_only",
-): Promise<ProvisionSession> {
+): Promise<Omit<ProvisionSession, "report">> {
   const at = new Date();
   await insertSession(db, {
     id,
@@ -176,17 +178,20 @@ async function insertTestSession(
   }));
   const records = configs.map((config, index) => ({ id: `${id}_${index}`, config, createdAt: at, updatedAt: at }));
   await insertSessionResources(db, id, records);
-  const report = () => Promise.resolve();
-  return { sessionId: id, workspaceId, environmentId: "env_1", agent: {}, signal: new AbortController().signal, report };
+  return { sessionId: id, workspaceId, environmentId: "env_1", agent: {}, signal: new AbortController().signal };
 }
 
 function mountOf(
   createPart: () => ProvisionPart,
-  session: ProvisionSession,
+  given: Omit<ProvisionSession, "report">,
   volume: { id: string; path: string },
   dir: string,
 ): TestMount {
+  const reported: SessionError[] = [];
+  const report = async (error: SessionError): Promise<void> => void reported.push(error);
+  const session = { ...given, report };
   const mount: TestMount = {
+    reported,
     sessionId: session.sessionId,
     dir,
     session,

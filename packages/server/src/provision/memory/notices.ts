@@ -35,6 +35,9 @@ export const notices = {
   unsaved: (at: string, reason: string): string =>
     `${shown(at)} is not saved as a memory, and only this sandbox has it: ${reason}.`,
   moreUnsaved: (count: number, mountPath: string): string => `${count} more under ${mountPath} are not saved either.`,
+  diskTrouble: (): string =>
+    "The disk of this server is full or broken: what was written under /mnt/memory may not be stored yet. It is tried again " +
+    "behind each call, and when the session goes on.",
   cut: (mountPath: string, entriesMax: number): string =>
     `${mountPath} has more than ${entriesMax} files and directories (a store has ${MEMORIES_PER_STORE_MAX} memories at most). ` +
     "Nothing in it is saved until there are fewer.",

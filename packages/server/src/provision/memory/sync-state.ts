@@ -4,6 +4,8 @@ import { z } from "zod";
 /** What the host remembers of a store that a session has in its sandbox, in a file beside the directory itself. */
 const stateSchema = z.object({
   version: z.literal(1),
+  /** Of the machine's start. */
+  boot: z.string(),
   /** How far the store was read (`MemoryStoreHead.seq`). */
   seq: z.number(),
   /** By path: what the file and the store both had when they last had the same. */
@@ -23,6 +25,9 @@ const stateSchema = z.object({
 export type Agreed = z.infer<typeof stateSchema>["base"][string];
 
 export interface SyncState {
+  boot: string;
+  /** The machine has been started since: what was written last may have been lost on its way to the disk. */
+  isAfterReboot: boolean;
   seq: number;
   base: Map<string, Agreed>;
   sent: Map<string, string>;
@@ -30,22 +35,28 @@ export interface SyncState {
   waiting: string[];
 }
 
-export const newSyncState = (): SyncState => ({ seq: -1, base: new Map(), sent: new Map(), told: new Map(), waiting: [] });
-
 /** Nothing to remember is also what is left of a file that a power failure has cut: what is in both places is then compared. */
-export function loadSyncState(path: string): SyncState {
+export function loadSyncState(path: string, boot: string): SyncState {
   const parsed = stateSchema.safeParse(readJson(path));
-  if (!parsed.success) return newSyncState();
+  if (!parsed.success)
+    return { boot, isAfterReboot: false, seq: -1, base: new Map(), sent: new Map(), told: new Map(), waiting: [] };
   const { seq, base, sent, told, waiting } = parsed.data;
   const mapOf = <T>(record: Record<string, T>): Map<string, T> => new Map(Object.entries(record));
-  return { seq, base: mapOf(base), sent: mapOf(sent), told: mapOf(told), waiting };
+  const maps = { base: mapOf(base), sent: mapOf(sent), told: mapOf(told) };
+  return { boot, isAfterReboot: parsed.data.boot !== boot, seq, ...maps, waiting };
+}
+
+/** Another one after each start of the machine. */
+export function readBootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
 /** All of it or nothing. */
 export function saveSyncState(path: string, state: SyncState): void {
-  const { seq, base, sent, told, waiting } = state;
+  const { boot, seq, base, sent, told, waiting } = state;
   const stored: z.infer<typeof stateSchema> = {
     version: 1,
+    boot,
     seq,
     base: Object.fromEntries(base),
     sent: Object.fromEntries(sent),

@@ -21,6 +21,7 @@ export interface SyncDeps {
 
 /** One sync meets the changes that others make during it in so many rounds; what is left then, the next one does. */
 const ROUNDS_MAX = 3;
+const NOTHING_SHA256 = sha256Of(new Uint8Array());
 /** No store stands there. */
 const UNSEEN = -1;
 
@@ -69,6 +70,7 @@ async function syncOnce(
   }
   const remote = head === null ? new Map() : await readRemote(deps.db, attachment.storeId);
   settleSent(state, remote);
+  if (state.isAfterReboot) forgetLost(state, tree);
   const sync = new Sync(deps, mount, root, tree, unsavedReasons(head));
   await sync.run(planSync({ base: hashesOf(state), local: tree, remote }, modeOf(attachment, head)));
   tellUnsaved(state, attachment.mountPath, [...tree.misfits, ...sync.unsaved]);
@@ -122,6 +124,15 @@ function settleSent(state: SyncState, remote: RemoteSide): void {
     if (there?.sha256 === sha256) state.base.set(path, { ...there, stamp: null });
   }
   state.sent.clear();
+}
+
+/** A file that is missing or empty after a power failure was not deleted or emptied by the session: it was not on the disk yet. */
+function forgetLost(state: SyncState, tree: LocalTree): void {
+  for (const path of state.base.keys()) {
+    const { sha256 } = tree.files.get(path) ?? { sha256: NOTHING_SHA256 };
+    if (sha256 === NOTHING_SHA256) state.base.delete(path);
+  }
+  state.isAfterReboot = false;
 }
 
 type Push = Extract<SyncAction, { type: "delete" | "rename" | "update" | "create" }>;

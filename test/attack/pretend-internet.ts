@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ServerProcess, startServerProcess } from "../crash/server-process.ts";
 import { createFileSite } from "./stage/file-site.ts";
+import { createGithubSite } from "./stage/github-site.ts";
 import { createGitSite } from "./stage/git-site.ts";
 import { REGISTRIES } from "./stage/registries.ts";
 import { startDnsServer } from "./stage/dns-server.ts";
@@ -70,8 +71,14 @@ async function main(): Promise<void> {
   const zone = JSON.parse(read("zone")) as Zone;
   await startDnsServer(() => zone, record);
   const { freePorts = [] } = JSON.parse(read("options")) as InternetOptions;
+  const sites = join(dir, STAGE_FILES.sites);
   await startWebServers(JSON.parse(read("tls")) as { cert: string; key: string }, record, {
-    sites: [...SITES, createGitSite(join(dir, STAGE_FILES.sites), REGISTRIES.git), createFileSite(join(dir, STAGE_FILES.sites))],
+    sites: [
+      ...SITES,
+      createGithubSite(join(dir, STAGE_FILES.github)),
+      createGitSite(sites, REGISTRIES.git),
+      createFileSite(sites),
+    ],
     freePorts,
   });
   await startUdpServers(record);

@@ -42,8 +42,9 @@ export class AttackFixture {
     return this.#server;
   }
 
-  session(options: HostileOptions): Promise<HostileSession> {
-    return startHostileSession(this.stage.provider, this.server.client, options);
+  /** @param client of another workspace than the server's first */
+  session(options: HostileOptions, client = this.server.client): Promise<HostileSession> {
+    return startHostileSession(this.stage.provider, client, options);
   }
 
   /** Makes the attack and gives what it was answered and what it reached. */

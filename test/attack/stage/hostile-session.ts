@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type Anthropic from "@anthropic-ai/sdk";
 import type { BetaCloudConfigParams } from "@anthropic-ai/sdk/resources/beta/environments";
+import type { SessionCreateParams } from "@anthropic-ai/sdk/resources/beta/sessions";
 import { byMarker, call, say, type Script, type ScriptedProvider, type Step, until } from "@sandbox0/testkit";
 import { type LiveStream, openStream, type StreamEvent } from "../../conformance/fixture/live-stream.ts";
 import { message, textOf } from "../../conformance/fixture/test-session.ts";
@@ -37,6 +38,7 @@ type ToolChoice = string | ((offered: readonly string[]) => string);
 export interface HostileOptions {
   networking: Networking;
   vaultIds?: string[];
+  resources?: SessionCreateParams["resources"];
   agent?: Partial<Parameters<Anthropic["beta"]["agents"]["create"]>[0]>;
 }
 
@@ -59,6 +61,7 @@ export async function startHostileSession(
     agent: agent.id,
     environment_id: environment.id,
     ...(options.vaultIds === undefined ? {} : { vault_ids: options.vaultIds }),
+    ...(options.resources === undefined ? {} : { resources: options.resources }),
   });
   return new Session(client, provider, session.id, await openStream(client, session.id));
 }

@@ -33,6 +33,8 @@ export const STAGE_FILES = {
   provider: "provider.sock",
   /** What the sites of the pretend Internet serve. */
   sites: "sites",
+  /** Its repositories, and who may do what with them. */
+  github: "github",
 } as const;
 
 /** How the pretend Internet is, beyond its zone; in the file `options`. */

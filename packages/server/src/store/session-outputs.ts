@@ -29,21 +29,21 @@ export async function storeOutput(
   output: { path: string; stamp: string; file: FileRecord & { sha256: string } },
 ): Promise<void> {
   const { file, stamp } = output;
-  const path = Buffer.from(output.path, PATH_ENCODING);
-  const { rowCount } = await tx.query(
-    `update files f set sha256 = $3, size_bytes = $4 from session_outputs o
-     where o.session_id = $1 and o.path = $2 and f.id = o.file_id`,
-    [owner.sessionId, path, file.sha256, file.sizeBytes],
-    "update_output_file",
+  const key = [owner.sessionId, Buffer.from(output.path, PATH_ENCODING)];
+  // The row is held from here on: who stores the same path at the same time sees the file that came of it.
+  const { rows } = await tx.query<{ file_id: string | null }>(
+    `insert into session_outputs (session_id, path, stamp) values ($1, $2, $3)
+     on conflict (session_id, path) do update set stamp = excluded.stamp returning file_id`,
+    [...key, stamp],
+    "touch_output",
   );
-  if (rowCount === 0) await insertFile(tx, owner.workspaceId, file);
-  await tx.query(
-    `insert into session_outputs (session_id, path, file_id, stamp) values ($1, $2, $3, $4)
-     on conflict (session_id, path) do update
-       set stamp = excluded.stamp, file_id = coalesce(session_outputs.file_id, excluded.file_id)`,
-    [owner.sessionId, path, rowCount === 0 ? file.id : null, stamp],
-    "store_output",
-  );
+  const fileId = rows[0]?.file_id ?? null;
+  if (fileId !== null) {
+    await tx.query("update files set sha256 = $2, size_bytes = $3 where id = $1", [fileId, file.sha256, file.sizeBytes]);
+    return;
+  }
+  await insertFile(tx, owner.workspaceId, file);
+  await tx.query("update session_outputs set file_id = $3 where session_id = $1 and path = $2", [...key, file.id], "name_output");
 }
 
 /** Somebody must look for outputs: said before there can be any. */

@@ -5,6 +5,8 @@ import { message, only, saidBy } from "../conformance/fixture/test-session.ts";
 import { agentOn, VENDOR_HARNESSES } from "./vendor-harnesses.ts";
 
 const server = conformanceServer();
+/** Longer than the server would wait by itself. */
+const RETRY_AFTER_S = 4;
 
 /** What a program does by itself when its provider fails must cost nothing and change nothing. */
 describe.each(VENDOR_HARNESSES)("a provider that fails a session on $name", (harness) => {
@@ -19,6 +21,16 @@ describe.each(VENDOR_HARNESSES)("a provider that fails a session on $name", (har
     expect(saidBy(events)).toEqual([]);
     expect(only(events, "session.error").map(({ error }) => error.type)).toEqual(["model_request_failed_error"]);
     expect(only(events, "session.status_terminated")).toHaveLength(1);
+  });
+
+  test("that is too busy: it is asked again when it said, and not before", async () => {
+    const session = await newSession();
+    const marker = server.play(inOrder(fail(429, { retryAfterSeconds: RETRY_AFTER_S }), say("Now.")));
+    await session.send(message(marker));
+    const events = await session.rest();
+    expect(saidBy(events)).toEqual(["Now."]);
+    const [failed, again] = only(events, "span.model_request_start").map(({ processed_at }) => Date.parse(processed_at));
+    expect((again ?? 0) - (failed ?? 0)).toBeGreaterThanOrEqual(RETRY_AFTER_S * 1_000);
   });
 
   test.each([

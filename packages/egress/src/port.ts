@@ -6,7 +6,8 @@
 /** Who may go where, for one sandbox and now. Asked for at every connection and request; the source may cache for 5 s. */
 export interface SandboxPolicy {
   workspaceId: string;
-  sessionId: string;
+  /** `null`: it prepares an environment, for all its sessions. */
+  sessionId: string | null;
   networking: Networking;
   /** `environment_variable` credentials of the session's vaults. */
   credentials: readonly CredentialRule[];
@@ -96,6 +97,8 @@ export interface ModelSpan {
   at: Date;
   /** Of the provider; `null`: it gave none. */
   status: number | null;
+  /** From the `retry-after` of its error; `null`: it did not say. */
+  retryAfterMs: number | null;
   firstTokenMs: number | null;
   totalMs: number;
   inputTokens: number;

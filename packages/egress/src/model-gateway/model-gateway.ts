@@ -12,6 +12,7 @@ import { reachDenial, reachOf } from "./provider-reach.ts";
 import { Refusal, sendRefusal } from "./refusal.ts";
 import { BrokenOff, relay } from "./relay.ts";
 import { type ModelRequest, providerBody, readModelRequest } from "./request-body.ts";
+import { retryAfterMs } from "./retry-after.ts";
 import { NO_USAGE } from "./usage.ts";
 
 export interface ModelGatewayOptions {
@@ -148,6 +149,7 @@ interface Prepared {
 
 const NOTHING = Buffer.alloc(0);
 const NOT_FOUND = 404;
+const ERROR_STATUS_MIN = 400;
 
 /** Everything that must hold before the provider hears of the request. @throws Refusal */
 async function prepare(parts: Parts, exchange: Exchange, operation: Operation, sessionId: string): Promise<Prepared> {
@@ -210,6 +212,7 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
   const { res, sandboxId, signal, startedMs } = exchange;
   const held = parts.answers.open(sandboxId);
   let status: number | null = null;
+  let retryAfter: number | null = null;
   let firstTokenMs: number | null = null;
   let meter: Meter | null = null;
   const onFirstToken = (): void => {
@@ -219,6 +222,7 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
     const answer = await send(parts.client, prepared, signal);
     exchange.hold.release();
     status = answer.statusCode;
+    if (status >= ERROR_STATUS_MIN) retryAfter = retryAfterMs(answer.headers, new Date());
     if (operation.generates) {
       const { hidesUsage } = prepared;
       meter = meterOf(answer, {
@@ -234,7 +238,15 @@ async function ask(parts: Parts, exchange: Exchange, operation: Operation, prepa
     if (operation.generates) {
       const totalMs = performance.now() - startedMs;
       const usage = meter?.usage() ?? NO_USAGE;
-      record(parts, exchange, { ...prepared.span, at: exchange.at, status, firstTokenMs, totalMs, ...usage });
+      record(parts, exchange, {
+        ...prepared.span,
+        at: exchange.at,
+        status,
+        retryAfterMs: retryAfter,
+        firstTokenMs,
+        totalMs,
+        ...usage,
+      });
     }
   }
 }

@@ -39,11 +39,20 @@ export interface EffectsDeps extends McpDeps {
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
 
+export interface TurnEffects extends Effects {
+  /** When the provider failed the last request of a program in the sandbox: what it asked for, which programs do not tell. */
+  readonly retryAfterMs: number | null;
+}
+
 /** The one boundary that a harness acts through: everything here is fenced, and ends the turn when it must end. */
-export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
+export function createEffects(deps: EffectsDeps, turn: HeldTurn): TurnEffects {
   const offsets = new Map<string, number>();
+  let retryAfterMs: number | null = null;
   const write = turnWriter(deps.log, turn);
   return {
+    get retryAfterMs() {
+      return retryAfterMs;
+    },
     signal: turn.controller.signal,
     now: () => new Date(),
     newEventId: () => createId("event"),
@@ -56,6 +65,7 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): Effects {
     async failStep(spanId, failure) {
       const told = measuredStep(deps.measured, turn.sessionId, failure);
       const usage = told.usage ?? NO_USAGE;
+      retryAfterMs = told.retryAfterMs;
       deps.meter.modelRequest(true, told.timing);
       // What an interrupt cut was paid for all the same, as far as the provider had said so.
       if (turn.stopped !== "interrupted") stopIfStopped(turn);

@@ -81,6 +81,7 @@ describe("a request that went through the model gateway", () => {
     model: "claude-test",
     at: new Date(),
     status: 200,
+    retryAfterMs: null,
     firstTokenMs: 12,
     totalMs: 34,
     inputTokens: 5,

@@ -51,6 +51,7 @@ const FILES_UNAVAILABLE: TurnEnd = {
  */
 export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<TurnEnd> {
   let outcome: TurnOutcome;
+  const effects = createEffects(deps, turn);
   try {
     const harness = deps.harnesses.get(turn.session.harness);
     if (!harness) return failed(`The harness "${turn.session.harness}" is not available on this server.`);
@@ -82,7 +83,7 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     const system = systemPrompt(agent.system as string | null, turn.tools, notes);
     const history = historyOf(await deps.withFiles(workspaceId, transcript));
     stopIfStopped(turn);
-    outcome = await harness.runTurn(harnessTurn(deps, turn, system, shown, history), createEffects(deps, turn));
+    outcome = await harness.runTurn(harnessTurn(deps, turn, system, shown, history), effects);
   } catch (error) {
     if (turn.stopped) return stoppedEnd(turn);
     if (error instanceof DatabaseUnavailable) throw error;
@@ -91,7 +92,10 @@ export async function runHarness(deps: RunHarnessDeps, turn: HeldTurn): Promise<
     return failed("The turn failed inside the server. The server's log has the details.");
   }
   if (turn.stopped || outcome.type === "stopped") return stoppedEnd(turn);
-  if (outcome.type === "failed") return { type: "failed", error: outcome.error };
+  if (outcome.type === "failed") {
+    const { retryAfterMs } = effects;
+    return { type: "failed", error: { ...(retryAfterMs === null ? {} : { retryAfterMs }), ...outcome.error } };
+  }
   if (outcome.stopReason === "refusal") return { type: "refusal", details: outcome.details };
   return { type: outcome.stopReason };
 }

@@ -36,8 +36,8 @@ const NAMED_MAX = 20;
  * the session first runs, and stays. What is not there is said in the session's log once, and looked for again.
  */
 export async function giveSkills(deps: GiveSkillsDeps, session: ProvisionSession): Promise<SessionSkillRecord[]> {
-  const named = distinct(session.agent.skills as readonly Skill[] | undefined);
-  let known = await readSessionSkills(deps.db, session.sessionId);
+  const named = namedSkills(session);
+  let known = await readSessionSkills(deps.db.reads, session.sessionId);
   const open = named.filter((skill) => !known.some((record) => isOf(record, skill) && record.given !== null));
   if (open.length > 0) {
     const found = await find(deps, session.workspaceId, open);
@@ -55,14 +55,16 @@ export async function giveSkills(deps: GiveSkillsDeps, session: ProvisionSession
     if (news.length > 0) await session.report(withoutSkills(news));
     if (records.length > 0) {
       await insertSessionSkills(deps.db, session.sessionId, records);
-      known = await readSessionSkills(deps.db, session.sessionId);
+      known = await readSessionSkills(deps.db.reads, session.sessionId);
     }
   }
   const attached = named.flatMap((skill) => known.find((record) => isOf(record, skill)) ?? []);
   return [...attached, ...known.filter(({ source }) => source === "repository")];
 }
 
-function distinct(skills: readonly Skill[] = []): Named[] {
+/** What the session's agent names, each once. */
+export function namedSkills({ agent }: ProvisionSession): Named[] {
+  const skills = (agent.skills ?? []) as readonly Skill[];
   const named = skills.map(({ type, skill_id: skillId, version }) => ({ source: type, skillId, asked: version }));
   return named.filter((skill, index) => named.findIndex((other) => isOf(other, skill)) === index);
 }

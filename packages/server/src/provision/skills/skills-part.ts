@@ -4,7 +4,7 @@ import { type AgentTool, enabledBuiltins } from "../../domain/permissions.ts";
 import { type SessionSkillRecord, findUnscanned, insertScan } from "../../store/session-skills.ts";
 import { listSessionRepositories } from "../../store/session-repositories.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
-import { type GiveSkillsDeps, giveSkills } from "./give-skills.ts";
+import { type GiveSkillsDeps, giveSkills, namedSkills } from "./give-skills.ts";
 import { type PlacedSkill, placeSkills } from "./place-skills.ts";
 import { scanRepository } from "./repository-skills.ts";
 import { skillsNote } from "./skills-note.ts";
@@ -22,7 +22,7 @@ export function createSkillsPart(deps: GiveSkillsDeps): ProvisionPart {
   return {
     name: "skills",
     async fill(session, volume) {
-      if (!canRead(session)) return;
+      if (!canRead(session) || namedSkills(session).length === 0) return;
       const wanted = placedSkills(await giveSkills(deps, session));
       const before = placing.get(volume.id) ?? Promise.resolve();
       const work = before.then(() => place(deps, session, volume, wanted));
@@ -66,7 +66,7 @@ async function place(
 /** Once for each, as it was checked out. */
 async function scanRepositories({ db }: GiveSkillsDeps, session: ProvisionSession, { sandbox }: ClaimedSandbox): Promise<void> {
   const { sessionId, signal } = session;
-  const repositories = await listSessionRepositories(db, sessionId);
+  const repositories = await listSessionRepositories(db.reads, sessionId);
   const directories = repositories.flatMap(({ config, state }) => (state.type === "there" ? [config.mount_path] : []));
   if (directories.length === 0) return;
   for (const repository of await findUnscanned(db, sessionId, directories)) {

@@ -37,6 +37,8 @@ type ToolChoice = string | ((offered: readonly string[]) => string);
 
 export interface HostileOptions {
   networking: Networking;
+  /** Of one that is there already; `networking` says nothing then. */
+  environmentId?: string;
   vaultIds?: string[];
   resources?: SessionCreateParams["resources"];
   agent?: Partial<Parameters<Anthropic["beta"]["agents"]["create"]>[0]>;
@@ -47,10 +49,7 @@ export async function startHostileSession(
   client: Anthropic,
   options: HostileOptions,
 ): Promise<HostileSession> {
-  const environment = await client.beta.environments.create({
-    name: "hostile",
-    config: { type: "cloud", networking: options.networking },
-  });
+  const environmentId = options.environmentId ?? (await createEnvironment(client, options.networking));
   const agent = await client.beta.agents.create({
     name: "hostile",
     model: MODEL,
@@ -59,11 +58,16 @@ export async function startHostileSession(
   });
   const session = await client.beta.sessions.create({
     agent: agent.id,
-    environment_id: environment.id,
+    environment_id: environmentId,
     ...(options.vaultIds === undefined ? {} : { vault_ids: options.vaultIds }),
     ...(options.resources === undefined ? {} : { resources: options.resources }),
   });
   return new Session(client, provider, session.id, await openStream(client, session.id));
+}
+
+async function createEnvironment(client: Anthropic, networking: Networking): Promise<string> {
+  const { id } = await client.beta.environments.create({ name: "hostile", config: { type: "cloud", networking } });
+  return id;
 }
 
 /** What the hostile client reads, in a sandbox or elsewhere. */

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -72,7 +72,29 @@ async function copyShared(name: string, etc: string): Promise<void> {
   const source = join("/etc", name);
   if (!existsSync(source)) return;
   await mkdir(dirname(join(etc, name)), { recursive: true });
-  await cp(source, join(etc, name), { recursive: true, force: true, verbatimSymlinks: true });
+  await cp(source, join(etc, name), { recursive: true, force: true, verbatimSymlinks: true, filter: isReadable });
+}
+
+/** A server that is not root's may not read everything; packages do without. */
+function isReadable(path: string): boolean {
+  if (lstatSync(path).isSymbolicLink()) return true;
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES") return false;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    // In a directory that is closed to the server's user.
+    if ((error as NodeJS.ErrnoException).code === "EACCES") return false;
+    throw error;
+  }
 }
 
 async function copyPackageFiles(dir: string): Promise<void> {
@@ -114,7 +136,6 @@ async function listedDirs(): Promise<string[]> {
     for (const [path] of (await readFile(join(info, name), "utf8")).matchAll(/^\/(?:etc|var)\/.+$/gm)) paths.add(path);
   }
   const isLinked = (path: string): boolean => LINKS.some(([at]) => path === `/${at}` || path.startsWith(`/${at}/`));
-  const isDirectory = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   return [...paths].filter((path) => !isLinked(path) && isDirectory(path));
 }
 

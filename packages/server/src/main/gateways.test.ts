@@ -58,7 +58,7 @@ beforeAll(async () => {
   vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   const sessionOf = (sandboxId: string): string | null => pool?.sessionOf(sandboxId) ?? null;
   const providerOf = async () => ({ unavailable: "this test has no models" });
-  gateways = await createGateways({ config, db, vaults, outbound, sessionOf, providerOf, logger });
+  gateways = await createGateways({ config, db, vaults, outbound, sessionOf, environmentOf: () => null, providerOf, logger });
   const { egress } = gateways;
   if (egress === null) throw new Error("the gateway did not start");
   const sandboxDir = join(dir, "sandbox");
@@ -229,6 +229,7 @@ test("without its authority the gateway does not start, and says so: no way out"
     config: loadConfig({ SANDBOX0_DATA_DIR: broken }),
     ...{ db, outbound, logger, vaults },
     sessionOf: () => null,
+    environmentOf: () => null,
     providerOf: async () => ({ unavailable: "this test has no models" }),
   });
   expect(shut.egress).toBeNull();

@@ -21,6 +21,7 @@ import { createAuditSink, type DurableAuditSink } from "../policy/audit-sink.ts"
 import { createMeasuredRequests, type MeasuredRequests } from "../policy/measured-requests.ts";
 import { createModelSource, type ModelSourceDeps } from "../policy/model-source.ts";
 import { createPackageHosts } from "../policy/package-hosts.ts";
+import { createEnvironmentPolicies } from "../policy/environment-policies.ts";
 import { createPolicySource } from "../policy/policy-source.ts";
 import { createSessionPolicies, type SessionPolicies } from "../policy/session-policies.ts";
 import type { OpenVaults } from "../resources/vaults/open-vaults.ts";
@@ -71,6 +72,8 @@ export interface GatewayParts {
   outbound: Outbound;
   /** Which session has a sandbox of this node now. */
   sessionOf(sandboxId: string): string | null;
+  /** Which environment a sandbox of this node prepares now. */
+  environmentOf(sandboxId: string): string | null;
   providerOf: ModelSourceDeps["providerOf"];
   /** Told of each row of the audit. */
   onEgress?: (row: AuditRow) => void;
@@ -113,7 +116,11 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
     },
   };
   const tokens = createSessionTokens(randomBytes(TOKEN_SECRET_BYTES));
-  const source = createPolicySource(policies, sessionOf);
+  const blockedHosts = config.egressBlockedHosts;
+  const source = createPolicySource(policies, sessionOf, {
+    policies: createEnvironmentPolicies({ db, packageHosts, blockedHosts }),
+    environmentOf: parts.environmentOf,
+  });
   const measured = createMeasuredRequests();
   const models = createModelSource({ db, sessionOf, tokens, providerOf: parts.providerOf, measured, onError });
   const onBug = (error: unknown, sandboxId: string): void =>

@@ -57,7 +57,7 @@ beforeAll(async () => {
   vaults = await openServerVaults({ config, db, fetch: outbound.fetch, logger });
   const sessionOf = (sandboxId: string): string | null => pool?.sessionOf(sandboxId) ?? null;
   const providerOf = createProviderOf(config.models, vaults.secrets, () => ["anthropic-messages", "openai-responses"]);
-  gateways = await createGateways({ config, db, vaults, outbound, sessionOf, providerOf, logger });
+  gateways = await createGateways({ config, db, vaults, outbound, sessionOf, environmentOf: () => null, providerOf, logger });
   const { egress } = gateways;
   if (egress === null) throw new Error("the gateway did not start");
   const sandboxDir = join(dir, "sandbox");

@@ -13,6 +13,7 @@ export interface ServerProvisionDeps {
   blobs: Blobs;
   published: PublishedSkills;
   volumes: ProvisionPart;
+  packages: ProvisionPart;
   repositories: ProvisionPart;
   /** Host directory for the memory stores of sessions, below the sandbox driver's. */
   memoryDir: string;
@@ -22,6 +23,7 @@ export interface ServerProvisionDeps {
 export function createServerProvision(deps: ServerProvisionDeps): Provision {
   return createProvision([
     deps.volumes,
+    deps.packages,
     createFilesPart(deps),
     // Before the skills, which are looked for in them as well.
     deps.repositories,

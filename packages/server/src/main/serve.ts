@@ -2,15 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
-import {
-  BUILT_IN_TOOLS,
-  type BubblewrapOptions,
-  createBubblewrapDriver,
-  createProcessDriver,
-  createSandboxPool,
-  type SandboxDriver,
-  type SandboxPool,
-} from "@sandbox0/sandbox";
+import { BUILT_IN_TOOLS, type SandboxPool } from "@sandbox0/sandbox";
 import type { Logger } from "pino";
 import type { RetryPolicy } from "../domain/turn.ts";
 import { createHttpServer } from "../http/http-server.ts";
@@ -29,6 +21,8 @@ import type { HeldTurn } from "../orchestrator/turn.ts";
 import type { SessionPolicies } from "../policy/session-policies.ts";
 import { findUnreachableCredentials } from "../policy/unreachable-credentials.ts";
 import { DEAD_MOUNTS_SWEEP_MS, removeDeadMounts } from "../provision/memory/dead-mounts.ts";
+import type { LayerBuilds } from "../provision/packages/layer-builds.ts";
+import { createPackagesPart } from "../provision/packages/packages-part.ts";
 import type { ProvisionPart } from "../provision/port.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
@@ -54,7 +48,9 @@ import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
 import { createProviderOf, type ProviderOf } from "./provider-of.ts";
+import { openPackages } from "./packages.ts";
 import { createServerProvision } from "./provision.ts";
+import { createDriver, createSandboxes } from "./sandboxes.ts";
 import { openServerVolumes } from "./volumes.ts";
 import type { VolumeKeeper } from "../provision/volumes/volume-keeper.ts";
 import { createVolumeRequests, type VolumeRequests } from "../provision/volumes/volume-requests.ts";
@@ -299,6 +295,8 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   // The gateway is there before the first sandbox, and asks the pool whose it is.
   let sandboxes: SandboxPool | null = null;
   const sessionOf = (sandboxId: string): string | null => sandboxes?.sessionOf(sandboxId) ?? null;
+  let builds: LayerBuilds | null = null;
+  const environmentOf = (sandboxId: string): string | null => builds?.environmentOf(sandboxId) ?? null;
   const providerOf = createProviderOf(config.models, parts.vaults.secrets, parts.installed.apisOf);
   const vaults = parts.vaults.secrets;
   const gateways = await createGateways({
@@ -307,6 +305,7 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
     vaults: parts.vaults,
     outbound: parts.outbound,
     sessionOf,
+    environmentOf,
     providerOf,
     logger,
     onEgress: createEgressMeter(parts.registry),
@@ -315,13 +314,18 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   countDroppedRows(parts.registry, gateways.audit);
   let volumes: VolumeKeeper | null = null;
   const onPause = (sessionId: string) => volumes?.onPause(sessionId);
-  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(parts, gateways, onPause)]);
+  const shown = { config, logger, programs: parts.installed.programs };
+  const driver = createDriver(shown, gateways);
+  const [node, pool] = await Promise.all([joinNodes(parts), createSandboxes(driver, shown, gateways, onPause)]);
   sandboxes = pool;
   addPoolMetrics(parts.registry, pool);
   closers.add(() => node.close());
   closers.add(() => pool.close());
   volumes = await openServerVolumes({ ...parts, blobs: parts.storage.blobs, requests: parts.volumeRequests, node, pool });
   closers.add(() => volumes?.close());
+  const packages = await openPackages({ ...parts, node, driver, gateways });
+  builds = packages;
+  closers.add(() => packages.close());
   const deadMounts = repeat(() => removeDeadMounts(db, memoryDirOf(config)), DEAD_MOUNTS_SWEEP_MS, parts.onError);
   closers.add(() => deadMounts.stop());
   const onTrouble = (error: unknown) => logger.warn({ err: error }, "trouble with an MCP connection");
@@ -336,6 +340,7 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
     node,
     pool,
     volumes: volumes.part,
+    packages: createPackagesPart(packages),
     mcp,
     web,
     gateways,
@@ -372,6 +377,7 @@ interface Stations {
   web: WebTools;
   gateways: Gateways;
   volumes: ProvisionPart;
+  packages: ProvisionPart;
   repositories: ProvisionPart;
   harnesses: Map<string, Harness>;
   providerOf: ProviderOf;
@@ -387,6 +393,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     blobs: parts.storage.blobs,
     published,
     volumes: stations.volumes,
+    packages: stations.packages,
     repositories: stations.repositories,
     memoryDir: memoryDirOf(config),
   });
@@ -456,38 +463,3 @@ function createConfiguredJudge({ config, db, logger, sandpi }: ServerParts): Jud
 
 /** What sandboxes see is below their driver's directory. */
 const memoryDirOf = (config: Config): string => join(config.dataDir, "sandbox", "memory");
-
-async function createSandboxes(
-  { config, logger, installed }: ServerParts,
-  { egress }: Gateways,
-  onPause: (sessionId: string) => void,
-): Promise<SandboxPool> {
-  const onProblem = (problem: Error) => logger.warn({ err: problem }, "trouble with a sandbox");
-  const dir = join(config.dataDir, "sandbox", "volumes");
-  const egressCa = egress === null ? {} : { egressCa: egress.caPem };
-  const driverOptions = { dir: join(config.dataDir, "sandbox"), programs: installed.programs, onProblem, ...egressCa };
-  return createSandboxPool(chooseDriver(config, driverOptions), {
-    dir,
-    env: config.packageMirrors,
-    openEgress: egress?.open ?? null,
-    warmCount: config.warmSandboxes,
-    onProblem,
-    onPause,
-  });
-}
-
-/** `process` isolates nothing: only by name, and said aloud (design §6). */
-function chooseDriver(config: Config, options: BubblewrapOptions & { onProblem(problem: Error): void }): SandboxDriver {
-  switch (config.sandbox) {
-    case "auto":
-    case "bubblewrap":
-      return createBubblewrapDriver(options);
-    case "process":
-      options.onProblem(
-        new Error("SANDBOX0_SANDBOX=process: tools run WITHOUT isolation, as this server's user. For tests only."),
-      );
-      return createProcessDriver(options);
-    case "docker":
-      throw new Error("SANDBOX0_SANDBOX: the docker driver is not built yet; use bubblewrap");
-  }
-}

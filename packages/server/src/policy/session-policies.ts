@@ -1,5 +1,5 @@
 import type { RepositoryRule, SandboxPolicy } from "@sandbox0/egress";
-import type { EnvironmentConfig, SessionAgent } from "@sandbox0/protocol";
+import type { EnvironmentConfig, SessionThreadAgent } from "@sandbox0/protocol";
 import { membersOf } from "../resources/environments/session-environment.ts";
 import type { VaultSecrets } from "../resources/vaults/vault-secrets.ts";
 import type { ResourceTokens } from "../resources/vaults/resource-tokens.ts";
@@ -27,6 +27,7 @@ export interface SessionPoliciesDeps {
 }
 
 export interface SessionPolicy extends SandboxPolicy {
+  sessionId: string;
   /** What the session's commands find in their environment: placeholders by name. */
   environment: Readonly<Record<string, string>>;
 }
@@ -59,7 +60,7 @@ async function loadPolicy(deps: SessionPoliciesDeps, sessionId: string): Promise
   if (row === null || row.environment.type !== "cloud") return null;
   const { workspaceId, vaultIds } = row;
   const [networking, variables, repositories] = await Promise.all([
-    networkingOf(deps, row.environment, row.agent),
+    networkingOf(deps, row.environment, membersOf(row.agent)),
     vaultIds.length === 0 ? [] : deps.vaults.environmentVariables(workspaceId, vaultIds),
     repositoryRules(deps.db, sessionId),
   ]);
@@ -78,13 +79,14 @@ async function repositoryRules(db: Queryable, sessionId: string): Promise<Reposi
   });
 }
 
-async function networkingOf(
-  deps: SessionPoliciesDeps,
+/** @param members whose MCP servers count as allowed when the environment says so */
+export async function networkingOf(
+  deps: Pick<SessionPoliciesDeps, "packageHosts" | "blockedHosts">,
   { networking }: Extract<EnvironmentConfig, { type: "cloud" }>,
-  agent: SessionAgent,
+  members: readonly SessionThreadAgent[],
 ): Promise<SandboxPolicy["networking"]> {
   if (networking.type === "unrestricted") return { type: "unrestricted", blockedHosts: deps.blockedHosts };
-  const mcp = networking.allow_mcp_servers ? membersOf(agent).flatMap((member) => member.mcp_servers.map(hostOf)) : [];
+  const mcp = networking.allow_mcp_servers ? members.flatMap((member) => member.mcp_servers.map(hostOf)) : [];
   const packages = networking.allow_package_managers ? await deps.packageHosts() : [];
   const hosts = [...networking.allowed_hosts, ...mcp, ...packages].map((host) => host.toLowerCase());
   return { type: "limited", allowedHosts: [...new Set(hosts)] };

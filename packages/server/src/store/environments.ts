@@ -68,6 +68,27 @@ export async function readEnvironment(
   return rows[0] ? toRecord(rows[0]) : null;
 }
 
+/** Of any workspace. */
+export async function readEnvironmentById(
+  db: Queryable,
+  id: string,
+): Promise<(EnvironmentRecord & { workspaceId: string }) | null> {
+  const sql = `select ${COLUMNS}, workspace_id from environments where id = $1`;
+  const { rows } = await db.query<Row & { workspace_id: string }>(sql, [id], "read_environment_by_id");
+  return rows[0] ? { ...toRecord(rows[0]), workspaceId: rows[0].workspace_id } : null;
+}
+
+/** Of all workspaces, those that sessions have or may yet have. */
+export async function readUsedEnvironments(db: Queryable): Promise<(EnvironmentRecord & { workspaceId: string })[]> {
+  const { rows } = await db.query<Row & { workspace_id: string }>(
+    `select ${COLUMNS}, workspace_id from environments e
+     where archived_at is null or exists (select from sessions s where s.environment_id = e.id and s.archived_at is null)`,
+    [],
+    "read_used_environments",
+  );
+  return rows.map((row) => ({ ...toRecord(row), workspaceId: row.workspace_id }));
+}
+
 /** Stores what an update may change. */
 export async function updateEnvironment(tx: Queryable, environment: EnvironmentRecord): Promise<void> {
   await tx.query(

@@ -33,4 +33,8 @@ export function addEnvironmentRoutes(app: FastifyInstance, environments: Environ
   app.post<Id>("/v1/environments/:id/archive", async (request, reply) =>
     sendValue(reply, await environments.archive(workspaceOf(request), request.params.id)),
   );
+  // Our own: how far its packages are.
+  app.get<Id>("/sandbox0/v1/environments/:id/build", async (request, reply) =>
+    sendValue(reply, await environments.build(workspaceOf(request), request.params.id)),
+  );
 }

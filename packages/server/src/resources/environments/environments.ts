@@ -23,6 +23,9 @@ import {
 import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
 import { newestFirst } from "../created-at-cursor.ts";
+import { recipeOf } from "../../domain/environment-recipe.ts";
+import { askForBuild } from "../../store/environment-builds.ts";
+import { type EnvironmentBuild, environmentBuildOf } from "./environment-build.ts";
 import { mergeConfig, newConfig } from "./environment-config.ts";
 
 /** Environments (contract §4, semantics §3). Names need not be unique: the official examples use the same one again. */
@@ -35,6 +38,8 @@ export interface Environments {
   archive(workspaceId: string, id: string): Promise<Environment>;
   /** @throws ApiError conflict_error while a session refers to it */
   delete(workspaceId: string, id: string): Promise<{ id: string; type: "environment_deleted" }>;
+  /** Our own: how far its packages are. */
+  build(workspaceId: string, id: string): Promise<EnvironmentBuild>;
 }
 
 const LIST = "environments";
@@ -47,7 +52,10 @@ export function createEnvironments(deps: { db: Database; now?: () => Date }): En
   return {
     async create(workspaceId, params) {
       const record = newEnvironment(params, now());
-      await insertEnvironment(db, workspaceId, record);
+      await db.transaction(async (tx) => {
+        await insertEnvironment(tx, workspaceId, record);
+        await prepareAhead(tx, workspaceId, record);
+      });
       return environmentOf(record);
     },
     retrieve: async (workspaceId, id) => environmentOf(await need(db.reads, workspaceId, id)),
@@ -70,6 +78,7 @@ export function createEnvironments(deps: { db: Database; now?: () => Date }): En
       }
       return { id, type: "environment_deleted" };
     },
+    build: async (workspaceId, id) => environmentBuildOf(db.reads, workspaceId, await need(db.reads, workspaceId, id)),
   };
 }
 
@@ -137,5 +146,12 @@ async function update(
   if (isDeepStrictEqual(changed, stored)) return stored;
   const updated = { ...changed, updatedAt: now };
   await updateEnvironment(tx, updated);
+  await prepareAhead(tx, workspaceId, updated);
   return updated;
+}
+
+/** Its first session shall not have to wait for its packages. */
+async function prepareAhead(tx: Queryable, workspaceId: string, record: EnvironmentRecord): Promise<void> {
+  const recipe = recipeOf(workspaceId, record);
+  if (recipe !== null) await askForBuild(tx, { recipe: recipe.id, workspaceId, environmentId: record.id });
 }

@@ -1,0 +1,102 @@
+import type { Layers, OpenEgress, Sandbox, SandboxLimits } from "@sandbox0/sandbox";
+import { SandboxError } from "@sandbox0/sandbox";
+import type { EnvironmentRecipe } from "../../domain/environment-recipe.ts";
+import { buildScript } from "./build-script.ts";
+import { createLogTail } from "./log-tail.ts";
+
+const GIB = 1024 ** 3;
+/** A build that takes longer has failed. */
+export const BUILD_MS_MAX = 30 * 60_000;
+/** Of one build; what it leaves counts to the disk of the server, not of a session. */
+const BUILD_LIMITS: SandboxLimits = {
+  memoryBytesMax: 4 * GIB,
+  processesMax: 1024,
+  diskBytesMax: 10 * GIB,
+  openFilesMax: 4096,
+  cpuCoresMax: 2,
+};
+const STEP_CHARS_MAX = 32;
+
+/** It was tried, and why nothing came of it. */
+export class BuildFailed extends Error {
+  readonly code = "build_failed";
+  /** The end of its output. */
+  readonly logTail: string;
+  constructor(message: string, logTail: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "BuildFailed";
+    this.logTail = logTail;
+  }
+}
+
+/** The server closes, or another node has taken the build over. */
+export class BuildStopped extends Error {
+  readonly code = "build_stopped";
+  constructor() {
+    super("the build was stopped");
+    this.name = "BuildStopped";
+  }
+}
+
+export interface LayerBuild {
+  layers: Layers;
+  /** Of the layer. */
+  name: string;
+  recipe: EnvironmentRecipe;
+  openEgress: OpenEgress | null;
+  env: Readonly<Record<string, string>>;
+  signal: AbortSignal;
+  timeMsMax: number;
+  /** Told before anything runs in it: its way out goes by this. */
+  onSandbox(sandbox: Sandbox): void;
+  onProgress(step: string | null, logTail: () => string): void;
+}
+
+/**
+ * Makes a layer of the recipe: installs everything in a draft, and keeps it when all went well.
+ * @returns the end of its output
+ * @throws BuildFailed, BuildStopped
+ */
+export async function buildLayer(build: LayerBuild): Promise<string> {
+  const { layers, openEgress, env } = build;
+  const tail = createLogTail();
+  try {
+    const draft = await layers.draft(build.name, { limits: BUILD_LIMITS, env, openEgress });
+    try {
+      build.onSandbox(draft.sandbox);
+      const failure = await install(draft.sandbox, build, tail);
+      if (failure !== null) throw new BuildFailed(failure, tail.text());
+      await draft.keep();
+      return tail.text();
+    } finally {
+      await draft.discard();
+    }
+  } catch (error) {
+    if (build.signal.aborted) throw new BuildStopped();
+    if (error instanceof SandboxError) throw new BuildFailed(error.message, tail.text(), { cause: error });
+    throw error;
+  }
+}
+
+/** @returns why it failed, or `null` */
+async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typeof createLogTail>): Promise<string | null> {
+  let step: string | null = null;
+  const time = AbortSignal.timeout(build.timeMsMax);
+  const signal = AbortSignal.any([build.signal, time]);
+  const child = await sandbox.exec(["/bin/bash", "-c", buildScript(build.recipe), "build"], { signal });
+  child.stdin.end();
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    tail.add(chunk);
+    build.onProgress(step, tail.text);
+  });
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    step = chunk.trim().split("\n").at(-1)?.slice(0, STEP_CHARS_MAX) ?? step;
+    build.onProgress(step, tail.text);
+  });
+  const { code, signal: killedWith, killedBy } = await child.exited;
+  if (build.signal.aborted) throw new BuildStopped();
+  const what = step === null ? "it" : step;
+  if (time.aborted) return `${what} was not done after ${build.timeMsMax / 60_000} minutes`;
+  if (killedBy !== undefined) return `${what} used more ${killedBy} than a build may`;
+  return code === 0 ? null : `${what} failed (${code === null ? killedWith : `status ${code}`})`;
+}

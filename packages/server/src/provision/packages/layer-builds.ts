@@ -1,0 +1,292 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Layers, type OpenEgress, SandboxError } from "@sandbox0/sandbox";
+import { type EnvironmentRecipe, recipeOf } from "../../domain/environment-recipe.ts";
+import { repeat } from "../../resources/repeat.ts";
+import {
+  type BuildClaim,
+  type BuildRow,
+  claimBuild,
+  dropAskedBuild,
+  forgetBuild,
+  noteBuildFailed,
+  noteBuildProgress,
+  noteBuildReady,
+  readAskedBuilds,
+} from "../../store/environment-builds.ts";
+import { readEnvironmentById, readUsedEnvironments } from "../../store/environments.ts";
+import type { Database } from "../../store/pool.ts";
+import { BUILD_MS_MAX, BuildFailed, BuildStopped, buildLayer, type LayerBuild } from "./build-layer.ts";
+
+/** How often builds are looked for that somebody has asked for. */
+const ASKED_SWEEP_MS = 1_000;
+const ASKED_MAX = 16;
+/** How often one looks whether another server has finished. */
+const OTHERS_POLL_MS = 500;
+const PROGRESS_MS = 1_000;
+/** As many as there are users to build. */
+const BUILDS_AT_ONCE = 2;
+const UNUSED_SWEEP_MS = 60 * 60_000;
+/** A layer that no environment in use needs is removed when no sandbox has started with it for this long. */
+export const UNUSED_MS = 7 * 24 * 60 * 60_000;
+/** After a failure, doubled for each further one. */
+const BACK_OFF_MS = { first: 60_000, max: 60 * 60_000 };
+
+export interface LayerBuildsDeps {
+  db: Database;
+  node: { id(): number; aliveNodes(): Promise<number[]> };
+  layers: Layers;
+  /** Of the layers' directory (`readStoreId`). */
+  storeId: string;
+  openEgress: OpenEgress | null;
+  /** Of every command: mirrors, no secrets. */
+  env: Readonly<Record<string, string>>;
+  onProblem(problem: unknown): void;
+  bounds?: { buildMsMax?: number; backOffMs?: { first: number; max: number } };
+}
+
+/** The prepared systems of environments on this server: made once, then shared by all their sessions. */
+export interface LayerBuilds {
+  /**
+   * The layer of the environment as it is now, built if it is not there: waits for that, which may take minutes.
+   * @returns its host directory; `null`: the environment has nothing to prepare
+   * @throws BuildFailed, also without a try while the last failure is fresh; BuildStopped
+   */
+  layerOf(environmentId: string, signal: AbortSignal): Promise<string | null>;
+  /** Whose network policy a building sandbox has. */
+  environmentOf(sandboxId: string): string | null;
+  /** Removes what has not been used for `UNUSED_MS` and no environment in use needs. */
+  removeUnused(now: Date): Promise<void>;
+  /** Begins to build what is asked for. */
+  start(): void;
+  /** Stops what is being built: another server, or the next start, begins anew. */
+  close(): Promise<void>;
+}
+
+export function createLayerBuilds(deps: LayerBuildsDeps): LayerBuilds {
+  return new Builds(deps);
+}
+
+interface Wanted {
+  recipe: EnvironmentRecipe;
+  workspaceId: string;
+  environmentId: string;
+}
+
+type Note = LayerBuild["onProgress"];
+
+class Builds implements LayerBuilds {
+  readonly #deps: LayerBuildsDeps;
+  /** By the recipe's id. */
+  readonly #running = new Map<string, Promise<string>>();
+  readonly #environments = new Map<string, string>();
+  readonly #closing = new AbortController();
+  readonly #waiting: (() => void)[] = [];
+  #building = 0;
+  #sweeps: { stop(): Promise<void> }[] = [];
+
+  constructor(deps: LayerBuildsDeps) {
+    this.#deps = deps;
+  }
+
+  async layerOf(environmentId: string, signal: AbortSignal): Promise<string | null> {
+    const wanted = await this.#wantedOf(environmentId);
+    if (wanted === null) return null;
+    return (await this.#find(wanted.recipe)) ?? (await unlessAborted(signal, this.#joined(wanted)));
+  }
+
+  environmentOf(sandboxId: string): string | null {
+    return this.#environments.get(sandboxId) ?? null;
+  }
+
+  start(): void {
+    const { onProblem } = this.#deps;
+    this.#sweeps = [
+      repeat(() => this.#buildAsked(), ASKED_SWEEP_MS, onProblem),
+      repeat(() => this.removeUnused(new Date()), UNUSED_SWEEP_MS, onProblem),
+    ];
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const wake of this.#waiting.splice(0)) wake();
+    await Promise.all(this.#sweeps.map((sweep) => sweep.stop()));
+    await Promise.allSettled(this.#running.values());
+  }
+
+  async removeUnused(now: Date): Promise<void> {
+    const { db, layers, storeId } = this.#deps;
+    const old = (await layers.list()).filter(({ usedAt }) => now.getTime() - usedAt.getTime() > UNUSED_MS);
+    if (old.length === 0) return;
+    const system = await layers.systemKey();
+    const used = new Set<string>();
+    for (const environment of await readUsedEnvironments(db)) {
+      const recipe = recipeOf(environment.workspaceId, environment);
+      if (recipe !== null) used.add(layerName(recipe, system));
+    }
+    for (const { name } of old.filter((layer) => !used.has(layer.name))) {
+      await forgetBuild(db, name.split("-")[0] ?? "", storeId);
+      await layers.remove(name);
+    }
+  }
+
+  async #wantedOf(environmentId: string): Promise<Wanted | null> {
+    const environment = await readEnvironmentById(this.#deps.db.reads, environmentId);
+    const recipe = environment === null ? null : recipeOf(environment.workspaceId, environment);
+    return environment === null || recipe === null ? null : { recipe, workspaceId: environment.workspaceId, environmentId };
+  }
+
+  /** Where sandboxes cannot have layers there is none; a build says why. */
+  async #find(recipe: EnvironmentRecipe): Promise<string | null> {
+    const { layers } = this.#deps;
+    try {
+      return await layers.find(layerName(recipe, await layers.systemKey()));
+    } catch (error) {
+      if (error instanceof SandboxError && error.code === "unavailable") return null;
+      throw error;
+    }
+  }
+
+  async #buildAsked(): Promise<void> {
+    const { db, onProblem } = this.#deps;
+    for (const { recipe, environmentId } of await readAskedBuilds(db.reads, ASKED_MAX)) {
+      const wanted = environmentId === null ? null : await this.#wantedOf(environmentId);
+      if (wanted?.recipe.id !== recipe) {
+        // The environment has another one now.
+        await dropAskedBuild(db, recipe);
+      } else if (!this.#running.has(recipe)) {
+        // Its row tells how it ended.
+        this.#joined(wanted).catch((error: unknown) => {
+          if (!(error instanceof BuildFailed || error instanceof BuildStopped)) onProblem(error);
+        });
+      }
+    }
+  }
+
+  /** One build of a recipe at a time: who comes later waits for the same. */
+  #joined(wanted: Wanted): Promise<string> {
+    const known = this.#running.get(wanted.recipe.id);
+    if (known !== undefined) return known;
+    const running = this.#build(wanted).finally(() => this.#running.delete(wanted.recipe.id));
+    this.#running.set(wanted.recipe.id, running);
+    return running;
+  }
+
+  async #build(wanted: Wanted): Promise<string> {
+    for (;;) {
+      await this.#takeSlot();
+      try {
+        const claim = await this.#claim(wanted);
+        if ("nodeId" in claim) return await this.#run(wanted, claim);
+        if (claim.state === "failed") throw failureOf(claim);
+      } finally {
+        this.#giveSlot();
+      }
+      await sleep(OTHERS_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+      const found = await this.#find(wanted.recipe);
+      if (found !== null) return found;
+    }
+  }
+
+  async #claim({ recipe, workspaceId, environmentId }: Wanted): Promise<BuildClaim | BuildRow> {
+    const { db, node, storeId } = this.#deps;
+    const build = { recipe: recipe.id, storeId, workspaceId, environmentId, nodeId: node.id() };
+    const alive = await node.aliveNodes();
+    return db.transaction((tx) => claimBuild(tx, build, alive));
+  }
+
+  async #run(wanted: Wanted, claim: BuildClaim): Promise<string> {
+    const { db, bounds } = this.#deps;
+    const stop = new AbortController();
+    const progress = this.#followProgress(claim, stop);
+    try {
+      const { path, logTail } = await this.#make(wanted, AbortSignal.any([this.#closing.signal, stop.signal]), progress.note);
+      await noteBuildReady(db, claim, logTail);
+      return path;
+    } catch (error) {
+      const failure = error instanceof SandboxError ? new BuildFailed(error.message, "", { cause: error }) : error;
+      if (failure instanceof BuildFailed) {
+        const { message, logTail } = failure;
+        await noteBuildFailed(db, claim, { error: message, logTail, backOffMs: bounds?.backOffMs ?? BACK_OFF_MS });
+      }
+      throw failure;
+    } finally {
+      await progress.stop();
+    }
+  }
+
+  async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
+    const { layers, openEgress, env, bounds } = this.#deps;
+    const { recipe, environmentId } = wanted;
+    const name = layerName(recipe, await layers.systemKey());
+    const ids: string[] = [];
+    const onSandbox = ({ id }: { id: string }): void => {
+      ids.push(id);
+      this.#environments.set(id, environmentId);
+    };
+    try {
+      const timeMsMax = bounds?.buildMsMax ?? BUILD_MS_MAX;
+      const logTail = await buildLayer({ layers, name, recipe, openEgress, env, signal, timeMsMax, onSandbox, onProgress });
+      const path = await layers.find(name);
+      if (path === null) throw new BuildFailed("what was built is not there", logTail);
+      return { path, logTail };
+    } finally {
+      for (const id of ids) this.#environments.delete(id);
+    }
+  }
+
+  /** Writes how it goes on now and then, and stops the build when it is another node's. */
+  #followProgress(claim: BuildClaim, stop: AbortController) {
+    const { db, onProblem } = this.#deps;
+    let step: string | null = null;
+    let logTail = (): string => "";
+    let isNew = false;
+    const write = async (): Promise<void> => {
+      if (!isNew) return;
+      isNew = false;
+      if (!(await noteBuildProgress(db, claim, step, logTail()))) stop.abort();
+    };
+    const timer = repeat(write, PROGRESS_MS, onProblem);
+    return {
+      note: ((nowStep, nowTail) => {
+        [step, logTail, isNew] = [nowStep, nowTail, true];
+      }) satisfies Note,
+      stop: () => timer.stop(),
+    };
+  }
+
+  async #takeSlot(): Promise<void> {
+    while (this.#building >= BUILDS_AT_ONCE && !this.#closing.signal.aborted) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    if (this.#closing.signal.aborted) throw new BuildStopped();
+    this.#building++;
+  }
+
+  #giveSlot(): void {
+    this.#building--;
+    this.#waiting.shift()?.();
+  }
+}
+
+/** The recipe's id has no hyphen. */
+const layerName = (recipe: EnvironmentRecipe, system: string): string => `${recipe.id}-${system}`;
+
+function failureOf({ error, logTail, notBefore }: BuildRow): BuildFailed {
+  const next = notBefore === null ? "" : `; the next try is at ${notBefore.toISOString()}`;
+  return new BuildFailed(`${error ?? "it failed"}${next}`, logTail);
+}
+
+/** The build goes on for the next session. */
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const cut = Promise.withResolvers<never>();
+  const onAbort = (): void => cut.reject(new BuildStopped());
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  // When nobody waits for it any more.
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work, cut.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

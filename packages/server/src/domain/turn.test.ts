@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { Head, InboxRow, ToolCall } from "./head.ts";
 import { INTERRUPTED_TEXT } from "./lifecycle-events.ts";
-import { ATTEMPTS_MAX, begin, CRASHED_TEXT, retryDelayMs, settle, type TurnPlan, type TurnState } from "./turn.ts";
+import {
+  ATTEMPTS_MAX,
+  begin,
+  CRASHED_TEXT,
+  retryDelayMs,
+  settle,
+  settleFinished,
+  type TurnPlan,
+  type TurnState,
+} from "./turn.ts";
 
 const RETRY = { baseMs: 1000 };
 const NOW = new Date("2026-11-25T12:00:00.000Z");
@@ -152,15 +161,28 @@ describe("recover", () => {
     expect(stopReason(plan)).toEqual({ type: "retries_exhausted" });
   });
 
-  test("a turn that the model has ended is settled, and the model is not asked again", () => {
-    const plan = begin(state({ head: { ...running, ending: { type: "end_turn" } } }), RETRY);
+  test("a turn that the model has ended is finished, and the model is not asked again", () => {
+    const at = (ending: Head["ending"], inbox: InboxRow[] = []) => state({ head: { ...running, ending }, inbox });
+    expect(begin(at({ type: "end_turn" }), RETRY)).toMatchObject({ next: "finish", events: [], patch: { attempts: 1 } });
+    const plan = settleFinished(at({ type: "end_turn" }), RETRY);
     expect(types(plan)).toEqual(IDLE);
     expect(stopReason(plan)).toEqual({ type: "end_turn" });
-    const ending = { type: "refusal", details: { type: "refusal", category: null, explanation: "no" } } as const;
-    const refused = begin(state({ head: { ...running, ending } }), RETRY);
-    expect(stopReason(refused)).toEqual({ type: "refusal" });
-    const onward = begin(state({ head: { ...running, ending: { type: "end_turn" } }, inbox: [message(1)] }), RETRY);
+    const refusal = { type: "refusal", details: { type: "refusal", category: null, explanation: "no" } } as const;
+    expect(stopReason(settleFinished(at(refusal), RETRY))).toEqual({ type: "refusal" });
+    const onward = settleFinished(at({ type: "end_turn" }, [message(1)]), RETRY);
     expect(onward).toMatchObject({ next: "run", taken: [1] });
+  });
+
+  test("a turn that is cut again and again before its end is ended at once; an interrupt ends it too", () => {
+    const head = { ...running, ending: { type: "end_turn" } } as const;
+    const worn = begin(state({ head: { ...head, attempts: ATTEMPTS_MAX - 1 } }), RETRY);
+    expect(types(worn)).toEqual(IDLE);
+    expect(stopReason(worn)).toEqual({ type: "end_turn" });
+    const inbox = [interruption(1)];
+    for (const plan of [begin, settleFinished].map((decide) =>
+      decide(state({ head: { ...head, interrupted: true }, inbox }), RETRY),
+    ))
+      expect(types(plan)).toEqual(["user.interrupt", ...IDLE]);
   });
 
   test("a turn that was stopped for nothing goes on, and one that the model has ended ends", () => {

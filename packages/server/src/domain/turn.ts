@@ -48,8 +48,11 @@ export interface TurnPlan {
   finished: string[];
   /** Calls to run again: as if never started. */
   restarted: string[];
-  /** `run` the harness, decide `again` (inputs wait), or `rest`: the lease is given back. */
-  next: "run" | "again" | "rest";
+  /**
+   * `run` the harness, decide `again` (inputs wait), or `rest`: the lease is given back. `finish`: the model has had its last
+   * word, and what the session has in its sandbox is looked at before the turn is settled.
+   */
+  next: "run" | "again" | "finish" | "rest";
 }
 
 export type TurnEnd =
@@ -93,10 +96,20 @@ function take(target: TurnPlan, rows: readonly InboxRow[]): void {
 export function begin(state: TurnState, retry: RetryPolicy): TurnPlan {
   const { head } = state;
   if (head.status === "terminated") return rest();
-  if (head.status === "running") return recover(state, retry);
+  if (head.status === "running") return canFinish(head) ? plan("finish", { attempts: head.attempts + 1 }) : recover(state, retry);
   if (head.interrupted) return interrupt(state);
   if (head.status === "rescheduling") return resume(state);
   return head.turnPending ? start(state) : rest();
+}
+
+/** A turn that was cut between the model's last word and its end; one that is cut there again and again is just ended. */
+function canFinish({ ending, interrupted, attempts }: Head): boolean {
+  return ending !== null && !interrupted && attempts + 1 < ATTEMPTS_MAX;
+}
+
+/** How a turn ends whose `begin` said `finish`. */
+export function settleFinished(state: TurnState, retry: RetryPolicy): TurnPlan {
+  return state.head.interrupted ? interrupt(state) : settle(state, state.head.ending ?? { type: "end_turn" }, retry);
 }
 
 function rest(): TurnPlan {

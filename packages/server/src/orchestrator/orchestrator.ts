@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { TurnEnd, TurnPlan, TurnState, RetryPolicy } from "../domain/turn.ts";
-import { begin, settle } from "../domain/turn.ts";
+import { begin, settle, settleFinished } from "../domain/turn.ts";
 import type { Bells } from "../log/bells.ts";
 import type { EventLog, LockedSession } from "../log/event-log.ts";
 import { LeaseLost } from "../store/append.ts";
@@ -205,7 +205,9 @@ class Runner implements Orchestrator {
       let next = claimed.next;
       while (next !== "rest") {
         if (this.handingOver) throw new LeaseLost(sessionId);
-        next = next === "run" ? await this.run(turn) : await this.decide(turn, (state) => begin(state, this.deps.retry));
+        if (next === "run") next = await this.run(turn);
+        else if (next === "finish") next = await this.finish(turn);
+        else next = await this.decide(turn, (state) => begin(state, this.deps.retry));
       }
       if (turn.terminated) void this.deps.mcp.close(sessionId);
       else this.deps.mcp.release(sessionId);
@@ -229,6 +231,14 @@ class Runner implements Orchestrator {
     this.deps.meter.turn(end.type, performance.now() - startedAtMs);
     await this.deps.sandboxes.beforeIdle(turn).catch((error: unknown) => this.deps.onBug(error, turn.sessionId));
     return this.decide(turn, (state) => settle(state, end, this.deps.retry));
+  }
+
+  /** The node before this one died between the model's last word and the turn's end. */
+  private async finish(turn: HeldTurn): Promise<TurnPlan["next"]> {
+    // Has the sandbox, if something there has yet to be looked at.
+    await this.deps.sandboxes.begin(turn);
+    await this.deps.sandboxes.beforeIdle(turn).catch((error: unknown) => this.deps.onBug(error, turn.sessionId));
+    return this.decide(turn, (state) => settleFinished(state, this.deps.retry));
   }
 
   private async decide(turn: HeldTurn, choose: (state: TurnState) => TurnPlan): Promise<TurnPlan["next"]> {

@@ -129,7 +129,7 @@ export async function writePlan(turn: HeldTurn, session: LockedSession, plan: Tu
     threadId: turn.threadId,
     generation: turn.generation,
     events: plan.events,
-    patch: { ...plan.patch, ending: null },
+    patch: plan.next === "finish" ? plan.patch : { ...plan.patch, ending: null },
     takenInputs: plan.taken,
     finishedCalls: plan.finished,
     startedCalls: runnable,

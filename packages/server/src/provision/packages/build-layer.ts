@@ -1,6 +1,6 @@
 import type { Layers, OpenEgress, Sandbox, SandboxLimits } from "@sandbox0/sandbox";
 import { SandboxError } from "@sandbox0/sandbox";
-import type { EnvironmentRecipe } from "../../domain/environment-recipe.ts";
+import type { EnvironmentRecipe } from "../../resources/environments/environment-recipe.ts";
 import { buildScript } from "./build-script.ts";
 import { createLogTail } from "./log-tail.ts";
 

@@ -1,5 +1,5 @@
 import type { PackageManager } from "@sandbox0/protocol";
-import type { EnvironmentRecipe } from "../../domain/environment-recipe.ts";
+import type { EnvironmentRecipe } from "../../resources/environments/environment-recipe.ts";
 
 /** What a step is called in a build's progress. */
 export type BuildStep = PackageManager | "setup";

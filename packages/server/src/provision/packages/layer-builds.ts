@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Layers, type OpenEgress, SandboxError } from "@sandbox0/sandbox";
-import { type EnvironmentRecipe, recipeOf } from "../../domain/environment-recipe.ts";
+import { type EnvironmentRecipe, recipeOf } from "../../resources/environments/environment-recipe.ts";
 import { repeat } from "../../resources/repeat.ts";
 import {
   type BuildClaim,

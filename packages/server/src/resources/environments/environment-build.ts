@@ -1,5 +1,5 @@
 import type { EnvironmentRecord } from "../../store/environments.ts";
-import { recipeOf } from "../../domain/environment-recipe.ts";
+import { recipeOf } from "./environment-recipe.ts";
 import { readBestBuild } from "../../store/environment-builds.ts";
 import type { Queryable } from "../../store/query.ts";
 

@@ -23,7 +23,7 @@ import {
 import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
 import { newestFirst } from "../created-at-cursor.ts";
-import { recipeOf } from "../../domain/environment-recipe.ts";
+import { recipeOf } from "./environment-recipe.ts";
 import { askForBuild } from "../../store/environment-builds.ts";
 import { type EnvironmentBuild, environmentBuildOf } from "./environment-build.ts";
 import { mergeConfig, newConfig } from "./environment-config.ts";

@@ -1,7 +1,7 @@
 -- Builds of what environments are prepared with, their packages and setup: one row for a recipe and a store of layers. A row
 -- without a store asks whichever server comes first for a build ahead of the first session.
 create table environment_builds (
-  -- what is built (domain/environment-recipe.ts); it has the workspace in it
+  -- what is built (resources/environments/environment-recipe.ts); it has the workspace in it
   recipe         text not null,
   -- of a data directory; empty: asked for
   store_id       text not null,

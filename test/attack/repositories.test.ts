@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { until } from "@sandbox0/testkit";
+import { byMarker, call, say, until } from "@sandbox0/testkit";
+import { message, textOf } from "../conformance/fixture/test-session.ts";
 import { attackFixture, requestsIn } from "./stage/attack-fixture.ts";
 import { createCanaries } from "./stage/canaries.ts";
 import { GITHUB, gitAt, type Repositories, writeAccess, writeRepository } from "./stage/github-site.ts";
@@ -314,5 +315,41 @@ describe("a mirror", () => {
     expect(await own.bash(`${MIRRORS}; wc -c < /workspace/large/large.txt`)).toBe("0\n100000");
     await until(async () => Number(await mirrors()) === before + 1, { timeoutMs: GIT_TIMEOUT_MS });
     await writeAccess(github(), ACCESS);
+  });
+});
+
+describe("a server that is killed while git clones", () => {
+  test("leaves nothing that looks like a repository, and the next one clones it", async () => {
+    await writeRepository(github(), "acme/slow", { main: { "README.md": "at last\n" } });
+    const tokens = { [TOKEN.write]: "write" as const };
+    await writeAccess(github(), { ...ACCESS, "acme/slow": { tokens, stuck: true } });
+    await fixture.stage.inside.forget();
+    const { client } = fixture.server;
+    const environment = await client.beta.environments.create({ name: "e", config: { type: "cloud", networking: LIMITED } });
+    const agent = await client.beta.agents.create({
+      name: "a",
+      model: "claude-haiku-5-5",
+      tools: [{ type: "agent_toolset_20260401" }],
+    });
+    const { id } = await client.beta.sessions.create({
+      agent: agent.id,
+      environment_id: environment.id,
+      resources: [repository("acme/slow")],
+    });
+    const marker = "<killed while it clones>";
+    const remove = fixture.stage.provider.onRequest(
+      byMarker({ [marker]: [call("bash", { command: "cd /workspace && cat slow/README.md && ls -A" }), say("Done.")] }),
+    );
+    await client.beta.sessions.events.send(id, { events: [message(marker)] });
+    await until(async () => (await githubRequests()).some(({ body }) => body.includes("command=fetch")), {
+      timeoutMs: GIT_TIMEOUT_MS,
+    });
+    await writeAccess(github(), { ...ACCESS, "acme/slow": { tokens } });
+    await fixture.restartServer("SIGKILL");
+    const events = async () => Array.fromAsync(fixture.server.client.beta.sessions.events.list(id));
+    await until(async () => (await events()).some(({ type }) => type === "session.status_idle"), { timeoutMs: GIT_TIMEOUT_MS });
+    const results = (await events()).filter(({ type }) => type === "agent.tool_result") as { content?: readonly object[] }[];
+    expect(results.map(textOf)).toEqual(["at last\nslow"]);
+    remove();
   });
 });

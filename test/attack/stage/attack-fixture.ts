@@ -21,10 +21,12 @@ export interface FixtureOptions {
 export class AttackFixture {
   #stage: AttackStage | undefined;
   #server: AttackServer | undefined;
+  #environment: Record<string, string> = {};
 
   async open(zone: Zone, { stage = {}, environment = {}, prepare }: FixtureOptions): Promise<void> {
     this.#stage = await createAttackStage(zone, stage);
     await prepare?.(this.#stage);
+    this.#environment = environment;
     this.#server = await this.#stage.startServer(environment);
   }
 
@@ -40,6 +42,12 @@ export class AttackFixture {
   get server(): AttackServer {
     if (this.#server === undefined) throw new Error("the server of this file is not up");
     return this.#server;
+  }
+
+  /** Another server in place of this one, on its data. */
+  async restartServer(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    await this.server.stop(signal);
+    this.#server = await this.stage.startServer(this.#environment);
   }
 
   /** @param client of another workspace than the server's first */

@@ -68,6 +68,8 @@ export async function createAttackStage(zone: Zone, options: StageOptions = {}):
     SANDBOX0_WARM_SANDBOXES: "0",
     ANTHROPIC_API_KEY: providerKey,
     ANTHROPIC_BASE_URL: `http://127.0.0.1:${PROVIDER_PORT}`,
+    OPENAI_API_KEY: providerKey,
+    OPENAI_BASE_URL: `http://127.0.0.1:${PROVIDER_PORT}`,
     NODE_EXTRA_CA_CERTS: stagePath(dir, "authority"),
     ...more,
   });

@@ -21,6 +21,8 @@ export interface Repositories {
     movedTo?: string;
     /** Every request is answered so. */
     status?: number;
+    /** What is fetched never comes. */
+    stuck?: boolean;
   };
 }
 
@@ -50,6 +52,7 @@ export function createGithubSite(dir: string): Site {
       response.writeHead(301, { location }).end();
     } else if (access === undefined && !(repository?.public === true && !isPush)) answer(token === null ? 401 : 404);
     else if (isPush && access !== "write") answer(403);
+    else if (repository?.stuck === true && body.includes("command=fetch")) response.writeHead(200).flushHeaders();
     else if (!existsSync(join(dir, `${name}.git`))) answer(404);
     else await answerWithGit(request, response, body, { root: dir, path: `/${name}.git${rest}`, user: token && "somebody" });
     return true;

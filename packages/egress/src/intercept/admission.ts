@@ -14,6 +14,8 @@ export interface Route {
   putsSecretsIn: boolean;
 }
 
+/** Tokens that one response is looked through for. */
+const TOKENS_COVERED_MAX = 16;
 const DEFAULT_PORTS = { https: 443, http: 80 };
 
 /** The target as `Host` and `:authority` name it. */
@@ -85,14 +87,15 @@ async function secretsFor(policies: PolicySource, policy: SandboxPolicy, route: 
   });
 }
 
-/** Of all the session's repositories at the host, for what comes back; the one that is asked gets its own put in. */
+/** Of the session's repositories at the host, the one that is asked first: only its own is put in, all are for what comes back. */
 async function tokensFor(
   policies: PolicySource,
   policy: SandboxPolicy,
   { target }: Route,
   asked: RepositoryRule | null,
 ): Promise<RepositoryToken[]> {
-  const rules = policy.repositories.filter(({ host }) => host === target.host);
+  const others = policy.repositories.filter((rule) => rule !== asked && rule.host === target.host);
+  const rules = [...(asked === null ? [] : [asked]), ...others].slice(0, TOKENS_COVERED_MAX);
   const tokens = await readSecrets(policies, target, rules);
   return tokens.map(([rule, token]) => ({ id: rule.id, token, putIn: rule === asked }));
 }

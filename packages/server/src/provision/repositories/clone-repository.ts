@@ -3,6 +3,7 @@ import type { RepositoryRemote } from "../../domain/repository-remote.ts";
 import type { CheckedOut } from "../../store/session-repositories.ts";
 import type { ResourceConfigOf } from "../../store/session-resources.ts";
 import { complaintOf, type RepositoryFailure } from "./repository-failure.ts";
+import { REFS_TO_COMMANDS } from "./mirror-builder.ts";
 import { runScript, type ScriptEnd } from "./run-script.ts";
 
 /** Of one repository, from an empty directory to its files. */
@@ -36,6 +37,7 @@ if [[ -e $target/.git ]]; then
   [[ $(git -C "$target" config --get remote.origin.url) == "$url" ]] || refuse ${OCCUPIED} "another repository is there"
   tell
 fi
+[[ $kind != none ]] || exit ${NOT_CLONED}
 if [[ -e $target || -L $target ]]; then rmdir -- "$target" || exit ${OCCUPIED}; fi
 rm -rf -- "$part"
 trap 'cd /; rm -rf -- "$part"' EXIT
@@ -43,7 +45,7 @@ mkdir -p -- "$(dirname -- "$target")" && git -c init.defaultBranch=main init -q 
   git remote add origin "$url" || exit ${NOT_CLONED}
 if [[ -n $mirror ]]; then
   cp -- "$mirror"/*.pack "$mirror"/*.idx .git/objects/pack/ &&
-    sed 's|.*|create refs/sandbox0/& &|' "$mirror/refs" | git update-ref --stdin || exit ${NOT_CLONED}
+    sed -nE '${REFS_TO_COMMANDS}' "$mirror/refs" | git update-ref --stdin || exit ${NOT_CLONED}
 fi
 git fetch -q origin && head=$(git ls-remote --symref origin HEAD) || exit ${NOT_CLONED}
 default=$(sed -n 's|^ref: refs/heads/\\(.*\\)\\tHEAD$|\\1|p' <<<"$head")
@@ -70,6 +72,12 @@ export interface CloneOrder {
   remote: RepositoryRemote;
   /** Where the sandbox sees a mirror of it; `null`: nowhere. */
   mirror: string | null;
+}
+
+/** Whether it is there already, whoever has put it there; `null`: it is not. @throws SandboxError */
+export async function findClone(sandbox: Sandbox, target: string, url: string, signal: AbortSignal): Promise<CheckedOut | null> {
+  const { code, output } = await runScript(sandbox, SCRIPT, [target, "", url, "none", "", ""], { signal, network: false });
+  return code === 0 ? checkedOutOf(output) : null;
 }
 
 /**

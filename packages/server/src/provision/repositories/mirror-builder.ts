@@ -15,6 +15,11 @@ const SEED_AT = "/run/sandbox0/seed";
 const READABLE_MODE = 0o644;
 const PACK_NAME = /^pack-(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
+/** What a mirror is made of: files of these names in a directory, and its pack. */
+export const REFS_FILE = "refs";
+/** For sed: makes of each commit in that file a reference that says that it is there. */
+export const REFS_TO_COMMANDS = "s/^([0-9a-f]{40}|[0-9a-f]{64})$/create refs\\/sandbox0\\/& &/p";
+
 /**
  * Everything that branches and tags reach in one pack, and which commits that are. Prints the pack's name; nothing when the
  * repository is empty.
@@ -23,15 +28,13 @@ const SCRIPT = `
 url=$1 seed=$2
 cd /workspace && git -c init.defaultBranch=main init -q --bare mirror && cd mirror || exit 1
 if [[ -n $seed ]]; then
-  cp -- "$seed"/*.pack "$seed"/*.idx objects/pack/ && sed 's|.*|create refs/sandbox0/& &|' "$seed/refs" | git update-ref --stdin || exit 1
+  cp -- "$seed"/*.pack "$seed"/*.idx objects/pack/ &&
+    sed -nE '${REFS_TO_COMMANDS}' "$seed/refs" | git update-ref --stdin || exit 1
 fi
 git -c fetch.unpackLimit=1 fetch -q --no-auto-gc "$url" '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' &&
   git for-each-ref --format='delete %(refname)' refs/sandbox0/ | git update-ref --stdin &&
   git repack -adq && git for-each-ref --format='%(objectname)' | sort -u >list || exit 1
 cd objects/pack && for name in *.pack; do [[ ! -e $name ]] || echo "\${name%.pack}"; done`;
-
-/** What a mirror is made of: files of these names in a directory. */
-export const REFS_FILE = "refs";
 
 export interface BuildOrder {
   /** Whose token and network it is made with. */

@@ -7,13 +7,15 @@ import type { Database } from "../../store/pool.ts";
 import { listSessionRepositories, type SessionRepository, writeRepositoryOutcome } from "../../store/session-repositories.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
 import { askRepository } from "./ask-repository.ts";
-import { cloneRepository } from "./clone-repository.ts";
+import { cloneRepository, findClone } from "./clone-repository.ts";
 import type { Mirrors } from "./mirrors.ts";
 import { type RepositoryFailure, repositoryError } from "./repository-failure.ts";
 import { repositoryNotes } from "./repository-notes.ts";
 
 /** Where a sandbox sees mirrors, one a repository, while it is the one that clones. */
 const MIRRORS_AT = "/run/sandbox0/mirrors";
+/** Sessions of which is remembered that they have all that they are to have. */
+const SETTLED_MAX = 10_000;
 /** Repositories of one session that are asked for, or cloned, at the same time. */
 const AT_ONCE_MAX = 4;
 
@@ -41,13 +43,15 @@ interface Prepared {
 export function createRepositoriesPart(deps: RepositoriesPartDeps): ProvisionPart {
   /** Between the start of a sandbox and its use by the same claim. */
   const prepared = new WeakMap<ProvisionSession, Map<string, Prepared>>();
+  const listOf = createList(deps.db);
+  const listMissing = async (sessionId: string): Promise<SessionRepository[]> => (await listOf(sessionId)).filter(isMissing);
   return {
     name: "repositories",
     async isEager({ sessionId }) {
-      return (await listMissing(deps.db, sessionId)).length > 0;
+      return (await listMissing(sessionId)).length > 0;
     },
     async equip(session) {
-      const missing = await listMissing(deps.db, session.sessionId);
+      const missing = await listMissing(session.sessionId);
       if (missing.length === 0) return null;
       const found = new Map<string, Prepared>();
       const mounts: SandboxMount[] = [];
@@ -64,20 +68,32 @@ export function createRepositoriesPart(deps: RepositoriesPartDeps): ProvisionPar
       return mounts.length === 0 ? null : ({ mounts, layers: [] } satisfies Equipment);
     },
     async ready(session, claimed) {
-      const missing = await listMissing(deps.db, session.sessionId);
+      const missing = await listMissing(session.sessionId);
       const known = prepared.get(session);
       prepared.delete(session);
       await eachOf(missing, (repository) => provide(deps, session, claimed, repository, known?.get(repository.resourceId)));
     },
     async notes({ sessionId }) {
-      return repositoryNotes(await listSessionRepositories(deps.db.reads, sessionId));
+      return repositoryNotes(await listOf(sessionId));
     },
   };
 }
 
-/** From the writer: what this turn has just written counts. */
-async function listMissing(db: Database, sessionId: string): Promise<SessionRepository[]> {
-  return (await listSessionRepositories(db, sessionId)).filter(({ state }) => state.type !== "there");
+const isMissing = ({ state }: SessionRepository): boolean => state.type !== "there";
+
+/** Repositories are given to a session when it is made, and stay: once they are all there, nobody has to ask again. */
+function createList(db: Database): (sessionId: string) => Promise<SessionRepository[]> {
+  const settled = new Map<string, SessionRepository[]>();
+  return async (sessionId) => {
+    const known = settled.get(sessionId);
+    if (known) return known;
+    const list = await listSessionRepositories(db, sessionId);
+    if (list.some(isMissing)) return list;
+    settled.set(sessionId, list);
+    const [oldest] = settled.keys();
+    if (settled.size > SETTLED_MAX && oldest !== undefined) settled.delete(oldest);
+    return list;
+  };
 }
 
 async function provide(
@@ -90,7 +106,9 @@ async function provide(
   const remote = remoteOf(config.url);
   const order = { resourceId, config, remote };
   const failure = known ? known.failure : await findFailure(deps, session, resourceId, remote);
-  let outcome = failure ?? (await cloneRepository(sandbox, { ...order, mirror: known?.mirror ?? null }, session.signal));
+  // A fork has what its session had, whatever its server says now.
+  const found = failure === null ? null : await findClone(sandbox, config.mount_path, remote.url, session.signal);
+  let outcome = found ?? failure ?? (await cloneRepository(sandbox, { ...order, mirror: known?.mirror ?? null }, session.signal));
   if ("problem" in outcome && outcome.problem === "repository_clone_error" && known?.mirror && !session.signal.aborted) {
     deps.mirrors.drop(userOf(session, remote));
     outcome = await cloneRepository(sandbox, { ...order, mirror: null }, session.signal);
@@ -124,11 +142,16 @@ function userOf({ sessionId, workspaceId }: ProvisionSession, { url }: Repositor
   return { sessionId, workspaceId, url };
 }
 
-/** A few at a time; all are done when this resolves. */
+/** A few at a time; nothing of it goes on when this is over. Throws what the first one threw that failed. */
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
   const lane = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await work(next);
+    try {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await work(next);
+    } finally {
+      queue.length = 0;
+    }
   };
-  await Promise.all(Array.from({ length: AT_ONCE_MAX }, lane));
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE_MAX }, lane));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }

@@ -137,8 +137,9 @@ export class GuardedDir {
   }
 
   /** Through the descriptor; the last name is followed by none of the calls that are made with it. */
-  #at(name: Buffer | string): Buffer {
-    return Buffer.concat([Buffer.from(`/proc/self/fd/${this.#fd}/`), Buffer.from(name as string)]);
+  #at(name: Buffer | string): Buffer | string {
+    const path = `/proc/self/fd/${this.#fd}/`;
+    return typeof name === "string" ? path + name : Buffer.concat([Buffer.from(path), name]);
   }
 }
 

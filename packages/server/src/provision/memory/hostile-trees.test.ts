@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   linkSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { MEMORIES_PER_STORE_MAX, MEMORY_CONTENT_BYTES_MAX } from "@sandbox0/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createMemoryStage, type MemoryStage, type TestMount, type TestStore } from "./memory-stage.fixture.ts";
@@ -176,4 +178,50 @@ test("a file of many gigabytes is not read", async () => {
   expect(await mount.call()).toHaveLength(1);
   expect(await store.contents()).toEqual({});
   mount.delete("/giant");
+});
+
+/** Makes `dir` a directory and a link to `secret` by turns, as fast as it can. */
+const SWAP = `
+const { renameSync, symlinkSync, unlinkSync } = require("node:fs");
+const { workerData: { dir, secret, stop } } = require("node:worker_threads");
+for (let i = 0; Atomics.load(stop, 0) === 0; i++) {
+  try {
+    renameSync(dir, dir + ".aside");
+    symlinkSync(secret, dir);
+    unlinkSync(dir);
+    renameSync(dir + ".aside", dir);
+  } catch (error) {
+    // The host has made the directory again, or removed it.
+    if (!["ENOENT", "EEXIST", "ENOTEMPTY", "EISDIR", "EPERM"].includes(error.code)) throw error;
+    try { renameSync(dir + ".aside", dir); } catch {}
+    Atomics.add(stop, 1, 1);
+  }
+  Atomics.add(stop, 2, 1);
+}`;
+
+test("a directory that becomes a link while it is looked at, written into and cleaned up leads nowhere", async () => {
+  const { store, mount } = await begun({ "/dir/a": "0", "/dir/b": "0" });
+  const secret = join(stage.dir, "..", "elsewhere");
+  mkdirSync(secret);
+  for (const name of ["a", "b", "other"]) writeFileSync(join(secret, name), "secret");
+  const stop = new Int32Array(new SharedArrayBuffer(12));
+  const worker = new Worker(SWAP, { eval: true, workerData: { dir: join(mount.dir, "dir"), secret, stop } });
+  const ended = once(worker, "exit");
+  try {
+    for (let i = 1; i <= 25; i++) {
+      await store.write("/dir/a", `${i}`);
+      await store.write("/dir/b", `${i}`);
+      await mount.call();
+      await store.write(`/dir/new${i}`, "1");
+      await mount.call();
+    }
+  } finally {
+    Atomics.store(stop, 0, 1);
+    await ended;
+  }
+  expect(Atomics.load(stop, 2)).toBeGreaterThan(100);
+  expect(readdirSync(secret).sort()).toEqual(["a", "b", "other"]);
+  for (const name of ["a", "b", "other"]) expect(readFileSync(join(secret, name), "utf8")).toBe("secret");
+  expect(Object.values(await store.contents())).not.toContain("secret");
+  rmSync(secret, { recursive: true });
 });

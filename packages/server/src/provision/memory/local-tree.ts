@@ -59,7 +59,7 @@ export async function readLocalTree(
   known: ReadonlyMap<string, LocalFile>,
   entriesMax: number,
 ): Promise<LocalTree> {
-  const walk = new Walk(entriesMax);
+  const walk = new Walk(known, entriesMax);
   await walk.enter(root, "", 0);
   if (walk.isCut) return { files: new Map(), misfits: [], isCut: true, isUnclear: () => true };
   const { misfits, unclear } = walk;
@@ -86,7 +86,11 @@ export async function readLocalTree(
 }
 
 /** No more than a store can have, and those that it has first; and the others. */
-function firstOfAll(candidates: readonly Candidate[], known: ReadonlyMap<string, LocalFile>): [Candidate[], Candidate[]] {
+function firstOfAll(
+  candidates: readonly Candidate[],
+  known: ReadonlyMap<string, LocalFile>,
+): [readonly Candidate[], readonly Candidate[]] {
+  if (candidates.length <= MEMORIES_PER_STORE_MAX) return [candidates, []];
   const rank = ({ path }: Candidate): string => `${known.has(path) ? 0 : 1}${path}`;
   const sorted = candidates.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1));
   return [sorted.slice(0, MEMORIES_PER_STORE_MAX), sorted.slice(MEMORIES_PER_STORE_MAX)];
@@ -118,10 +122,12 @@ class Walk {
   readonly misfits: Misfit[] = [];
   readonly unclear = new Set<string>();
   isCut = false;
+  readonly #known: ReadonlyMap<string, LocalFile>;
   readonly #entriesMax: number;
   #entries = 0;
 
-  constructor(entriesMax: number) {
+  constructor(known: ReadonlyMap<string, LocalFile>, entriesMax: number) {
+    this.#known = known;
     this.#entriesMax = entriesMax;
   }
 
@@ -135,18 +141,22 @@ class Walk {
     }
   }
 
-  async #take(dir: GuardedDir, name: Buffer, prefix: string, depth: number): Promise<void> {
+  async #take(dir: GuardedDir, bytes: Buffer, prefix: string, depth: number): Promise<void> {
+    const isText = isUtf8(bytes);
+    const text = bytes.toString("utf8");
+    const name = isText ? text : bytes;
     const facts = dir.look(name);
     // It is gone again.
     if (facts === null) return;
-    const path = `${prefix}/${name.toString("utf8")}`;
-    const reason = describeNameProblem(name, path, depth) ?? describeTypeProblem(facts);
+    const path = `${prefix}/${text}`;
+    const isGood = isText && this.#known.has(path);
+    const reason = (isGood ? null : describeNameProblem(isText, path, depth)) ?? describeTypeProblem(facts);
     if (reason !== null) this.misfits.push({ path, reason, stamp: facts.stamp });
     else if (facts.type === "file") this.candidates.push({ path, facts });
     else await this.#descend(dir, name, path, depth);
   }
 
-  async #descend(dir: GuardedDir, name: Buffer, path: string, depth: number): Promise<void> {
+  async #descend(dir: GuardedDir, name: Buffer | string, path: string, depth: number): Promise<void> {
     const below = dir.openDir(name);
     if (below === null) {
       // Closed by its mode, or exchanged for something else.
@@ -161,8 +171,8 @@ class Walk {
   }
 }
 
-function describeNameProblem(name: Buffer, path: string, depth: number): string | null {
-  if (!isUtf8(name)) return "its name is not UTF-8";
+function describeNameProblem(isText: boolean, path: string, depth: number): string | null {
+  if (!isText) return "its name is not UTF-8";
   if (depth >= MEMORY_PATH_SEGMENTS_MAX) return `a path can have ${MEMORY_PATH_SEGMENTS_MAX} segments`;
   const problem = describeMemoryPathProblem(path);
   return problem === null ? null : `a path ${problem}`;

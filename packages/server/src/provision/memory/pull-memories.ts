@@ -101,11 +101,8 @@ class Puller {
   #asPlanned(path: string): { bytes: Buffer | null } | null {
     const { root, tree } = this.#local;
     const planned = tree.files.get(path);
+    if (planned === undefined) return (lookAt(root, path)?.type ?? "directory") === "directory" ? { bytes: null } : null;
     const read = readAt(root, path, MEMORY_CONTENT_BYTES_MAX);
-    if (planned === undefined) {
-      const isFree = read === null && (lookAt(root, path)?.type ?? "directory") === "directory";
-      return isFree ? { bytes: null } : null;
-    }
     return read !== null && sha256Of(read.bytes) === planned.sha256 ? { bytes: read.bytes } : null;
   }
 

@@ -22,11 +22,8 @@ export function receiveAt(root: GuardedDir, path: string, source: string, owner:
       root,
       above.reverse(),
       (dir, segment) => dir.makeDir(segment, owner),
-      (dir) => {
-        // Nothing but an empty directory is cleared away.
-        dir.removeDir(name);
-        return dir.receive(name, source);
-      },
+      // Nothing but an empty directory is cleared away.
+      (dir) => dir.receive(name, source) || (dir.removeDir(name) && dir.receive(name, source)),
     ) ?? false
   );
 }

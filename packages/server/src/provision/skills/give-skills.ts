@@ -3,6 +3,7 @@ import { SKILLS_DIR } from "@sandbox0/sandbox";
 import type { Blobs } from "../../blobs/blobs.ts";
 import { BlobsUnavailable } from "../../blobs/port.ts";
 import { type PublishedSkills, readPublished, versionNamed } from "../../resources/skills/published-skills.ts";
+import { toLine } from "../../resources/skills/skill-front-matter.ts";
 import { storeBundle } from "../../resources/skills/store-bundle.ts";
 import type { Database } from "../../store/pool.ts";
 import { type GivenSkill, type SessionSkillRecord, insertSessionSkills, readSessionSkills } from "../../store/session-skills.ts";
@@ -108,7 +109,7 @@ async function findPublished({ blobs, published }: GiveSkillsDeps, { skillId, as
     const { sha256 } = await storeBundle(blobs, bundle);
     return { name: bundle.name, description: bundle.description, sha256 };
   } catch (error) {
-    if (error instanceof ApiError) return { reason: `cannot be used: ${error.message}` };
+    if (error instanceof ApiError) return { reason: `cannot be used: ${toLine(error.message)}` };
     if (error instanceof BlobsUnavailable)
       return { reason: "cannot be had now: the store for files does not work", passing: true };
     throw error;

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { ApiError } from "@sandbox0/protocol";
 import { NODE_PATH, type Sandbox, SandboxError } from "@sandbox0/sandbox";
-import { readFoundFrontMatter } from "../../resources/skills/skill-front-matter.ts";
+import { cutLine, readFoundFrontMatter, toLine } from "../../resources/skills/skill-front-matter.ts";
 import type { GivenSkill } from "../../store/session-skills.ts";
 
 /** Of one repository; the rest is not looked at. */
@@ -27,6 +27,8 @@ export interface Scan {
   problems: string[];
 }
 
+/** Of what is wrong with one: the reader of YAML quotes what it could not read. */
+const PROBLEM_CHARS_MAX = 200;
 /** Exit status when there is no repository (yet). */
 const NOT_THERE = 40;
 
@@ -89,7 +91,7 @@ function readHead(name: string, head: string | null): Pick<GivenSkill, "name" | 
   try {
     return readFoundFrontMatter(wholeCharacters(Buffer.from(head, "base64")), name);
   } catch (error) {
-    if (error instanceof ApiError) return `cannot be used: ${error.message}`;
+    if (error instanceof ApiError) return `cannot be used: ${cutLine(toLine(error.message), PROBLEM_CHARS_MAX)}`;
     throw error;
   }
 }

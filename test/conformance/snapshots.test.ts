@@ -319,3 +319,49 @@ test("a fork has resources of its own", async () => {
   expect(copies.data.map(({ id, filename }) => [id, filename])).toEqual([[copy?.type === "file" && copy.file_id, "hello.txt"]]);
   expect((await client.beta.sessions.retrieve(forked.id)).resources).toEqual(resources);
 });
+
+test("what a session has left in its outputs is the fork's as well, and each goes on with its own", async () => {
+  const { files } = server.client.beta;
+  const outputsOf = async (session: TestSession) => {
+    const { data } = await files.list({ scope_id: session.id });
+    const texts = data.map(async ({ id, filename }) => [filename, await (await files.download(id)).text()] as const);
+    return { ids: data.map(({ id }) => id), texts: await Promise.all(texts) };
+  };
+  const session = await server.createSession({ agent: { make: { tools: [TOOLSET] } } });
+  await turn(session, call("bash", { command: "echo one > /mnt/session/outputs/report" }), say("Written."));
+  const source = await outputsOf(session);
+  const forked = await fork(session);
+  const copied = await outputsOf(forked);
+  expect(copied.texts).toEqual([["report", "one\n"]]);
+  expect(copied.ids).not.toEqual(source.ids);
+  await turn(forked, call("bash", { command: "echo two >> /mnt/session/outputs/report" }), say("More."));
+  expect(await outputsOf(forked)).toEqual({ ids: copied.ids, texts: [["report", "one\ntwo\n"]] });
+  expect(await outputsOf(session)).toEqual(source);
+});
+
+test("files are those of the idle event, or nothing is forked", async () => {
+  const session = await server.createSession({ agent: { make: { tools: [TOOLSET] } } });
+  const idle = async () => last(await session.events(), "session.status_idle").id;
+  const write = (text: string) => turn(session, call("bash", { command: `echo ${text} > note` }), say(text));
+  const read = async (of: TestSession) => {
+    await turn(of, call("bash", { command: "cat note" }), say("Read."));
+    return textOf(last(await of.events(), "agent.tool_result")).trim();
+  };
+  await write("one");
+  const early = await idle();
+  expect(await read(await fork(session, { event_id: early }))).toBe("one");
+  await write("two");
+  // What is kept is of the last rest now.
+  await snapshot(session);
+  const refused = await ask("POST", `${session.id}/fork`, { event_id: early });
+  expect([refused.status, refused.body.error.type]).toEqual([409, "conflict_error"]);
+  expect(refused.body.error.message).toContain("nothing keeps the session's files as they were");
+  // Which is there also while the next turn runs.
+  const late = await idle();
+  const gate = server.gate();
+  await session.send(message(server.play([hold(gate), say("Later.")])));
+  await gate.reached;
+  const meanwhile = await fork(session, { event_id: late });
+  gate.open();
+  expect(await read(meanwhile)).toBe("two");
+});

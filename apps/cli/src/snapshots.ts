@@ -1,10 +1,16 @@
 import type Anthropic from "@anthropic-ai/sdk";
-import type { Snapshot } from "@sandbox0/protocol";
 import { callServer, createClient, SERVER_OPTIONS } from "./client.ts";
 import { type Arguments, type Command, EXIT, JSON_OPTION, type Output, usageError } from "./command.ts";
 import { printJson, printLine, printTable } from "./print.ts";
 
 type Session = Awaited<ReturnType<Anthropic["beta"]["sessions"]["retrieve"]>>;
+
+interface Snapshot {
+  id: string;
+  name: string | null;
+  stop_reason: { type: string } | null;
+  created_at: string;
+}
 
 const path = (sessionId: string, rest: string): string => `/sandbox0/v1/sessions/${encodeURIComponent(sessionId)}/${rest}`;
 

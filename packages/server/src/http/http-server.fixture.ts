@@ -118,7 +118,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       timeline: timelineApi(db),
       vaults: vaults.api,
       apiKeys,
-      snapshots: createSnapshots({ ...parts, tokens: vaults.tokens }),
+      snapshots: createSnapshots({ ...parts, tokens: vaults.tokens, captureFiles: async () => undefined }),
       sessions: options.wrapSessions?.(sessions) ?? sessions,
       logger: { error: (fields) => bugs.push(fields.err) },
       checkReady: async () => null,

@@ -44,6 +44,7 @@ import { createNotifier, type Notifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { countDroppedRows, createGateways, createOutbound, type Gateways, type Outbound } from "./gateways.ts";
+import { createCaptureFiles } from "./capture-files.ts";
 import { catalogueOf } from "./model-catalogue-of.ts";
 import { ModelUnavailable } from "./models.ts";
 import { findInstalledHarnesses, type InstalledHarnesses } from "./harnesses.ts";
@@ -219,7 +220,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
         harnesses,
         apiOf: apiOf(parts),
       }),
-      snapshots: createSnapshots({ db, log, tokens: vaults.tokens }),
+      snapshots: createSnapshots({ db, log, tokens: vaults.tokens, captureFiles: createCaptureFiles(parts.volumeRequests) }),
       timeline: parts.traces,
       vaults: vaults.api,
       logger,

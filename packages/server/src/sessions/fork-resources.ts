@@ -2,6 +2,8 @@ import { createId } from "@sandbox0/protocol";
 import type { ResourceTokens } from "../resources/vaults/resource-tokens.ts";
 import type { Queryable } from "../store/query.ts";
 import type { SealedToken } from "../store/resource-tokens.ts";
+import { copyOutputs } from "../store/session-forks.ts";
+import { listSessionOutputs } from "../store/session-outputs.ts";
 import { listSessionResources, type ResourceRecord } from "../store/session-resources.ts";
 import { type NewResources, storeResources } from "./new-resources.ts";
 
@@ -34,4 +36,11 @@ export async function forkResources(
 async function resealed(tokens: ResourceTokens, source: ResourceRecord, id: string): Promise<SealedToken | null> {
   const token = await tokens.open(source.id);
   return token === null ? null : tokens.seal(id, token);
+}
+
+/** Files that the source has left in its outputs directory, so that they can be had of the fork, too. */
+export async function forkOutputs(tx: Queryable, sourceId: string, forkId: string, now: Date): Promise<void> {
+  const outputs = await listSessionOutputs(tx, sourceId);
+  const copies = outputs.flatMap(({ fileId }) => (fileId === null ? [] : [{ from: fileId, id: createId("file") }]));
+  if (copies.length > 0) await copyOutputs(tx, sourceId, { id: forkId, at: now }, copies);
 }

@@ -3,8 +3,10 @@ import { idleEvents, promoted, totalsAt } from "../domain/lifecycle-events.ts";
 import type { EventLog, LockedSession } from "../log/event-log.ts";
 import { readLogEnd } from "../store/log-points.ts";
 import type { Database } from "../store/pool.ts";
-import { rewindCalls, rewindLog } from "../store/session-forks.ts";
+import type { Queryable } from "../store/query.ts";
+import { forgetProvided, renewVolume, rewindCalls, rewindLog } from "../store/session-forks.ts";
 import { readSnapshotInputs, type SnapshotRecord } from "../store/session-snapshots.ts";
+import { lockSessionVolume, setSessionCheckpoint } from "../store/session-volumes.ts";
 import { readSession } from "../store/sessions.ts";
 import { readCallsAt } from "./calls-at-point.ts";
 import { sessionObject } from "./session-object.ts";
@@ -20,7 +22,7 @@ export async function restoreSession(
   const found = await log.locked(sessionId, [], async (session) => {
     if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
     refuseUnlessIdle(session.head, "restore");
-    await restore(session, await needSnapshot(session.tx, sessionId, snapshotId));
+    await restore(session, await needSnapshot(session.tx, sessionId, snapshotId, { keep: true }));
     return true;
   });
   const row = found && (await readSession(db.reads, workspaceId, sessionId));
@@ -43,6 +45,7 @@ async function restore(session: LockedSession, snapshot: SnapshotRecord): Promis
   const calls = await readCallsAt(tx, sessionId, point, { stopReason, rewound: end?.rewound ?? point.rewound });
   await rewindLog(tx, sessionId, point, head.seq + inbox.length);
   await rewindCalls(tx, sessionId, point, calls);
+  await restoreFiles(tx, sessionId, snapshot.checkpointId);
   const now = new Date(Math.max(Date.now(), head.lastEventAt.getTime()));
   await session.write({
     threadId,
@@ -52,4 +55,14 @@ async function restore(session: LockedSession, snapshot: SnapshotRecord): Promis
     enqueue: inputs.map(({ id: inputId, type, fields }) => ({ id: inputId, type, fields })),
     patch: { stopReason, turnPending: false, interrupted: false, ending: null, attempts: 0 },
   });
+}
+
+/** The next turn makes its volume from the checkpoint, on whichever node; what the session has now is removed. */
+async function restoreFiles(tx: Queryable, sessionId: string, checkpointId: string | null): Promise<void> {
+  const volume = await lockSessionVolume(tx, sessionId);
+  // It had none then, and has none.
+  if (volume === null && checkpointId === null) return;
+  await setSessionCheckpoint(tx, sessionId, checkpointId);
+  await renewVolume(tx, sessionId);
+  if (checkpointId === null) await forgetProvided(tx, sessionId);
 }

@@ -13,9 +13,14 @@ export function unknownSession(sessionId: string): ApiError {
   return notFound(`Session \`${sessionId}\` not found.`);
 }
 
-/** @throws ApiError not_found_error */
-export async function needSnapshot(db: Queryable, sessionId: string, id: string): Promise<SnapshotRecord> {
-  const snapshot = await readSnapshot(db, sessionId, id);
+/** @param options.keep it cannot be deleted until the transaction ends. @throws ApiError not_found_error */
+export async function needSnapshot(
+  db: Queryable,
+  sessionId: string,
+  id: string,
+  options: { keep?: boolean } = {},
+): Promise<SnapshotRecord> {
+  const snapshot = await readSnapshot(db, sessionId, id, options);
   if (snapshot === null) throw unknownSnapshot(id);
   return snapshot;
 }

@@ -9,7 +9,7 @@ import {
   createId,
   invalidRequest,
 } from "@sandbox0/protocol";
-import type { EventLog } from "../log/event-log.ts";
+import type { EventLog, LockedSession } from "../log/event-log.ts";
 import { newestFirst } from "../resources/created-at-cursor.ts";
 import { readIdleFacts, readLogEnd } from "../store/log-points.ts";
 import {
@@ -20,6 +20,7 @@ import {
   type SnapshotRecord,
 } from "../store/session-snapshots.ts";
 import { type ForkDeps, forkSession } from "./fork.ts";
+import { needKeptFiles, withFilesKept } from "./kept-files.ts";
 import { restoreSession } from "./restore.ts";
 import { needSession, needSnapshot, refuseUnlessIdle, unknownSession, unknownSnapshot } from "./snapshot-errors.ts";
 
@@ -72,30 +73,41 @@ export function createSnapshots(deps: SnapshotsDeps): Snapshots {
 }
 
 async function takeSnapshot(
-  { log }: SnapshotsDeps,
+  { log, captureFiles }: SnapshotsDeps,
   workspaceId: string,
   sessionId: string,
   name: string | null,
 ): Promise<Snapshot> {
-  const snapshot = await log.locked(sessionId, [], async (session) => {
-    if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
-    refuseUnlessIdle(session.head, "snapshot");
-    const { tx } = session;
-    const [count, point] = await Promise.all([countSnapshots(tx, sessionId), readLogEnd(tx, sessionId)]);
-    if (point === null) throw unknownSession(sessionId);
-    if (count >= SNAPSHOTS_PER_SESSION_MAX)
-      throw invalidRequest(`a session has at most ${SNAPSHOTS_PER_SESSION_MAX} snapshots: delete some of them`);
-    const { eventId, stopReason } = await readIdleFacts(tx, sessionId, point);
-    const record = { id: createId("snapshot"), sessionId, name, point, eventId, stopReason, createdAt: new Date() };
-    await insertSnapshot(
-      tx,
-      record,
-      session.inbox.map(({ id, type, fields }) => ({ id, type, fields })),
-    );
-    return record;
-  });
+  const attempt = () =>
+    log.locked(sessionId, [], async (session) => {
+      if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+      refuseUnlessIdle(session.head, "snapshot");
+      return insertSnapshotOf(session, name);
+    });
+  const snapshot = await withFilesKept(captureFiles, sessionId, attempt);
   if (snapshot === null) throw unknownSession(sessionId);
   return snapshotObject(snapshot);
+}
+
+async function insertSnapshotOf({ tx, head, inbox }: LockedSession, name: string | null): Promise<SnapshotRecord> {
+  const { sessionId } = head;
+  const [count, point, checkpointId] = await Promise.all([
+    countSnapshots(tx, sessionId),
+    readLogEnd(tx, sessionId),
+    needKeptFiles(tx, sessionId),
+  ]);
+  if (point === null) throw unknownSession(sessionId);
+  if (count >= SNAPSHOTS_PER_SESSION_MAX)
+    throw invalidRequest(`a session has at most ${SNAPSHOTS_PER_SESSION_MAX} snapshots: delete some of them`);
+  const { eventId, stopReason } = await readIdleFacts(tx, sessionId, point);
+  const id = createId("snapshot");
+  const record = { id, sessionId, name, point, eventId, stopReason, checkpointId, createdAt: new Date() };
+  await insertSnapshot(
+    tx,
+    record,
+    inbox.map(({ id: inputId, type, fields }) => ({ id: inputId, type, fields })),
+  );
+  return record;
 }
 
 function snapshotObject({ id, sessionId, name, eventId, stopReason, createdAt }: SnapshotRecord): Snapshot {

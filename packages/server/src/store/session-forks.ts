@@ -197,3 +197,68 @@ export async function rewindCalls(tx: Queryable, sessionId: string, point: LogPo
     "reopen_calls",
   );
 }
+
+/** The session has no files any more: what was put there for it once must be put there again. */
+export async function forgetProvided(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query(
+    `with scans as (delete from session_skill_scans where session_id = $1)
+     delete from session_repositories where resource_id in (select id from session_resources where session_id = $1)`,
+    [sessionId],
+    "forget_provided",
+  );
+}
+
+/**
+ * The files that a session has left, as its fork's own. They have no stamp that could fit: the fork looks at each again when
+ * it next rests. @param ids for the copies, as many as there are files
+ */
+export async function copyOutputs(
+  tx: Queryable,
+  sourceId: string,
+  fork: { id: string; at: Date },
+  copies: readonly { from: string; id: string }[],
+): Promise<void> {
+  await tx.query(
+    `with copied as (
+       insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, sha256, downloadable, created_at)
+       select c.id, f.workspace_id, $2, f.filename, f.mime_type, f.size_bytes, f.sha256, f.downloadable, $3
+       from unnest($4::text[], $5::text[]) as c(source_id, id) join files f on f.id = c.source_id)
+     insert into session_outputs (session_id, path, file_id, stamp)
+     select $2, o.path, c.id, '' from session_outputs o
+     join unnest($4::text[], $5::text[]) as c(source_id, id) on c.source_id = o.file_id where o.session_id = $1`,
+    [sourceId, fork.id, fork.at, copies.map(({ from }) => from), copies.map(({ id }) => id)],
+    "copy_outputs",
+  );
+}
+
+/** What was to be told of the session's files is past, and the time for which they are kept begins anew with the next turn. */
+export async function renewVolume(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query(
+    "update session_volumes set started_at = null, notice = null where session_id = $1",
+    [sessionId],
+    "renew_volume",
+  );
+}
+
+/**
+ * A checkpoint takes over the blobs of the one before it, which only the session refers to. One that is being made now must not
+ * take those of a checkpoint that this transaction begins to refer to: it finds that the files were used meanwhile.
+ */
+export async function fenceCheckpoints(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query("update session_volumes set uses = uses + 1 where session_id = $1", [sessionId], "fence_checkpoints");
+}
+
+/**
+ * The checkpoint that the session's volume was made from or last kept as, if it is of the files as they were while the session
+ * rested at `seq`: no turn began between the two.
+ */
+export async function readCheckpointOfRest(db: Queryable, sessionId: string, seq: number): Promise<string | null> {
+  const { rows } = await db.query<{ id: string }>(
+    `select c.id from session_volumes v join volume_checkpoints c on c.id = v.checkpoint_id
+     where v.session_id = $1 and c.session_id = $1 and c.seq >= $2 and not exists (
+       select from events where session_id = $1 and seq > $2 and seq <= c.seq and type = 'session.status_running')`,
+    [sessionId, seq],
+    "read_checkpoint_of_rest",
+  );
+  return rows[0]?.id ?? null;
+}

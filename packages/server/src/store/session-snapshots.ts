@@ -16,6 +16,8 @@ export interface SnapshotRecord {
   point: LogPoint;
   eventId: string | null;
   stopReason: StopReason | null;
+  /** Of its files; `null`: there were none. */
+  checkpointId: string | null;
   createdAt: Date;
 }
 
@@ -27,10 +29,11 @@ interface Row {
   rewound: string;
   event_id: string | null;
   stop_reason: StopReason | null;
+  checkpoint_id: string | null;
   created_at: Date;
 }
 
-const COLUMNS = "id, session_id, name, seq, rewound::text as rewound, event_id, stop_reason, created_at";
+const COLUMNS = "id, session_id, name, seq, rewound::text as rewound, event_id, stop_reason, checkpoint_id, created_at";
 
 function toRecord(row: Row): SnapshotRecord {
   return {
@@ -40,15 +43,16 @@ function toRecord(row: Row): SnapshotRecord {
     point: { seq: row.seq, rewound: row.rewound },
     eventId: row.event_id,
     stopReason: row.stop_reason,
+    checkpointId: row.checkpoint_id,
     createdAt: row.created_at,
   };
 }
 
 export async function insertSnapshot(tx: Queryable, snapshot: SnapshotRecord, inputs: readonly SnapshotInput[]): Promise<void> {
-  const { id, sessionId, name, point, eventId, stopReason, createdAt } = snapshot;
+  const { id, sessionId, name, point, eventId, stopReason, checkpointId, createdAt } = snapshot;
   await tx.query(
-    `insert into session_snapshots (id, session_id, name, seq, rewound, event_id, stop_reason, inputs, created_at)
-     values ($1, $2, $3, $4, $5::int8multirange, $6, $7::jsonb, $8::json, $9)`,
+    `insert into session_snapshots (id, session_id, name, seq, rewound, event_id, stop_reason, inputs, checkpoint_id, created_at)
+     values ($1, $2, $3, $4, $5::int8multirange, $6, $7::jsonb, $8::json, $9, $10)`,
     [
       id,
       sessionId,
@@ -58,6 +62,7 @@ export async function insertSnapshot(tx: Queryable, snapshot: SnapshotRecord, in
       eventId,
       stopReason === null ? null : JSON.stringify(stopReason),
       JSON.stringify(inputs),
+      checkpointId,
       createdAt,
     ],
     "insert_snapshot",

@@ -34,10 +34,17 @@ export function createFilesPart({ db, blobs }: { db: Queryable; blobs: Pick<Blob
       mounted.delete(session.sessionId);
       await mount(session, volume);
     },
-    /** What a client added or removed meanwhile is there, or gone, for the next call. */
+    /** What a client added or removed meanwhile is there, or gone, for the next call. The call itself has run. */
     async afterCall(session, volume) {
-      await mount(session, volume);
-      return [];
+      try {
+        await mount(session, volume);
+        return [];
+      } catch (error) {
+        if (!(error instanceof SandboxError)) throw error;
+        return session.signal.aborted
+          ? []
+          : [`Files of the user were added or removed, and are not there yet: ${error.message}.`];
+      }
     },
     async beforeIdle({ sessionId }) {
       mounted.delete(sessionId);

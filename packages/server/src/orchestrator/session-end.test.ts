@@ -73,7 +73,7 @@ test("interrupted while it waits for its next try: idle at once, and what follow
 test("deleted while it waits for its next try: nothing of it is left", async () => {
   const sessionId = await failed("retryable", 60_000);
   await stage.sessions.delete(stage.workspaceId, sessionId);
-  for (const table of ["events", "inbox", "tool_calls", "model_spans", "session_heads", "harness_records", "harness_states"]) {
+  for (const table of ["events", "inbox", "tool_calls", "model_spans", "session_heads", "harness_records"]) {
     const { rows } = await stage.db.query<{ count: number }>(`select count(*) from ${table} where session_id = $1`, [sessionId]);
     expect([table, rows[0]?.count]).toEqual([table, 0]);
   }

@@ -218,7 +218,6 @@ test("a deleted session leaves nothing behind", async () => {
     spanStart: { id: "s", model: "m" },
     enqueue: [{ id: "i", type: "user.message", fields: {} }],
   });
-  await db.query("insert into harness_states values ($1, 1, 'null')", [sessionId]);
   await insertModelRequests(db, [modelRequest(sessionId)]);
   await db.query(
     `insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, downloadable, created_at)

@@ -125,7 +125,7 @@ export class GuardedDir {
   }
 
   /** @returns whether it was empty, and is gone */
-  removeDir(name: string): boolean {
+  removeDir(name: Buffer | string): boolean {
     return (
       unless(["ENOENT", "ENOTEMPTY", "ENOTDIR", "EEXIST", "EACCES", "EBUSY", "ENAMETOOLONG"], () => rmdirSync(this.#at(name))) !==
       null

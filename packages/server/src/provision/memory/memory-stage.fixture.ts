@@ -1,4 +1,4 @@
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -28,6 +28,8 @@ export interface TestStore {
   /** Contents by path. */
   contents(): Promise<Record<string, string>>;
   memory(path: string): Promise<Memory>;
+  /** Of all versions. */
+  texts(): Promise<string[]>;
   /** Operations with the session that made them, or `user`; the last first. */
   versions(path?: string): Promise<string[]>;
   archive(): Promise<void>;
@@ -44,6 +46,8 @@ export interface TestMount {
   read(path: string): string | null;
   /** A text that lost a conflict, by what the agent was told that it is called. */
   readKept(sentence: string): string;
+  /** All of them. */
+  keptTexts(): string[];
   begin(): Promise<void>;
   /** A call has ended. @returns what the agent is told */
   call(): Promise<string[]>;
@@ -102,7 +106,7 @@ export async function createMemoryStage(): Promise<MemoryStage> {
     dir,
     entriesMax: ENTRIES_MAX,
     addMemories: (store, count) => addMemories(db, store.id, count),
-    createStore: (name = "notes") => createStore(memory.api, workspaceId, name),
+    createStore: (name = "notes") => createStore(db, memory.api, workspaceId, name),
     async createSession(stores, access = "read_write") {
       made += 1;
       const session = await insertTestSession(db, workspaceId, `sesn_${made}`, stores, access);
@@ -206,6 +210,10 @@ function mountOf(
       const name = /\/tmp\/tool_outputs\/(\S+\.txt)/.exec(sentence)?.[1] ?? "nothing is said of a place";
       return readFileSync(join(volume.path, "tool-outputs", name), "utf8");
     },
+    keptTexts() {
+      const kept = join(volume.path, "tool-outputs");
+      return readdirSync(kept).map((name) => readFileSync(join(kept, name), "utf8"));
+    },
     async begin() {
       await mount.part.equip?.(session);
       await mount.part.fill?.(session, volume);
@@ -220,7 +228,7 @@ function mountOf(
   return mount;
 }
 
-async function createStore(api: MemoryApi, workspaceId: string, name: string): Promise<TestStore> {
+async function createStore(db: Database, api: MemoryApi, workspaceId: string, name: string): Promise<TestStore> {
   const { id } = await api.stores.create(workspaceId, { name });
   const at = { workspaceId, storeId: id };
   const find = async (path: string): Promise<Memory | undefined> => (await all()).find((memory) => memory.path === path);
@@ -250,6 +258,13 @@ async function createStore(api: MemoryApi, workspaceId: string, name: string): P
     delete: async (path) => void (await api.memories.delete({ ...at, id: (await need(path)).id }, USER)),
     contents: async () => Object.fromEntries((await all()).map(({ path, content }) => [path, content ?? ""])),
     memory: need,
+    async texts() {
+      const { rows } = await db.query<{ text: string }>(
+        "select convert_from(content, 'UTF8') as text from memory_versions where store_id = $1 and content is not null",
+        [id],
+      );
+      return rows.map(({ text }) => text);
+    },
     async versions(path) {
       const { data } = await api.versions.list(at, { limit: 100 });
       const shown = data.filter((version) => path === undefined || version.path === path);

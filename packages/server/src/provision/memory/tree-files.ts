@@ -1,5 +1,8 @@
 import type { FileFacts, GuardedDir, Owner } from "./guarded-dir.ts";
 
+/** In the place of one file. More are left to the agent. */
+const EMPTY_DIRS_MAX = 50;
+
 /** Files of a guarded tree by the paths of memories: `/notes/plan.md`. */
 
 /** @returns `null` when there is no file that can be read; see `GuardedDir.read` */
@@ -22,10 +25,25 @@ export function receiveAt(root: GuardedDir, path: string, source: string, owner:
       root,
       above.reverse(),
       (dir, segment) => dir.makeDir(segment, owner),
-      // Nothing but an empty directory is cleared away.
-      (dir) => dir.receive(name, source) || (dir.removeDir(name) && dir.receive(name, source)),
+      // Nothing but empty directories is cleared away.
+      (dir) => dir.receive(name, source) || (removeEmpty(dir, name) && dir.receive(name, source)),
     ) ?? false
   );
+}
+
+/** Removes a directory in which there is no file. @returns whether it is gone */
+function removeEmpty(dir: GuardedDir, name: string | Buffer, left = { dirs: EMPTY_DIRS_MAX }): boolean {
+  left.dirs -= 1;
+  if (left.dirs < 0) return false;
+  if (dir.removeDir(name)) return true;
+  const below = dir.openDir(name);
+  if (below === null) return false;
+  try {
+    for (const each of below.names()) if (!removeEmpty(below, each, left)) return false;
+  } finally {
+    below.close();
+  }
+  return dir.removeDir(name);
 }
 
 /** Removes a file, and the directories that are empty without it. */

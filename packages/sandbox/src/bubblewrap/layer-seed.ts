@@ -7,12 +7,19 @@ import { promisify } from "node:util";
 import { makeDir } from "../make-dir.ts";
 import { SHARED_ETC_DIRS } from "./etc-files.ts";
 import { HELPER_ENV, type SandboxUser } from "./host.ts";
+import { OWN_FILES_PATH } from "./system-view.ts";
 
 const run = promisify(execFile);
 
 const DPKG_DIR = "/var/lib/dpkg";
 /** Accounts of every Debian system, as the package `base-passwd` ships them. */
 const BASE_ACCOUNTS_DIR = "/usr/share/base-passwd";
+/** What Debian gives to the accounts that packages make. */
+const SYSTEM_IDS = { first: 100, last: 999 };
+const ACCOUNT_SOURCES: readonly (readonly [dir: string, name: RegExp])[] = [
+  [join(DPKG_DIR, "info"), /[.](?:postinst|preinst)$/],
+  ["/usr/lib/sysusers.d", /[.]conf$/],
+];
 const FILES_READ_AT_ONCE = 32;
 
 /** Made by packages when they were set up and shipped by none; nothing of the machine's own is in them. */
@@ -27,6 +34,14 @@ const SET_UP_ETC_FILES: readonly string[] = [
 /** Of apt: where packages come from and who signs them. Not `auth.conf`, which has passwords. */
 const APT_SOURCES: readonly string[] = ["apt/sources.list", "apt/sources.list.d"];
 const APT_SHARED: readonly string[] = ["apt/preferences", "apt/preferences.d", "apt/keyrings", "apt/trusted.gpg.d"];
+/** One user is all that a draft has; it is thrown away when something goes wrong, and nobody answers questions. */
+const APT_SETTINGS = `APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Dpkg::Use-Pty "0";
+DPkg::Options { "--force-unsafe-io"; "--force-confdef"; "--force-confold"; };
+DPkg::Pre-Install-Pkgs { "${OWN_FILES_PATH}"; };
+`;
 const MADE_DIRS: readonly string[] = [
   ...["0", "1", "2", "3", "4", "5", "6", "S"].map((level) => `etc/rc${level}.d`),
   ...["etc/apt/apt.conf.d", "etc/apt/sources.list.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d"],
@@ -63,7 +78,7 @@ export async function writeLayerSeed(dir: string, { etcDir, owner }: SeedSource)
   for (const name of [...SHARED_ETC_DIRS, ...SET_UP_ETC_FILES, ...APT_SHARED]) await copyShared(name, etc);
   for (const [at, to] of LINKS) await symlink(to, join(dir, at));
   if (existsSync(join(DPKG_DIR, "status"))) await copyPackageFiles(dir);
-  await copyAptSources(etc);
+  await writeAptSettings(etc);
   await writeAccounts(etc);
   if (owner !== null) await run("chown", ["-h", "-R", `${owner.uid}:${owner.gid}`, dir], { env: HELPER_ENV });
 }
@@ -101,6 +116,8 @@ async function copyPackageFiles(dir: string): Promise<void> {
   const parent = dirname(DPKG_DIR);
   await run("/bin/bash", ["--norc", "-c", DPKG_SCRIPT, "sandbox0", parent, join(dir, parent)], { env: HELPER_ENV });
   await copyFile("/var/lib/apt/extended_states", join(dir, "var/lib/apt/extended_states")).catch(ignoreMissing);
+  // Who owns what: all of it has one owner.
+  await writeFile(join(dir, DPKG_DIR, "statoverride"), "");
   const status = await readFile(join(DPKG_DIR, "status"), "utf8");
   const files = [...conffilesIn(status)];
   while (files.length > 0) {
@@ -139,8 +156,9 @@ async function listedDirs(): Promise<string[]> {
   return [...paths].filter((path) => !isLinked(path) && isDirectory(path));
 }
 
-/** Without those that have a login in their URL. */
-async function copyAptSources(etc: string): Promise<void> {
+/** Sources without those that have a login in their URL. */
+async function writeAptSettings(etc: string): Promise<void> {
+  await writeFile(join(etc, "apt/apt.conf.d/99sandbox0"), APT_SETTINGS);
   for (const name of APT_SOURCES) {
     const path = join("/etc", name);
     const names = name.endsWith(".d") ? await readdir(path).catch(() => []) : [""];
@@ -151,20 +169,49 @@ async function copyAptSources(etc: string): Promise<void> {
   }
 }
 
-/** The accounts that every Debian system has, and the sandbox's. Nobody logs in anywhere. */
+/**
+ * The sandbox's accounts, those that every Debian system has, and of the machine's those that some package has made: scripts of
+ * packages give files to them. Nobody logs in anywhere.
+ */
 async function writeAccounts(etc: string): Promise<void> {
+  const packaged = await packagedNames();
   const read = async (name: string): Promise<string[]> => {
-    const own = (await readFile(join(etc, name), "utf8")).trim().split("\n");
-    const base = await readFile(join(BASE_ACCOUNTS_DIR, `${name}.master`), "utf8").catch(() => "");
-    const known = new Set(own.map((line) => line.split(":")[0]));
-    // The sandbox's own ids are above those of systems.
-    const more = base.split("\n").filter((line) => line !== "" && !known.has(line.split(":")[0]));
-    return [...own, ...more.map((line) => line.replace(/:\*:/, ":x:"))];
+    const own = await readLines(join(etc, name));
+    const base = await readLines(join(BASE_ACCOUNTS_DIR, `${name}.master`));
+    const machine = (await readLines(join("/etc", name))).filter((line) => isSystemAccount(line) && packaged.has(nameIn(line)));
+    const known = new Map([...machine, ...base, ...own].map((line) => [nameIn(line), line.replace(/:[^:]*:/, ":x:")]));
+    return [...known.values()];
   };
   const [users, groups] = await Promise.all([read("passwd"), read("group")]);
-  const shadow = users.map((line) => `${line.split(":")[0]}:*:19000:0:99999:7:::`);
-  const files = { passwd: users, group: groups, shadow, gshadow: groups.map((line) => `${line.split(":")[0]}:*::`) };
-  for (const [name, lines] of Object.entries(files)) await writeFile(join(etc, name), `${lines.join("\n")}\n`);
+  const shadow = users.map((line) => `${nameIn(line)}:*:19000:0:99999:7:::`);
+  const gshadow = groups.map((line) => `${nameIn(line)}:*::`);
+  for (const [name, lines] of Object.entries({ passwd: users, group: groups, shadow, gshadow })) {
+    await writeFile(join(etc, name), `${lines.join("\n")}\n`);
+  }
+}
+
+const nameIn = (line: string): string => line.slice(0, line.indexOf(":"));
+
+function isSystemAccount(line: string): boolean {
+  const id = Number(line.split(":")[2]);
+  return id >= SYSTEM_IDS.first && id <= SYSTEM_IDS.last;
+}
+
+async function readLines(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  return text.split("\n").filter((line) => line.includes(":"));
+}
+
+/** Every word that packages' scripts and lists of accounts use: a machine's own accounts are not among them. */
+async function packagedNames(): Promise<Set<string>> {
+  const words = new Set<string>();
+  for (const [dir, pattern] of ACCOUNT_SOURCES) {
+    for (const name of await readdir(dir).catch(() => [])) {
+      if (!pattern.test(name)) continue;
+      for (const [word] of (await readFile(join(dir, name), "utf8")).matchAll(/[a-z_][a-z0-9_-]*/g)) words.add(word);
+    }
+  }
+  return words;
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

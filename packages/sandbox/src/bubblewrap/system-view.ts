@@ -39,25 +39,46 @@ export const DRAFT_SYSTEM = "system";
 export const DRAFT_WORK = "work";
 /** Where overlays are mounted. */
 export const VIEWS = "views";
+/** In drafts: makes files of packages the draft's own, which apt is about to replace. */
+export const OWN_FILES_PATH = "/usr/sbin/sandbox0-own-files";
 const SKELETON_BYTES_MAX = 64 * 1024 * 1024;
 /**
- * Runs before the launcher of a draft, in the same namespace: all directories of the system, with a file to keep packages from
- * starting services. Who owns a directory may replace what is in it, also where the files are root's. In memory, because a disk
- * takes seconds for so many. $1: where, $2: options of the mount, $3: how many words of a command go before each that makes
- * them, those words, how many directories, those, and what comes next.
+ * Runs before the launcher of a draft, in the same namespace: all directories of the system, with programs of a draft's own. Who
+ * owns a directory may replace what is in it, also where the files are root's. In memory, because a disk takes seconds for so
+ * many. $1: where, $2: options of the mount, $3 and $4: `policy-rc.d` and `OWN_FILES_PATH`, $5: how many words go before each
+ * command that makes directories, those words, how many directories, those, and what comes next.
  */
 const SKELETON_SCRIPT = `
 set -e -o pipefail
 mount -t tmpfs -o "$2" tmpfs "$1" && cd -- "$1"
-as=("\${@:4:$3}"); shift $((3 + $3))
+programs=("$3" "$4"); shift 4
+as=("\${@:2:$1}"); shift $((1 + $1))
 dirs=("\${@:2:$1}"); shift $((1 + $1))
 for dir in "\${dirs[@]}"; do
   "\${as[@]}" mkdir ".$dir"
   { find "$dir" -xdev -mindepth 1 -type d -printf '.%p\\0' 2>/dev/null || true; } | "\${as[@]}" xargs -0 -r mkdir --
 done
-[[ -d ./usr/sbin ]] && printf '#!/bin/sh\\nexit 101\\n' >./usr/sbin/policy-rc.d && chmod 755 ./usr/sbin/policy-rc.d
+"\${as[@]}" mkdir -p ./usr/sbin
+printf '%s' "\${programs[0]}" >./usr/sbin/policy-rc.d
+printf '%s' "\${programs[1]}" >.${OWN_FILES_PATH}
+chmod 755 ./usr/sbin/policy-rc.d .${OWN_FILES_PATH}
 cd /
 exec "$@"`;
+/** Keeps packages from starting services. */
+const POLICY_PROGRAM = "#!/bin/sh\nexit 101\n";
+/**
+ * Before dpkg replaces a file it makes a link to it, and the kernel lets only its owner do that: the files of the packages that
+ * are about to be replaced are copied and so become the draft's own. apt gives their archives on standard input.
+ */
+const OWN_FILES_PROGRAM = `#!/bin/bash
+while read -r archive; do
+  read -r name arch < <(dpkg-deb -W --showformat='\${Package} \${Architecture}\\n' "$archive")
+  dpkg-query -L "$name:$arch" 2>/dev/null || dpkg-query -L "$name" 2>/dev/null
+done | while read -r path; do
+  if [[ -f $path && ! -L $path && ! -O $path ]]; then cp -p -- "$path" "$path.own" && mv -f -- "$path.own" "$path"; fi
+done
+exit 0
+`;
 
 /** What is in `/opt` of every sandbox. */
 const OWN_OPT_NAMES = [RUNTIME_DIR, HARNESS_PROGRAMS_DIR].map((path) => path.split("/")[2]);
@@ -86,7 +107,7 @@ export function systemView(host: SystemHost, plan: SystemPlan, bind: Bind): { ov
 export function skeletonArgs(at: string, user: SandboxUser | null, asUser: readonly string[], dirs: readonly string[]): string[] {
   const owner = user === null ? "" : `,uid=${user.uid},gid=${user.gid}`;
   const options = `size=${SKELETON_BYTES_MAX},mode=755,nosuid,nodev${owner}`;
-  const args = [at, options, String(asUser.length), ...asUser, String(dirs.length), ...dirs];
+  const args = [at, options, POLICY_PROGRAM, OWN_FILES_PROGRAM, String(asUser.length), ...asUser, String(dirs.length), ...dirs];
   return ["/bin/bash", "--norc", "-c", SKELETON_SCRIPT, "sandbox0", ...args];
 }
 

@@ -20,7 +20,7 @@ import { Counter, type Registry } from "prom-client";
 import { createAuditSink, type DurableAuditSink } from "../policy/audit-sink.ts";
 import { createMeasuredRequests, type MeasuredRequests } from "../policy/measured-requests.ts";
 import { createModelSource, type ModelSourceDeps } from "../policy/model-source.ts";
-import { createPackageHosts } from "../policy/package-hosts.ts";
+import { createPackageHosts, PATIENT_WAITS } from "../policy/package-hosts.ts";
 import { createEnvironmentPolicies } from "../policy/environment-policies.ts";
 import { createPolicySource } from "../policy/policy-source.ts";
 import { createSessionPolicies, type SessionPolicies } from "../policy/session-policies.ts";
@@ -89,6 +89,8 @@ export interface Gateways {
   /** For harnesses in sandboxes, who show them to the model gateway. */
   tokens: SessionTokens;
   measured: MeasuredRequests;
+  /** Resolves when the hosts of all package managers are known, or after a while; never rejects. */
+  awaitRegistries(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -130,7 +132,8 @@ export async function createGateways(parts: GatewayParts): Promise<Gateways> {
     await modelGateway.close();
     await Promise.all([models.close(), audit.close()]);
   };
-  const base = { policies, audit, tokens, measured };
+  const awaitRegistries = async (): Promise<void> => void (await packageHosts(PATIENT_WAITS));
+  const base = { policies, audit, tokens, measured, awaitRegistries };
   try {
     const ca = await createCertificateAuthority({ dir: join(config.dataDir, EGRESS_DIR) });
     const model = modelGateway.handle;

@@ -25,6 +25,7 @@ export async function openPackages({ config, db, node, driver, gateways, onError
     storeId: await readStoreId(join(config.dataDir, "sandbox", "store-id")),
     openEgress: gateways.egress?.open ?? null,
     env: config.packageMirrors,
+    awaitRegistries: gateways.awaitRegistries,
     onProblem: onError,
   });
   builds.start();

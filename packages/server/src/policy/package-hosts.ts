@@ -11,6 +11,8 @@ const HOSTS_RETRY_MS = 60_000;
  * where a machine is busy, and for registries once those have, which may never answer.
  */
 const FIRST_WAITS = { managersMs: 10_000, registriesMs: 2_000 };
+/** The same for who needs all of them and has time: an environment is prepared once. */
+export const PATIENT_WAITS = { managersMs: 60_000, registriesMs: 60_000 };
 const INDEX_TIMEOUT_MS = 10_000;
 /** What is read of a registry's answer. */
 const INDEX_BYTES_MAX = 512 * 1024;
@@ -33,7 +35,7 @@ export interface PackageHostsOptions {
  * Who asks first waits a while, and then has what is found by then: a registry that is slow to answer holds nobody up, and
  * what nobody has named yet stays shut. Never rejects.
  */
-export function createPackageHosts(options: PackageHostsOptions): () => Promise<readonly string[]> {
+export function createPackageHosts(options: PackageHostsOptions): (waits?: typeof FIRST_WAITS) => Promise<readonly string[]> {
   const { onProblem, firstWaits = FIRST_WAITS } = options;
   let known = distinct(options.operatorHosts);
   let isKnown = false;
@@ -62,12 +64,12 @@ export function createPackageHosts(options: PackageHostsOptions): () => Promise<
       });
     return { managers: Promise.allSettled(managers), all };
   };
-  return async () => {
+  return async (waits = firstWaits) => {
     if (performance.now() >= endsAtMs) looking ??= startLooking();
     if (!isKnown && looking !== null) {
       const { managers, all } = looking;
-      await Promise.race([managers, sleep(firstWaits.managersMs, undefined, { ref: false })]);
-      await Promise.race([all, sleep(firstWaits.registriesMs, undefined, { ref: false })]);
+      await Promise.race([managers, sleep(waits.managersMs, undefined, { ref: false })]);
+      await Promise.race([all, sleep(waits.registriesMs, undefined, { ref: false })]);
     }
     return known;
   };

@@ -45,6 +45,8 @@ export interface LayerBuild {
   recipe: EnvironmentRecipe;
   openEgress: OpenEgress | null;
   env: Readonly<Record<string, string>>;
+  /** It begins when this resolves. */
+  awaitRegistries(): Promise<void>;
   signal: AbortSignal;
   timeMsMax: number;
   /** Told before anything runs in it: its way out goes by this. */
@@ -61,9 +63,11 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
   const { layers, openEgress, env } = build;
   const tail = createLogTail();
   try {
+    const known = build.awaitRegistries();
     const draft = await layers.draft(build.name, { limits: BUILD_LIMITS, env, openEgress });
     try {
       build.onSandbox(draft.sandbox);
+      await known;
       const failure = await install(draft.sandbox, build, tail);
       if (failure !== null) throw new BuildFailed(failure, tail.text());
       await draft.keep();

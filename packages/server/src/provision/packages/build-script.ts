@@ -24,9 +24,8 @@ umask 022
 cd /workspace
 fail() { echo "$1" >&2; exit 1; }
 apt_install() {
-  if [[ -z $updated ]]; then apt-get -q update; updated=yes; fi
-  apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \\
-    -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold install -- "$@"
+  if [[ -z $updated ]]; then apt-get -q -o Acquire::Retries=3 update; updated=yes; fi
+  apt-get -q -y -o Acquire::Retries=3 --no-install-recommends install -- "$@"
 }
 # $1: how to see that it is there; then what to install it with.
 need() {

@@ -40,6 +40,8 @@ export interface LayerBuildsDeps {
   openEgress: OpenEgress | null;
   /** Of every command: mirrors, no secrets. */
   env: Readonly<Record<string, string>>;
+  /** Whatever the environment lets a build reach is known then. */
+  awaitRegistries(): Promise<void>;
   onProblem(problem: unknown): void;
   bounds?: { buildMsMax?: number; backOffMs?: { first: number; max: number } };
 }
@@ -215,7 +217,7 @@ class Builds implements LayerBuilds {
   }
 
   async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
-    const { layers, openEgress, env, bounds } = this.#deps;
+    const { layers, openEgress, env, awaitRegistries, bounds } = this.#deps;
     const { recipe, environmentId } = wanted;
     const name = layerName(recipe, await layers.systemKey());
     const ids: string[] = [];
@@ -225,7 +227,18 @@ class Builds implements LayerBuilds {
     };
     try {
       const timeMsMax = bounds?.buildMsMax ?? BUILD_MS_MAX;
-      const logTail = await buildLayer({ layers, name, recipe, openEgress, env, signal, timeMsMax, onSandbox, onProgress });
+      const logTail = await buildLayer({
+        layers,
+        name,
+        recipe,
+        openEgress,
+        env,
+        awaitRegistries,
+        signal,
+        timeMsMax,
+        onSandbox,
+        onProgress,
+      });
       const path = await layers.find(name);
       if (path === null) throw new BuildFailed("what was built is not there", logTail);
       return { path, logTail };

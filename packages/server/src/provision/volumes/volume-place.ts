@@ -17,6 +17,11 @@ import { VolumeUnavailable, type VolumeRequests } from "./volume-requests.ts";
 /** A server that has the newest files and is gone may be starting again. */
 export const HOME_RETURN_MS = 15_000;
 const HOME_LOOK_MS = 500;
+/**
+ * What another server on the same data directory may take to end the session's sandbox. One that does not answer has lost the
+ * session's lease, and goes on with nothing; its sandbox has the same files.
+ */
+const SIBLING_MS = 5_000;
 
 export const EXPIRED_NOTICE = `The files of this session are gone: its sandbox was made more than ${VOLUME_RETENTION_DAYS} days ago, and files are kept no longer than that. The sandbox is a new, empty one.`;
 
@@ -87,8 +92,18 @@ async function bring(deps: VolumePlaceDeps, session: ProvisionSession, row: Sess
 /** Another server on the same data directory may have the session's sandbox: it must be gone before there is one here. */
 async function takeFromSibling(deps: VolumePlaceDeps, session: ProvisionSession, row: SessionVolume): Promise<void> {
   const { node, pool, requests } = deps;
-  if (row.nodeId === null || row.nodeId === node.id() || !(await node.aliveNodes()).includes(row.nodeId)) return;
-  await requests.ask({ sessionId: row.sessionId, homeId: pool.homeId, movesTo: pool.homeId }, session.signal);
+  if (row.nodeId === null || row.nodeId === node.id()) return;
+  const request = { sessionId: row.sessionId, homeId: pool.homeId, movesTo: pool.homeId };
+  const until = Date.now() + SIBLING_MS;
+  while (Date.now() < until && (await node.aliveNodes()).includes(row.nodeId)) {
+    try {
+      return await requests.ask(request, session.signal, until - Date.now());
+    } catch (error) {
+      if (!(error instanceof VolumeUnavailable)) throw error;
+      // Its turn is about to find out that the lease is lost.
+      await delay(HOME_LOOK_MS, undefined, { signal: session.signal });
+    }
+  }
 }
 
 /** What the new volume shall be made from, when what this node has is not the newest. */

@@ -9,8 +9,8 @@ export const REQUEST_CHANNEL = "sandbox0_volume_request";
 export const ANSWER_CHANNEL = "sandbox0_volume_answer";
 /** How often the rows are looked at: the price of a lost hint. */
 const LOOK_MS = 500;
-/** What the node with the files may take to store them. */
-const ANSWER_MS_MAX = 180_000;
+/** What the node with the files may take to store them, before the caller is told to come again; it goes on all the same. */
+export const ANSWER_MS_MAX = 60_000;
 
 /** The files cannot be had: the sentence says why. */
 export class VolumeUnavailable extends Error {
@@ -31,8 +31,15 @@ export interface VolumeRequestsDeps {
 
 /** What any process, also one without sandboxes, asks of the node that has a session's files. */
 export interface VolumeRequests {
-  /** @param movesTo `null`: a checkpoint only @throws VolumeUnavailable, DatabaseUnavailable, what the signal says */
-  ask(request: { sessionId: string; homeId: string; movesTo: string | null }, signal: AbortSignal): Promise<void>;
+  /**
+   * `movesTo` null: a checkpoint only. @param answerMsMax default {@link ANSWER_MS_MAX}
+   * @throws VolumeUnavailable, DatabaseUnavailable, what the signal says
+   */
+  ask(
+    request: { sessionId: string; homeId: string; movesTo: string | null },
+    signal: AbortSignal,
+    answerMsMax?: number,
+  ): Promise<void>;
   /**
    * A checkpoint of the session's files as they are now, made if need be; `null`: it has none. Another one may take its place
    * at the next turn: whoever wants to keep it refers to it in a transaction that has locked the session's row
@@ -43,9 +50,9 @@ export interface VolumeRequests {
 }
 
 export function createVolumeRequests({ db, notifier }: VolumeRequestsDeps): VolumeRequests {
-  const ask: VolumeRequests["ask"] = async (request, signal) => {
+  const ask: VolumeRequests["ask"] = async (request, signal, answerMsMax = ANSWER_MS_MAX) => {
     const id = await addVolumeRequest(db, request);
-    const until = Date.now() + ANSWER_MS_MAX;
+    const until = Date.now() + answerMsMax;
     const bell = new Bell(notifier, String(id));
     try {
       notifier.publish(REQUEST_CHANNEL, request.homeId);

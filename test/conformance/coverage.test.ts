@@ -9,6 +9,7 @@ import type { Requirements } from "./requirements/requirement.ts";
 import { MCP } from "./requirements/mcp.ts";
 import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
+import { REPOSITORIES } from "./requirements/repositories.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSION_RESOURCES } from "./requirements/session-resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
@@ -50,8 +51,20 @@ test("every requirement says where it is written", () => {
     expect(source).toMatch(/^(semantics|contract|design|issue) /);
     expect(text.length).toBeGreaterThan(10);
   }
-  const parts = [HTTP, RESOURCES, SESSIONS, ENGINE, MCP, WEB, VAULTS, NETWORKING, MEMORY, SKILLS, FILES, SESSION_RESOURCES].map(
-    (part) => Object.keys(part).length,
-  );
+  const parts = [
+    HTTP,
+    RESOURCES,
+    SESSIONS,
+    ENGINE,
+    MCP,
+    WEB,
+    VAULTS,
+    NETWORKING,
+    MEMORY,
+    SKILLS,
+    FILES,
+    SESSION_RESOURCES,
+    REPOSITORIES,
+  ].map((part) => Object.keys(part).length);
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
 });

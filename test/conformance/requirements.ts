@@ -4,6 +4,7 @@ import { HTTP } from "./requirements/http.ts";
 import { MCP } from "./requirements/mcp.ts";
 import { MEMORY } from "./requirements/memory.ts";
 import { NETWORKING } from "./requirements/networking.ts";
+import { REPOSITORIES } from "./requirements/repositories.ts";
 import { RESOURCES } from "./requirements/resources.ts";
 import { SESSION_RESOURCES } from "./requirements/session-resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
@@ -28,6 +29,7 @@ export const REQUIREMENTS = {
   ...SKILLS,
   ...FILES,
   ...SESSION_RESOURCES,
+  ...REPOSITORIES,
 } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

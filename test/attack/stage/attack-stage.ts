@@ -111,7 +111,7 @@ export async function createAttackStage(zone: Zone, options: StageOptions = {}):
 async function writeStageFiles(dir: string, zone: Zone, options: InternetOptions): Promise<void> {
   const authority = await createTestAuthority();
   const machine = existsSync(MACHINE_BUNDLE) ? await readFile(MACHINE_BUNDLE, "utf8") : "";
-  await Promise.all([mkdir(stagePath(dir, "sites")), mkdir(stagePath(dir, "github"))]);
+  await Promise.all((["sites", "github", "aptSources"] as const).map((name) => mkdir(stagePath(dir, name))));
   await Promise.all([
     writeFile(stagePath(dir, "zone"), JSON.stringify(zone)),
     writeFile(stagePath(dir, "options"), JSON.stringify(options)),

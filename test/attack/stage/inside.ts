@@ -29,6 +29,8 @@ export const STAGE_FILES = {
   /** The machine's authorities and the pretend Internet's. */
   bundle: "bundle.pem",
   resolvConf: "resolv.conf",
+  /** Where apt gets packages from: nowhere, unless a test puts a file there. */
+  aptSources: "sources.list.d",
   /** A socket that the test listens at: to the scripted provider. */
   provider: "provider.sock",
   /** What the sites of the pretend Internet serve. */

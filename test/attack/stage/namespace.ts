@@ -17,6 +17,8 @@ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 # Of a user namespace, only the groups that it has.
 (echo '0 2147483647' >/proc/sys/net/ipv4/ping_group_range) 2>/dev/null || echo '0 0' >/proc/sys/net/ipv4/ping_group_range
 mount --bind "$dir/${STAGE_FILES.resolvConf}" /etc/resolv.conf
+if [ -d /etc/apt/sources.list.d ]; then mount --bind "$dir/${STAGE_FILES.aptSources}" /etc/apt/sources.list.d; fi
+if [ -e /etc/apt/sources.list ]; then mount --bind /dev/null /etc/apt/sources.list; fi
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then mount --bind "$dir/${STAGE_FILES.bundle}" /etc/ssl/certs/ca-certificates.crt; fi
 exec "$@"
 `;

@@ -23,6 +23,7 @@ export const REGISTRIES = {
   pip: "index.registry.test",
   /** Where the pages of `pip` say that the files are. */
   pipFiles: "files.registry.test",
+  apt: "apt.registry.test",
   git: "git.registry.test",
 };
 export const REGISTRY_ZONE: Zone = Object.fromEntries(
@@ -35,7 +36,10 @@ export const REGISTRY_ENVIRONMENT = {
 };
 export const BIG_FILE_BYTES = 64 * 1024 * 1024;
 
-/** Fills the directory with one folder a host: packages `hello-npm` (which needs `hello-base`), `hello-pip`, `hello.git`. */
+/** A line for apt: whose packages nobody signs. */
+export const APT_SOURCE = `deb [trusted=yes] http://${REGISTRIES.apt}/ ./\n`;
+
+/** Fills the directory with one folder a host: packages `hello-npm` (which needs `hello-base`), `hello-pip`, `hello-apt`, `hello.git`. */
 export async function writeRegistries(sites: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "sandbox0-registries-"));
   try {
@@ -44,6 +48,8 @@ export async function writeRegistries(sites: string): Promise<void> {
     // Without Python there is no pip to install it either.
     if (await run("python3", ["--version"]).catch(() => null)) await writeWheel(work, sites);
     await writeGit(work, sites);
+    // Without dpkg there is no apt either.
+    if (await run("dpkg-deb", ["--version"]).catch(() => null)) await writeDebs(work, sites);
     await put(join(sites, REGISTRIES.git, "big"), Buffer.alloc(BIG_FILE_BYTES, "sandbox0"));
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -88,6 +94,44 @@ async function writeWheel(work: string, sites: string): Promise<void> {
   // Where a server looks to learn on which host the files are: the page of pip itself.
   for (const name of ["hello-pip", "pip"])
     await put(join(sites, REGISTRIES.pip, "simple", name, "index"), `<!doctype html>${link}`);
+}
+
+/** The second replaces files of the first; both make an account, give files to it, and would start a service. */
+const DEBS = [
+  { version: "1.0", text: "first" },
+  { version: "2.0", text: "second" },
+];
+const DEB_POSTINST = `#!/bin/sh
+set -e
+adduser --system --group --no-create-home hello-apt
+chown -R hello-apt:hello-apt /var/lib/hello-apt
+chmod 4755 /usr/bin/hello-apt
+if [ -x /usr/sbin/policy-rc.d ]; then policy-rc.d hello-apt start && echo started >/var/lib/hello-apt/started || true; fi
+echo "set up as $(id -u)"
+`;
+
+async function writeDebs(work: string, sites: string): Promise<void> {
+  const index: string[] = [];
+  for (const { version, text } of DEBS) {
+    const root = join(work, `hello-apt-${version}`);
+    const control = ["Package: hello-apt", `Version: ${version}`, "Architecture: all", "Maintainer: t <t@t.test>"];
+    const description = "Description: says hello";
+    await put(join(root, "DEBIAN/control"), `${[...control, description].join("\n")}\n`);
+    await put(join(root, "DEBIAN/postinst"), DEB_POSTINST);
+    await put(join(root, "usr/bin/hello-apt"), `#!/bin/sh\necho hello from apt, ${text}\n`);
+    await put(join(root, "var/lib/hello-apt/state"), "state\n");
+    await put(join(root, "etc/hello-apt.conf"), "setting\n");
+    await run("chmod", ["-R", "u=rwX,go=rX", root]);
+    await run("chmod", ["755", join(root, "DEBIAN/postinst"), join(root, "usr/bin/hello-apt")]);
+    const file = `hello-apt_${version}_all.deb`;
+    const path = join(sites, REGISTRIES.apt, file);
+    await mkdir(dirname(path), { recursive: true });
+    await run("dpkg-deb", ["--root-owner-group", "--build", root, path]);
+    const bytes = await readFile(path);
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    index.push([...control, `Filename: ./${file}`, `Size: ${bytes.length}`, `SHA256: ${hash}`, description, ""].join("\n"));
+  }
+  await put(join(sites, REGISTRIES.apt, "Packages"), `${index.join("\n")}\n`);
 }
 
 /** For git's plain protocol, which is only files. */

@@ -114,9 +114,9 @@ test("a registry that does not answer holds nobody up, and opens nothing that it
   };
   const hosts = createPackageHosts({ ...options, firstWaits: SHORT });
   expect(["own.test", "pip.test"]).toEqual(expect.arrayContaining([...(await hosts())]));
-  await expect.poll(hosts, { timeout: 30_000 }).toEqual(["own.test", "pip.test"]);
+  await expect.poll(() => hosts(), { timeout: 30_000 }).toEqual(["own.test", "pip.test"]);
   send(new Response('<a href="https://files.test/1">x</a>'));
-  await expect.poll(hosts, { timeout: 30_000 }).toEqual(["own.test", "pip.test", "files.test"]);
+  await expect.poll(() => hosts(), { timeout: 30_000 }).toEqual(["own.test", "pip.test", "files.test"]);
   expect(problems).toEqual([]);
 });
 

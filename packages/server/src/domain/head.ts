@@ -8,6 +8,8 @@ export interface UsageTotals {
   cacheWriteTokens: number;
   activeMs: number;
   webSearches: number;
+  /** By the list, not rounded; `null`: none of the models has a price. */
+  tokenCostUsd: number | null;
 }
 
 export type SessionStatus = "idle" | "running" | "rescheduling" | "terminated";
@@ -50,7 +52,14 @@ export interface HeadPatch {
   ending?: TurnEnding | null;
   attempts?: number;
   steps?: number;
-  addUsage?: { inputTokens: number; outputTokens: number; cacheReadTokens: number; cacheWriteTokens: number };
+  addUsage?: {
+    inputTokens: number;
+    outputTokens: number;
+    cacheReadTokens: number;
+    cacheWriteTokens: number;
+    /** `null`: the model has no price. */
+    costUsd: number | null;
+  };
   /** `now`, a delay in milliseconds from now, or `null` for never. */
   wake?: "now" | { inMs: number } | null;
   releaseLease?: true;

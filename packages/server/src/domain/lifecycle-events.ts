@@ -1,5 +1,6 @@
-import type { RefusalDetails, SessionError, StopReason } from "@sandbox0/protocol";
+import type { Money, RefusalDetails, SessionError, StopReason } from "@sandbox0/protocol";
 import { createId } from "@sandbox0/protocol";
+import { listCost, tokenCostUsd } from "./list-cost.ts";
 import type { Head, InboxRow, NewEvent, ToolCall, UsageTotals } from "./head.ts";
 
 /** Literal text of the official service (semantics §24). */
@@ -35,8 +36,12 @@ export function errorEvent(error: SessionError): NewEvent {
   return newEvent("session.error", { error });
 }
 
-/** The official shape of accumulated usage (contract §6). */
-export function usageFields(totals: UsageTotals): Record<string, unknown> {
+/**
+ * The official shape of accumulated usage (contract §6). Running time is paid for by the session, not by its threads
+ * (semantics §15).
+ */
+export function usageFields(totals: UsageTotals, { runtime } = { runtime: true }): Record<string, unknown> {
+  const cost = listCost(totals, { runtime });
   return {
     input_tokens: totals.inputTokens,
     output_tokens: totals.outputTokens,
@@ -45,14 +50,15 @@ export function usageFields(totals: UsageTotals): Record<string, unknown> {
     active_seconds: totals.activeMs / 1000,
     // Fetches are free, and are not counted (semantics §15).
     server_tool_use: { web_search_requests: totals.webSearches, web_fetch_requests: 0 },
+    ...(cost === null ? {} : { list_cost: cost }),
   };
 }
 
 /** What `usageFields` wrote; `null`: nothing yet. */
 export function totalsOf(usage: Record<string, unknown> | null): UsageTotals {
-  const { cache_creation, server_tool_use, ...counts } = (usage ?? {}) as Record<string, unknown>;
+  const { cache_creation, server_tool_use, list_cost, ...counts } = (usage ?? {}) as Record<string, unknown>;
   const number = (value: unknown): number => (typeof value === "number" ? value : 0);
-  return {
+  const totals = {
     inputTokens: number(counts.input_tokens),
     outputTokens: number(counts.output_tokens),
     cacheReadTokens: number(counts.cache_read_input_tokens),
@@ -60,6 +66,7 @@ export function totalsOf(usage: Record<string, unknown> | null): UsageTotals {
     activeMs: number(counts.active_seconds) * 1000,
     webSearches: number((server_tool_use as Record<string, unknown> | undefined)?.web_search_requests),
   };
+  return { ...totals, tokenCostUsd: tokenCostUsd((list_cost ?? null) as Money | null, totals) };
 }
 
 /** Running time included up to `now`. */

@@ -415,6 +415,7 @@ function createTurnRunner(parts: ServerParts, stations: Stations): Orchestrator 
     sandboxes,
     record,
     meter: createTurnMeter(parts.registry),
+    costOf: config.models.costOf,
     retry: options.retry ?? { baseMs: RETRY_BASE_MS },
     builtinTools: new Map([...BUILT_IN_TOOLS, ...WEB_TOOL_DEFINITIONS].map((tool) => [tool.name, tool])),
     resolveModel: stations.providerOf,

@@ -35,6 +35,8 @@ export interface EffectsDeps extends McpDeps {
   /** Decides calls under permission policy `auto`; without one they are asked for. */
   judge: Judge | null;
   meter: TurnMeter;
+  /** What so many tokens cost by the list, in USD; `null`: the model has no price. */
+  costOf(model: string, tokens: { input: number; output: number; cacheRead: number; cacheWrite: number }): number | null;
 }
 
 const NO_USAGE: ModelUsage = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
@@ -60,7 +62,7 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): TurnEffects {
     finishStep(spanId, step) {
       const { usage, timing } = measuredStep(deps.measured, turn.sessionId, step);
       deps.meter.modelRequest(false, timing);
-      return finishStep(deps.judge, turn, write, spanId, { ...step, usage: usage ?? step.usage, timing });
+      return finishStep(deps, turn, write, spanId, { ...step, usage: usage ?? step.usage, timing });
     },
     async failStep(spanId, failure) {
       const told = measuredStep(deps.measured, turn.sessionId, failure);
@@ -72,7 +74,7 @@ export function createEffects(deps: EffectsDeps, turn: HeldTurn): TurnEffects {
       await write({
         events: [spanEndEvent(spanId, true, usage)],
         spanEnds: [spanEnd(spanId, true, usage, told.timing)],
-        patch: { addUsage: usageDelta(usage) },
+        patch: { addUsage: { ...usageDelta(usage), costUsd: costUsd(deps, turn, usage) } },
       });
       stopIfStopped(turn);
     },
@@ -146,20 +148,20 @@ function loggedEvent({ id, type, fields }: InboxRow, at: Date): SessionEvent {
 }
 
 async function finishStep(
-  judge: Judge | null,
+  deps: Pick<EffectsDeps, "judge" | "costOf">,
   turn: HeldTurn,
   write: TurnWrite,
   spanId: string,
   step: Step,
 ): Promise<CallDisposition[]> {
   stopIfStopped(turn);
-  const plan = planStep(turn.tools, spanId, step, await judgements(judge, turn, step));
+  const plan = planStep(turn.tools, spanId, step, await judgements(deps.judge, turn, step));
   stopIfStopped(turn);
   await write({
     events: plan.events,
     calls: plan.calls,
     spanEnds: [spanEnd(spanId, false, step.usage, step.timing)],
-    patch: { attempts: 0, addUsage: usageDelta(step.usage), ...endingOf(step) },
+    patch: { attempts: 0, addUsage: { ...usageDelta(step.usage), costUsd: costUsd(deps, turn, step.usage) }, ...endingOf(step) },
     ...(step.native === undefined ? {} : { native: { index: plan.spanEndIndex, value: step.native } }),
   });
   for (const call of plan.calls) {
@@ -192,6 +194,15 @@ function endingOf(step: Step): { ending?: TurnEnding } {
 
 function spanEndEvent(spanId: string, isError: boolean, usage: ModelUsage) {
   return newEvent("span.model_request_end", { model_request_start_id: spanId, is_error: isError, model_usage: usage });
+}
+
+function costUsd({ costOf }: Pick<EffectsDeps, "costOf">, turn: HeldTurn, usage: ModelUsage): number | null {
+  return costOf(modelOf(turn), {
+    input: usage.input_tokens,
+    output: usage.output_tokens,
+    cacheRead: usage.cache_read_input_tokens,
+    cacheWrite: usage.cache_creation_input_tokens,
+  });
 }
 
 function usageDelta(usage: ModelUsage) {

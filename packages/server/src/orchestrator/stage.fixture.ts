@@ -231,6 +231,7 @@ function createNode(
       sandboxes: NO_SANDBOXES,
       record: () => undefined,
       meter: NO_METER,
+      costOf: () => null,
       runTool: toolRunner(tools, web),
       openSandbox,
       measured,

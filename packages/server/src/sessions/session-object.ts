@@ -57,7 +57,7 @@ export function primaryThread(row: SessionRow, now: Date): Thread {
     stats: hasRun
       ? { active_seconds: totals.activeMs / 1000, duration_seconds: durationSeconds(row, now), startup_seconds: 0 }
       : null,
-    usage: hasIdled ? (usageFields(totals) as Thread["usage"]) : null,
+    usage: hasIdled ? (usageFields(totals, { runtime: false }) as Thread["usage"]) : null,
     created_at: row.created_at.toISOString(),
     updated_at: later(row.updated_at, row.last_event_at).toISOString(),
     archived_at: row.archived_at?.toISOString() ?? null,

@@ -144,13 +144,14 @@ function headChanges(statement: Statement, patch: HeadPatch): string[] {
   if (patch.attempts !== undefined) set.push(`attempts = ${statement.param(patch.attempts, "int")}`);
   if (patch.steps !== undefined) set.push(`steps = ${statement.param(patch.steps, "int")}`);
   if (patch.addUsage) {
-    const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = patch.addUsage;
+    const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costUsd } = patch.addUsage;
     set.push(
       `input_tokens = input_tokens + ${statement.param(inputTokens, "bigint")}`,
       `output_tokens = output_tokens + ${statement.param(outputTokens, "bigint")}`,
       `cache_read_tokens = cache_read_tokens + ${statement.param(cacheReadTokens, "bigint")}`,
       `cache_write_tokens = cache_write_tokens + ${statement.param(cacheWriteTokens, "bigint")}`,
     );
+    if (costUsd !== null) set.push(`token_cost_usd = coalesce(token_cost_usd, 0) + ${statement.param(costUsd, "float8")}`);
   }
   return set;
 }

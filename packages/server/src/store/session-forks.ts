@@ -67,8 +67,8 @@ async function insertSession(tx: Queryable, fork: NewFork): Promise<void> {
               case when $4 then $5 else title end, coalesce($6::jsonb, metadata), vault_ids, budget, $7, $7
        from sessions where id = $1 returning id)
      insert into session_heads (session_id, seq, last_event_at, stop_reason, input_tokens, output_tokens, cache_read_tokens,
-                                cache_write_tokens, active_ms, web_search_requests)
-     select id, ${seqWithout("$9::int8multirange", "$8::bigint")}, $7, $10::jsonb, $11, $12, $13, $14, $15, $16 from s`,
+                                cache_write_tokens, active_ms, web_search_requests, token_cost_usd)
+     select id, ${seqWithout("$9::int8multirange", "$8::bigint")}, $7, $10::jsonb, $11, $12, $13, $14, $15, $16, $17 from s`,
     [
       fork.sourceId,
       fork.id,
@@ -86,6 +86,7 @@ async function insertSession(tx: Queryable, fork: NewFork): Promise<void> {
       usage.cacheWriteTokens,
       Math.round(usage.activeMs),
       usage.webSearches,
+      usage.tokenCostUsd,
     ],
     "fork_session",
   );

@@ -21,6 +21,7 @@ export interface HeadRow {
   cache_write_tokens: number;
   active_ms: number;
   web_search_requests: number;
+  token_cost_usd: number | null;
   running_since: Date | null;
   terminated_at: Date | null;
   lease_owner: number | null;
@@ -55,6 +56,7 @@ export function toHead(row: HeadRow | HeadJson): Head {
       cacheWriteTokens: row.cache_write_tokens,
       activeMs: row.active_ms,
       webSearches: row.web_search_requests,
+      tokenCostUsd: row.token_cost_usd,
     },
     runningSince: row.running_since === null ? null : new Date(row.running_since),
     leaseOwner: row.lease_owner,

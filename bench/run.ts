@@ -7,6 +7,7 @@
 import { availableParallelism, loadavg, totalmem } from "node:os";
 import { agents } from "./figures/agents.ts";
 import { appendToStream, durableAppends } from "./figures/appends.ts";
+import { forks } from "./figures/forks.ts";
 import { gateway } from "./figures/gateway.ts";
 import { harnesses } from "./figures/harnesses.ts";
 import { idleSessions } from "./figures/idle-sessions.ts";
@@ -31,6 +32,7 @@ const BENCHES: Record<string, Bench> = {
   agents,
   bash: turnWithBash,
   "many-bash": manyWithBash,
+  forks,
   sandbox: sandboxes,
   gateway,
   resources,

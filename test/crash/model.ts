@@ -36,6 +36,15 @@ const writeMemories = (count: number): string => `for i in {1..${count}}; do ech
 export const OUTPUTS = 60;
 /** `o1` and so on, with their numbers. */
 const writeOutputs = `cd /mnt/session/outputs && for i in {1..${OUTPUTS}}; do echo -n $i > o$i; done`;
+/** Files of every size, hard and symbolic links, and modes. */
+const fillWorkspace = [
+  "cd /workspace && mkdir -p many/deep && seq 3000 | split -l 1 -a 3 - many/f",
+  "for i in {1..6}; do head -c 10000000 /dev/urandom > large$i; done",
+  "ln large1 many/again; ln -s ../large2 many/link; chmod 750 many/deep; chmod 500 many/faaa; echo kept > ~/note",
+].join(" && ");
+/** Of all that is in the workspace and the home, and how it is. */
+const FINGERPRINT =
+  "cd / && { find workspace home/agent/note -printf '%p %y %m %l %n\\n'; find workspace home/agent/note -type f | sort | xargs sha256sum; } | sort | sha256sum";
 const bash = (command: string) => call("bash", { command });
 const write = () => call("write", { file_path: "/workspace/note.txt", content: "written by the model" });
 const look = () => call("glob", { pattern: "*" });
@@ -53,6 +62,8 @@ const SCRIPTS = {
   "read the memories": [() => bash(`ls ${MEMORY_DIR} | wc -l`), () => say("Done.")],
   "leave outputs": [() => bash(writeOutputs), () => say("Done.")],
   "count uploads": [() => bash("ls /mnt/session/uploads | wc -l; cat /mnt/session/uploads/* | wc -c"), () => say("Done.")],
+  "fill the workspace": [() => bash(fillWorkspace), () => say("Done.")],
+  fingerprint: [() => bash(FINGERPRINT), () => say("Done.")],
   "only talk": [() => say("Here I am.")],
 } satisfies Record<string, readonly (() => Step)[]>;
 

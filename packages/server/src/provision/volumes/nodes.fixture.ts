@@ -6,6 +6,7 @@ import { createProcessDriver, createSandboxPool, type SandboxPool, type Volume }
 import { createTestDatabase } from "@sandbox0/testkit";
 import { type Blobs, createBlobs } from "../../blobs/blobs.ts";
 import { createDirectoryStore } from "../../blobs/directory-store.ts";
+import type { BlobStore } from "../../blobs/port.ts";
 import { type NodeRegistry, registerNode } from "../../store/node-registry.ts";
 import { createNotifier, type Notifier } from "../../store/notify.ts";
 import { createPool, type Database } from "../../store/pool.ts";
@@ -37,7 +38,8 @@ export class Nodes {
     this.threads = createTreeThreads();
   }
 
-  static async create(): Promise<Nodes> {
+  /** @param store default: a directory */
+  static async create(store?: BlobStore): Promise<Nodes> {
     const database = await createTestDatabase();
     const db = createPool({ connectionString: database.connectionString, max: 8 });
     await db.query("insert into workspaces (id, name) values ($1, 'test')", [WORKSPACE]);
@@ -47,8 +49,9 @@ export class Nodes {
       [WORKSPACE],
     );
     const dir = await mkdtemp(join(tmpdir(), "sandbox0-nodes-"));
-    const store = await createDirectoryStore(join(dir, "blobs"));
-    const blobs = createBlobs({ db, store, graceMs: -60_000, onProblem: rethrow });
+    const kept = store ?? (await createDirectoryStore(join(dir, "blobs")));
+    // What nothing refers to goes at once; what the store cannot do is told by whoever asked for it.
+    const blobs = createBlobs({ db, store: kept, graceMs: -60_000, onProblem: () => undefined });
     return new Nodes(database, db, dir, blobs);
   }
 

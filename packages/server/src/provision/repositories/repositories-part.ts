@@ -14,8 +14,8 @@ import { repositoryNotes } from "./repository-notes.ts";
 
 /** Where a sandbox sees mirrors, one a repository, while it is the one that clones. */
 const MIRRORS_AT = "/run/sandbox0/mirrors";
-/** Sessions of which is remembered that they have all that they are to have. */
-const SETTLED_MAX = 10_000;
+/** Sessions without repositories. */
+const REMEMBERED_MAX = 10_000;
 /** Repositories of one session that are asked for, or cloned, at the same time. */
 const AT_ONCE_MAX = 4;
 
@@ -81,17 +81,16 @@ export function createRepositoriesPart(deps: RepositoriesPartDeps): ProvisionPar
 
 const isMissing = ({ state }: SessionRepository): boolean => state.type !== "there";
 
-/** Repositories are given to a session when it is made, and stay: once they are all there, nobody has to ask again. */
+/** Repositories are given to a session when it is made: one that has none, as most have, need not be asked again. */
 function createList(db: Database): (sessionId: string) => Promise<SessionRepository[]> {
-  const settled = new Map<string, SessionRepository[]>();
+  const without = new Set<string>();
   return async (sessionId) => {
-    const known = settled.get(sessionId);
-    if (known) return known;
+    if (without.has(sessionId)) return [];
     const list = await listSessionRepositories(db, sessionId);
-    if (list.some(isMissing)) return list;
-    settled.set(sessionId, list);
-    const [oldest] = settled.keys();
-    if (settled.size > SETTLED_MAX && oldest !== undefined) settled.delete(oldest);
+    if (list.length > 0) return list;
+    without.add(sessionId);
+    const [oldest] = without;
+    if (without.size > REMEMBERED_MAX && oldest !== undefined) without.delete(oldest);
     return list;
   };
 }

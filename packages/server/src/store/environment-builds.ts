@@ -136,15 +136,15 @@ export async function noteBuildReady(db: Queryable, claim: BuildClaim, logTail: 
 export async function noteBuildFailed(
   db: Queryable,
   claim: BuildClaim,
-  failure: { error: string; logTail: string; backOffMs: { first: number; max: number } },
+  failure: { error: string; step: string | null; logTail: string; backOffMs: { first: number; max: number } },
 ): Promise<void> {
-  const { error, logTail, backOffMs } = failure;
+  const { error, step, logTail, backOffMs } = failure;
   await db.query(
-    `update environment_builds set state = 'failed', error = $5, log_tail = $6, failures = failures + 1,
+    `update environment_builds set state = 'failed', error = $5, step = $6, log_tail = $7, failures = failures + 1,
        finished_at = clock_timestamp(),
-       not_before = clock_timestamp() + least($7::float8 * 2 ^ least(failures, 30), $8) * interval '1 ms'
+       not_before = clock_timestamp() + least($8::float8 * 2 ^ least(failures, 30), $9) * interval '1 ms'
      where recipe = $1 and store_id = $2 and node_id = $3 and attempt = $4`,
-    [...fence(claim), error, logTail, backOffMs.first, backOffMs.max],
+    [...fence(claim), error, step, logTail, backOffMs.first, backOffMs.max],
     "note_build_failed",
   );
 }

@@ -20,10 +20,13 @@ const STEP_CHARS_MAX = 32;
 /** It was tried, and why nothing came of it. */
 export class BuildFailed extends Error {
   readonly code = "build_failed";
+  /** What failed; `null`: none of the steps. */
+  readonly step: string | null;
   /** The end of its output. */
   readonly logTail: string;
-  constructor(message: string, logTail: string, options?: ErrorOptions) {
+  constructor(message: string, step: string | null, logTail: string, options?: ErrorOptions) {
     super(message, options);
+    this.step = step;
     this.name = "BuildFailed";
     this.logTail = logTail;
   }
@@ -68,8 +71,7 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
     try {
       build.onSandbox(draft.sandbox);
       await known;
-      const failure = await install(draft.sandbox, build, tail);
-      if (failure !== null) throw new BuildFailed(failure, tail.text());
+      await install(draft.sandbox, build, tail);
       await draft.keep();
       return tail.text();
     } finally {
@@ -77,13 +79,13 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
     }
   } catch (error) {
     if (build.signal.aborted) throw new BuildStopped();
-    if (error instanceof SandboxError) throw new BuildFailed(error.message, tail.text(), { cause: error });
+    if (error instanceof SandboxError) throw new BuildFailed(error.message, null, tail.text(), { cause: error });
     throw error;
   }
 }
 
-/** @returns why it failed, or `null` */
-async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typeof createLogTail>): Promise<string | null> {
+/** @throws BuildFailed, BuildStopped */
+async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typeof createLogTail>): Promise<void> {
   let step: string | null = null;
   const time = AbortSignal.timeout(build.timeMsMax);
   const signal = AbortSignal.any([build.signal, time]);
@@ -100,7 +102,8 @@ async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typ
   const { code, signal: killedWith, killedBy } = await child.exited;
   if (build.signal.aborted) throw new BuildStopped();
   const what = step === null ? "it" : step;
-  if (time.aborted) return `${what} was not done after ${build.timeMsMax / 60_000} minutes`;
-  if (killedBy !== undefined) return `${what} used more ${killedBy} than a build may`;
-  return code === 0 ? null : `${what} failed (${code === null ? killedWith : `status ${code}`})`;
+  const fail = (sentence: string): BuildFailed => new BuildFailed(sentence, step, tail.text());
+  if (time.aborted) throw fail(`${what} was not done after ${build.timeMsMax / 60_000} minutes`);
+  if (killedBy !== undefined) throw fail(`${what} used more ${killedBy} than a build may`);
+  if (code !== 0) throw fail(`${what} failed (${code === null ? killedWith : `status ${code}`})`);
 }

@@ -205,10 +205,10 @@ class Builds implements LayerBuilds {
       await noteBuildReady(db, claim, logTail);
       return path;
     } catch (error) {
-      const failure = error instanceof SandboxError ? new BuildFailed(error.message, "", { cause: error }) : error;
+      const failure = error instanceof SandboxError ? new BuildFailed(error.message, null, "", { cause: error }) : error;
       if (failure instanceof BuildFailed) {
-        const { message, logTail } = failure;
-        await noteBuildFailed(db, claim, { error: message, logTail, backOffMs: bounds?.backOffMs ?? BACK_OFF_MS });
+        const { message, step, logTail } = failure;
+        await noteBuildFailed(db, claim, { error: message, step, logTail, backOffMs: bounds?.backOffMs ?? BACK_OFF_MS });
       }
       throw failure;
     } finally {
@@ -240,7 +240,7 @@ class Builds implements LayerBuilds {
         onProgress,
       });
       const path = await layers.find(name);
-      if (path === null) throw new BuildFailed("what was built is not there", logTail);
+      if (path === null) throw new BuildFailed("what was built is not there", null, logTail);
       return { path, logTail };
     } finally {
       for (const id of ids) this.#environments.delete(id);
@@ -284,9 +284,9 @@ class Builds implements LayerBuilds {
 /** The recipe's id has no hyphen. */
 const layerName = (recipe: EnvironmentRecipe, system: string): string => `${recipe.id}-${system}`;
 
-function failureOf({ error, logTail, notBefore }: BuildRow): BuildFailed {
+function failureOf({ error, step, logTail, notBefore }: BuildRow): BuildFailed {
   const next = notBefore === null ? "" : `; the next try is at ${notBefore.toISOString()}`;
-  return new BuildFailed(`${error ?? "it failed"}${next}`, logTail);
+  return new BuildFailed(`${error ?? "it failed"}${next}`, step, logTail);
 }
 
 /** The build goes on for the next session. */

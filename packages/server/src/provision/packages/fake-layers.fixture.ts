@@ -1,0 +1,85 @@
+import { spawn } from "node:child_process";
+import type { ExecExit, Layers, Sandbox, SandboxProcess } from "@sandbox0/sandbox";
+
+/** Layers that are only names, made by drafts that run their script as a plain process, without any isolation. */
+export interface FakeLayers extends Layers {
+  /** By name: when it was last used. */
+  readonly kept: Map<string, Date>;
+  /** Drafts that were begun, in order. */
+  readonly drafts: string[];
+  /** Drafts that are open now. */
+  readonly open: Set<string>;
+  /** No sandbox starts with what is kept next. */
+  refuseNext(error: Error): void;
+}
+
+export function createFakeLayers(): FakeLayers {
+  const kept = new Map<string, Date>();
+  const drafts: string[] = [];
+  const open = new Set<string>();
+  let refusal: Error | null = null;
+  return {
+    kept,
+    drafts,
+    open,
+    refuseNext: (error) => {
+      refusal = error;
+    },
+    systemKey: async () => "system",
+    find: async (name) => {
+      if (!kept.has(name)) return null;
+      kept.set(name, new Date());
+      return `/layers/${name}`;
+    },
+    draft: async (name) => {
+      drafts.push(name);
+      open.add(name);
+      return {
+        sandbox: fakeSandbox(`draft_${drafts.length}`),
+        keep: async () => {
+          open.delete(name);
+          const error = refusal;
+          refusal = null;
+          if (error !== null) throw error;
+          kept.set(name, new Date());
+          return `/layers/${name}`;
+        },
+        discard: async () => void open.delete(name),
+      };
+    },
+    list: async () => [...kept].map(([name, usedAt]) => ({ name, usedAt })),
+    remove: async (name) => void kept.delete(name),
+  };
+}
+
+function fakeSandbox(id: string): Sandbox {
+  const refuse = async (): Promise<never> => {
+    throw new Error("builds need no more of a sandbox than exec");
+  };
+  return {
+    id,
+    exec: async (command, { signal } = {}) => runHere(command, signal),
+    readFile: refuse,
+    writeFile: refuse,
+    list: refuse,
+    pause: refuse,
+    resume: refuse,
+    destroy: async () => undefined,
+    gone: new Promise(() => undefined),
+  };
+}
+
+function runHere(command: readonly string[], signal: AbortSignal | undefined): SandboxProcess {
+  const [file = "", ...args] = command.map((word) => word.replace("cd /workspace", "cd /"));
+  // A group of its own: what it starts ends with it, as in a sandbox.
+  const child = spawn(file, args, { stdio: "pipe", detached: true });
+  const kill = (): void => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGKILL");
+  };
+  signal?.addEventListener("abort", kill, { once: true });
+  if (signal?.aborted === true) kill();
+  const exited = new Promise<ExecExit>((resolve) =>
+    child.on("close", (code, killedWith) => resolve({ code, signal: killedWith })),
+  );
+  return { stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, kill, exited };
+}

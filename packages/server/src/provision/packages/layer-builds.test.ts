@@ -1,0 +1,187 @@
+import { SandboxError } from "@sandbox0/sandbox";
+import { createTestDatabase, until } from "@sandbox0/testkit";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { createEnvironments, type Environments } from "../../resources/environments/environments.ts";
+import { createPool, type Database } from "../../store/pool.ts";
+import { BuildFailed, BuildStopped } from "./build-layer.ts";
+import { createFakeLayers, type FakeLayers } from "./fake-layers.fixture.ts";
+import { createLayerBuilds, type LayerBuilds, UNUSED_MS } from "./layer-builds.ts";
+
+const WORKSPACE = "wrkspc_1";
+const BACK_OFF_MS = { first: 60_000, max: 3_600_000 };
+
+let db: Database;
+let drop: () => Promise<void>;
+let environments: Environments;
+let layers: FakeLayers;
+let alive: number[];
+let nodes = 0;
+const started: LayerBuilds[] = [];
+
+beforeAll(async () => {
+  const database = await createTestDatabase();
+  drop = () => database.drop();
+  db = createPool({ connectionString: database.connectionString, max: 8 });
+  await db.query("insert into workspaces (id, name) values ($1, 'test')", [WORKSPACE]);
+  environments = createEnvironments({ db });
+});
+afterAll(async () => {
+  await db.close();
+  await drop();
+});
+beforeEach(() => {
+  layers = createFakeLayers();
+  alive = [];
+});
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((builds) => builds.close()));
+  await db.query("delete from environment_builds");
+});
+
+/** One server. */
+function server(
+  bounds: { buildMsMax?: number; backOffMs?: { first: number; max: number } } = {},
+): LayerBuilds & { nodeId: number } {
+  const nodeId = ++nodes;
+  alive.push(nodeId);
+  const builds = createLayerBuilds({
+    db,
+    node: { id: () => nodeId, aliveNodes: async () => alive },
+    layers,
+    storeId: "store",
+    openEgress: null,
+    env: {},
+    awaitRegistries: async () => undefined,
+    onProblem: (problem) => {
+      throw problem;
+    },
+    bounds: { backOffMs: BACK_OFF_MS, ...bounds },
+  });
+  started.push(builds);
+  return Object.assign(builds, { nodeId });
+}
+
+async function environment(setup: string): Promise<string> {
+  return (await environments.create(WORKSPACE, { name: "e", metadata: { "sandbox0.setup": setup } })).id;
+}
+
+const layerOf = (builds: LayerBuilds, id: string, signal = new AbortController().signal) => builds.layerOf(id, signal);
+const statusOf = (id: string) => environments.build(WORKSPACE, id);
+
+test("an environment without packages and setup has no layer, and nothing is built for it", async () => {
+  const { id } = await environments.create(WORKSPACE, { name: "plain" });
+  expect(await layerOf(server(), id)).toBeNull();
+  expect(await statusOf(id)).toMatchObject({ state: "ready", started_at: null });
+});
+
+test("one build serves all who ask, on two servers of one store, and all environments of that recipe", async () => {
+  const [one, two] = [server(), server()];
+  const [id, same] = [await environment("sleep 0.5; echo made"), await environment("sleep 0.5; echo made")];
+  const found = await Promise.all([layerOf(one, id), layerOf(one, same), layerOf(two, id), layerOf(two, same)]);
+  expect(new Set(found).size).toBe(1);
+  expect(layers.drafts).toHaveLength(1);
+  expect(await statusOf(same)).toMatchObject({ state: "ready", step: null, error: null, log_tail: "made" });
+  expect(await layerOf(one, id)).toBe(found[0]);
+});
+
+test("another workspace with the same recipe has a layer of its own", async () => {
+  await db.query("insert into workspaces (id, name) values ('wrkspc_2', 'other') on conflict do nothing");
+  const builds = server();
+  const other = await environments.create("wrkspc_2", { name: "e", metadata: { "sandbox0.setup": "true" } });
+  expect(await layerOf(builds, await environment("true"))).not.toBe(await layerOf(builds, other.id));
+});
+
+test("a change of the environment is another build", async () => {
+  const builds = server();
+  const id = await environment("echo one");
+  const before = await layerOf(builds, id);
+  await environments.update(WORKSPACE, id, { metadata: { "sandbox0.setup": "echo two" } });
+  expect(await layerOf(builds, id)).not.toBe(before);
+  expect((await statusOf(id)).log_tail).toBe("two");
+});
+
+test("a failure is told with the end of its output, and is not tried again before its time", async () => {
+  const builds = server();
+  const id = await environment("echo \x1b[31mgoing\x1b[0m; echo wrong >&2; exit 3");
+  const failure = await layerOf(builds, id).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(BuildFailed);
+  expect(failure).toMatchObject({ message: "setup failed (status 3)", logTail: "going\nwrong" });
+  await expect(layerOf(builds, id)).rejects.toThrow(/^setup failed \(status 3\); the next try is at 20/);
+  expect(layers.drafts).toHaveLength(1);
+  expect(await statusOf(id)).toMatchObject({ state: "failed", step: "setup", error: "setup failed (status 3)" });
+  await db.query("update environment_builds set not_before = now()");
+  await expect(layerOf(builds, id)).rejects.toThrow(/^setup failed \(status 3\)$/);
+  expect(layers.drafts).toHaveLength(2);
+  const { started_at, retry_at, finished_at } = await statusOf(id);
+  // Twice as long as after the first.
+  expect(Date.parse(retry_at ?? "") - Date.parse(finished_at ?? "")).toBeGreaterThanOrEqual(2 * BACK_OFF_MS.first - 1);
+  expect(started_at).not.toBeNull();
+});
+
+test("a layer that no sandbox starts with is a failure", async () => {
+  layers.refuseNext(new SandboxError("unavailable", "no sandbox starts with it: no shell"));
+  const id = await environment("true");
+  await expect(layerOf(server(), id)).rejects.toThrow("no sandbox starts with it: no shell");
+  expect(await statusOf(id)).toMatchObject({ state: "failed" });
+});
+
+test("what takes too long is ended", async () => {
+  const id = await environment("echo begun; sleep 1000");
+  await expect(layerOf(server({ buildMsMax: 1_500 }), id)).rejects.toThrow(/setup was not done after/);
+  expect(layers.open.size).toBe(0);
+});
+
+test("progress is seen while it is built, and which environment its sandbox is of", async () => {
+  const builds = server();
+  const id = await environment("echo half way; sleep 1000");
+  const stop = new AbortController();
+  const waiting = layerOf(builds, id, stop.signal);
+  await until(async () => (await statusOf(id)).log_tail === "half way");
+  expect(await statusOf(id)).toMatchObject({ state: "building", step: "setup", finished_at: null });
+  expect(builds.environmentOf(`draft_${layers.drafts.length}`)).toBe(id);
+  expect(builds.environmentOf("draft_0")).toBeNull();
+  stop.abort();
+  // Who waits may go; it is built all the same.
+  await expect(waiting).rejects.toBeInstanceOf(BuildStopped);
+  expect((await statusOf(id)).state).toBe("building");
+});
+
+test("what a server that died was building, another builds anew; what one that lives builds, nobody else does", async () => {
+  const [dead, living] = [server(), server()];
+  const id = await environment("[[ -e $HOME/never ]] && exit; sleep 1000");
+  const lost = layerOf(dead, id).catch((error: unknown) => error);
+  await until(async () => (await statusOf(id)).state === "building");
+  const waits = layerOf(living, id).catch((error: unknown) => error);
+  alive = [living.nodeId];
+  await until(() => layers.drafts.length === 2);
+  // The one that was taken for dead sees at its next word that the build is no more its own.
+  await db.query("update environment_builds set log_tail = 'of the second'");
+  await Promise.all([dead.close(), living.close()]);
+  expect(await lost).toBeInstanceOf(BuildStopped);
+  expect(await waits).toBeInstanceOf(BuildStopped);
+  expect(layers.kept.size).toBe(0);
+});
+
+test("what is asked for is built before anybody needs it, unless the environment is another by then", async () => {
+  const [id, changed] = [await environment("echo ahead"), await environment("echo old")];
+  await db.query("update environments set metadata = '{}' where id = $1", [changed]);
+  server().start();
+  await until(async () => (await statusOf(id)).state === "ready");
+  expect(layers.drafts).toHaveLength(1);
+  const asked = async () => (await db.query("select from environment_builds where store_id = ''")).rowCount;
+  await until(async () => (await asked()) === 0);
+});
+
+test("a layer is removed when nothing has used it for long and no environment in use needs it", async () => {
+  const builds = server();
+  const [needed, archived] = [await environment("echo needed"), await environment("echo archived")];
+  for (const id of [needed, archived]) await layerOf(builds, id);
+  await environments.archive(WORKSPACE, archived);
+  const later = (ms: number) => builds.removeUnused(new Date(Date.now() + ms));
+  await later(UNUSED_MS / 2);
+  expect(layers.kept.size).toBe(2);
+  await later(UNUSED_MS * 2);
+  expect(layers.kept.size).toBe(1);
+  expect((await statusOf(archived)).state).toBe("queued");
+  expect((await statusOf(needed)).state).toBe("ready");
+});

@@ -62,6 +62,9 @@ export class GuardedDir {
 
   /** @returns `null` when something that is no directory is in the way */
   makeDir(name: string, owner: Owner): GuardedDir | null {
+    // Mostly it is there: what fails costs ten times what succeeds.
+    const there = this.openDir(name);
+    if (there !== null) return there;
     const made = unless(["EEXIST", "EACCES", "ENAMETOOLONG"], () => mkdirSync(this.#at(name), 0o755)) !== null;
     const dir = this.openDir(name);
     if (dir !== null && made && owner !== null) fchownSync(dir.#fd, owner.uid, owner.gid);
@@ -80,7 +83,8 @@ export class GuardedDir {
   }
 
   look(name: Buffer | string): FileFacts | null {
-    return unless(["ENOENT", "ENOTDIR", "ENAMETOOLONG"], () => factsOf(lstatSync(this.#at(name), { bigint: true })));
+    const stat = unless(["ENOTDIR", "ENAMETOOLONG"], () => lstatSync(this.#at(name), { bigint: true, throwIfNoEntry: false }));
+    return stat === null || stat === undefined ? null : factsOf(stat);
   }
 
   /**

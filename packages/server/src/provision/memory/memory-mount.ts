@@ -31,11 +31,11 @@ export interface MountPlaces {
 const PASSAGE_MODE = 0o711;
 const OWNER_MODE = 0o700;
 
-export const sessionDirOf = (dir: string, sessionId: string): string => join(dir, sessionId);
+const sessionDirOf = (dir: string, sessionId: string): string => join(dir, sessionId);
 /** There while a turn may have written what no store has yet. */
 export const openMarkOf = (dir: string, sessionId: string): string => join(sessionDirOf(dir, sessionId), "open");
 
-export function placesOf(dir: string, sessionId: string, storeId: string): MountPlaces {
+function placesOf(dir: string, sessionId: string, storeId: string): MountPlaces {
   const own = join(sessionDirOf(dir, sessionId), storeId);
   return { filesDir: join(own, "files"), incomingDir: join(own, "incoming"), statePath: join(own, "state.json") };
 }

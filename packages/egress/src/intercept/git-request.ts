@@ -1,7 +1,7 @@
 import type { RepositoryRule, SandboxPolicy } from "../port.ts";
-import type { Route } from "./admission.ts";
 import type { RequestHead } from "./exchange.ts";
 import { tokensOf } from "./headers.ts";
+import type { Target } from "./port.ts";
 
 /**
  * The four requests of git's smart protocol over HTTP (gitprotocol-http(5)), for fetch and push. Compared letter by letter
@@ -15,8 +15,11 @@ const GIT_REQUESTS = [
   { method: "POST", rest: "/git-receive-pack" },
 ];
 /** The repository of the session that this request is git with; `null`: it is anything else. */
-export function repositoryAsked(policy: SandboxPolicy, route: Route, request: RequestHead): RepositoryRule | null {
-  const { target, scheme } = route;
+export function repositoryAsked(
+  policy: SandboxPolicy,
+  { target, scheme }: { target: Target; scheme: "https" | "http" },
+  request: RequestHead,
+): RepositoryRule | null {
   if (scheme !== "https" || tokensOf(request.headers, "upgrade").length > 0) return null;
   const isAsked = ({ host, port, path }: RepositoryRule): boolean =>
     host === target.host &&

@@ -31,13 +31,18 @@ let session: ProvisionSession;
 let volume: Volume;
 let errors: SessionError[];
 let count = 0;
+const problems: unknown[] = [];
 
 beforeAll(async () => {
   const database = await createTestDatabase();
   drop = () => database.drop();
   db = createPool({ connectionString: database.connectionString, max: 8 });
   dir = await mkdtemp(join(tmpdir(), "sandbox0-outputs-"));
-  blobs = createBlobs({ db, store: await createDirectoryStore(join(dir, "blobs")), onProblem: (error) => Promise.reject(error) });
+  blobs = createBlobs({
+    db,
+    store: await createDirectoryStore(join(dir, "blobs")),
+    onProblem: (error) => void problems.push(error),
+  });
   await db.query("insert into workspaces (id, name) values ($1, 'test')", [WORKSPACE]);
   await db.query(
     "insert into environments (id, workspace_id, name, config, created_at, updated_at) values ('env_1', $1, 'e', '{}', now(), now())",
@@ -45,6 +50,7 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
+  expect(problems).toEqual([]);
   await db.close();
   await drop();
   await rm(dir, { recursive: true });

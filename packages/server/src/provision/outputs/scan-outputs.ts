@@ -53,7 +53,8 @@ interface OpenDirectory {
 }
 
 async function visit(scan: RunningScan, directory: OpenDirectory): Promise<void> {
-  for (const name of await readNames(scan, directory.fd)) {
+  for (const [index, name] of (await readNames(scan, directory.fd)).entries()) {
+    if (index % ENTRIES_AT_ONCE === ENTRIES_AT_ONCE - 1) await nextTask();
     const path = directory.path + name;
     const stat = unlessGone(() => lstatSync(entryOf(directory.fd, name), { bigint: true }));
     if (stat === null || !(stat.isFile() || stat.isDirectory())) continue;

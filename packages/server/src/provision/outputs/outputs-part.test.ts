@@ -271,6 +271,25 @@ test("what a stopped turn had no time for is done while the session rests", asyn
   expect(await part.isEager?.(session)).toBe(false);
 });
 
+test("a session that is deleted while its outputs are looked at takes them along", async () => {
+  const controller = new AbortController();
+  const stopped = { ...session, signal: controller.signal };
+  let stores = 0;
+  const put: Blobs["put"] = async (source, options) => {
+    if (++stores === 1) controller.abort();
+    else await db.query("delete from sessions where id = $1", [session.sessionId]);
+    options.signal?.throwIfAborted();
+    return blobs.put(source, options);
+  };
+  part = createOutputsPart({ db, blobs: { put } });
+  await part.fill?.(stopped, volume);
+  await writeFile(out("a"), "a");
+  await part.beforeIdle?.(stopped, volume);
+  await part.atRest?.(stopped, volume);
+  expect(stores).toBe(2);
+  expect(await listed()).toEqual([]);
+});
+
 test("a file that is written while it is read is read again the next time", async () => {
   await writeFile(out("log"), "1");
   const put: Blobs["put"] = async (source, options) => {

@@ -34,7 +34,12 @@ export function createOutputsPart(deps: OutputsDeps): ProvisionPart {
     },
     async atRest(session, volume) {
       if (!unfinished.delete(session.sessionId)) return;
-      await list(session, volume, new AbortController().signal);
+      try {
+        await list(session, volume, new AbortController().signal);
+      } catch (error) {
+        // Gone with the session that was deleted meanwhile.
+        if (await areOutputsDue(db, session.sessionId)) throw error;
+      }
     },
   };
 }

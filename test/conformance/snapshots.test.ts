@@ -184,6 +184,10 @@ test("a restore takes back what came behind the snapshot, also from who reads th
   const again = await turn(forked, say("Three."));
   expect(shown(again)).toContain(gone);
   expect(shown(again)).not.toContain(next);
+  for (const each of [session, forked]) {
+    const timeline = await ask<{ data: { type: string }[] }>("GET", `${each.id}/timeline`);
+    expect([timeline.status, timeline.body.data.length > 0]).toEqual([200, true]);
+  }
 });
 
 test("what a session waits for is open again in a fork and after a restore, and is answered in each by itself", async () => {
@@ -290,6 +294,26 @@ test("who may not, and when not", async () => {
     const said = await ask("POST", path, body);
     expect([path, said.status, said.body.error.message]).toEqual([path, status, expect.stringMatching(text)]);
   }
+  const tenant = await server.request("/sandbox0/v1/api_keys", {
+    method: "POST",
+    headers: JSON_BODY,
+    body: JSON.stringify({ name: "tenant", workspace: "another" }),
+  });
+  const { key } = (await tenant.json()) as { key: string };
+  const stranger = { headers: { ...JSON_BODY, authorization: `Bearer ${key}` } };
+  const theirs = `/sandbox0/v1/sessions/${session.id}`;
+  for (const [method, path, body] of [
+    ["POST", "snapshots", {}],
+    ["GET", "snapshots", undefined],
+    ["GET", `snapshots/${kept.id}`, undefined],
+    ["DELETE", `snapshots/${kept.id}`, undefined],
+    ["POST", "fork", { snapshot_id: kept.id }],
+    ["POST", "restore", { snapshot_id: kept.id }],
+  ] as const) {
+    const init = { method, ...stranger, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+    expect([method, path, (await server.request(`${theirs}/${path}`, init)).status]).toEqual([method, path, 404]);
+  }
+
   await server.client.beta.sessions.archive(session.id);
   expect((await ask("POST", `${session.id}/restore`, { snapshot_id: kept.id })).status).toBe(400);
   expect((await ask("POST", `${session.id}/snapshots`, {})).status).toBe(400);

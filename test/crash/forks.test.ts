@@ -177,3 +177,27 @@ test("killed in the middle of a restore: conversation and files are both taken b
   await turn(first.id);
   expect(await turnsOf(first.id)).toEqual({ said: 2, written: 2 });
 });
+
+test("a server without sandboxes has the files kept by the one that has them, and says when that is gone", {
+  timeout: 600_000,
+}, async () => {
+  await server.kill();
+  const worker = await stage.startServer({ environment: { SANDBOX0_ROLES: "worker" } });
+  server = await stage.startServer({ environment: { SANDBOX0_ROLES: "api" } });
+  const subject = await prepare();
+  await fork(subject);
+  const [forked = ""] = await stage.sessionIdsOf(subject.title);
+  await turn(forked);
+  expect(await turnsOf(forked)).toEqual({ said: 2, written: 2 });
+  await restore(subject);
+  await turn(subject.id);
+  expect(await turnsOf(subject.id)).toEqual({ said: 2, written: 2 });
+  await worker.kill();
+  const gone = post(`${subject.id}/snapshots`, {});
+  await expect(gone).rejects.toMatchObject({ status: 503, message: expect.stringContaining("files cannot be kept now") });
+  // What is kept already needs nobody.
+  await fork({ ...subject, title: newTag() });
+  server.signal("SIGTERM");
+  await server.exited;
+  server = await start();
+});

@@ -90,7 +90,6 @@ export async function createGatewayStage(options: GatewayStageOptions = {}): Pro
     });
   server.listen(socketPath);
   await once(server, "listening");
-
   const send: GatewayStage["fetch"] = (path, init) => fetch(`http://127.0.0.1${path}`, { dispatcher, ...init });
   const stage: GatewayStage = {
     provider,

@@ -11,13 +11,19 @@ const WARM_UP_TURNS = 200;
 /** What a turn of the figures asks for. */
 export const SAY = "<say>";
 export const BASH = "<bash>";
+/** With a command of the figure's own behind it: see {@link running}. */
+const RUN = "<run>";
 const ANSWER = "Hello. This is an answer of some eighty characters, as a short message would be.";
 const BASH_OUTPUT = "bench-ok";
 
 export const script: Script = byMarker({
   [SAY]: [say(ANSWER)],
   [BASH]: [call("bash", { command: `echo ${BASH_OUTPUT}` }), say(ANSWER)],
+  [RUN]: [({ messages }) => call("bash", { command: messages.at(-1)?.text.split(RUN)[1] ?? "false" }), say(ANSWER)],
 });
+
+/** The message of a turn that runs this command; a turn whose command fails is an error. */
+export const running = (command: string): string => `${RUN} set -e; ${command}; echo ${BASH_OUTPUT}`;
 
 /** The scripted provider of a run: here, so that its clock is the client's. */
 export function startProvider(): Promise<ScriptedProvider> {

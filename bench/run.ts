@@ -12,7 +12,7 @@ import { gateway } from "./figures/gateway.ts";
 import { harnesses } from "./figures/harnesses.ts";
 import { idleSessions } from "./figures/idle-sessions.ts";
 import { manyAtOnce, manyWithBash } from "./figures/many-sessions.ts";
-import { resources } from "./figures/resources.ts";
+import { checkpoints, packageBases, resources } from "./figures/resources.ts";
 import { recovery } from "./figures/recovery.ts";
 import { sandboxes } from "./figures/sandboxes.ts";
 import { serverStart } from "./figures/server-start.ts";
@@ -36,6 +36,8 @@ const BENCHES: Record<string, Bench> = {
   sandbox: sandboxes,
   gateway,
   resources,
+  checkpoints,
+  "package-bases": packageBases,
   streams,
   harnesses,
   "many-turns": manyAtOnce,

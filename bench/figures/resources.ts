@@ -1,4 +1,4 @@
-import { API_KEY, BASH, type BenchServer, runTurn } from "../bench-server.ts";
+import { API_KEY, BASH, type BenchServer, running, runTurn } from "../bench-server.ts";
 import { downloadFile, uploadFile } from "../file-transfer.ts";
 import { type Figure, times, value } from "../figure.ts";
 import type { RunContext } from "../run-context.ts";
@@ -11,6 +11,15 @@ const RSS_SAMPLE_MS = 20;
 const MOUNTED = 500;
 const MOUNTED_BYTES = 10_000;
 const SESSIONS = 5;
+/** Of the workspace that is checkpointed and forked. */
+const WORKSPACE_MB = 200;
+const WORKSPACE_FILES = 1000;
+const CHANGED_MB = [0, 1, 10, 100];
+const CHECKPOINTS_EACH = 2;
+const FORKS = 3;
+/** What an environment's setup leaves, in files of half a megabyte. */
+const BASE_MB = 100;
+const BASED_SESSIONS = 5;
 
 /** What sessions are given and leave behind: files through the API and in sandboxes. */
 export async function resources({ start }: RunContext): Promise<Figure[]> {
@@ -97,4 +106,102 @@ async function mounts(server: BenchServer): Promise<Figure[]> {
     times(`  next turn, ${MOUNTED} files mounted`, taken.next, {}, without),
     times("  without files", taken.without, {}),
   ];
+}
+
+/**
+ * Snapshots of a session with a workspace of 200 MB in 1,000 files, by how much its turn had changed: each waits for a checkpoint
+ * of the files. Then forks of it, and what the first turn of one takes, for which its files are brought back.
+ */
+export async function checkpoints({ start }: RunContext): Promise<Figure[]> {
+  const { server } = await start();
+  const connection = await server.connect();
+  try {
+    const sessionId = await server.createSession(connection);
+    const turn = async (id: string, message: string): Promise<number> => {
+      const stream = await server.stream(id);
+      const took = await runTurn(connection, stream, id, message);
+      stream.close();
+      return took;
+    };
+    const sandbox0 = `/sandbox0/v1/sessions/${sessionId}`;
+    const post = async <T>(path: string): Promise<{ answer: T; took: number }> => {
+      const startedAt = performance.now();
+      let answer = await connection.request("POST", `${sandbox0}/${path}`, {});
+      // The server does not wait for ever, and goes on: as the SDK does, it is asked again.
+      while (answer.status === 503) answer = await connection.request("POST", `${sandbox0}/${path}`, {});
+      if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`);
+      return { answer: JSON.parse(answer.body) as T, took: performance.now() - startedAt };
+    };
+    const kb = (WORKSPACE_MB * 1000) / WORKSPACE_FILES;
+    await turn(sessionId, running(`mkdir files; cd files; ${writeFiles(WORKSPACE_FILES, kb)}`));
+    const figures = [value(`checkpoint, ${WORKSPACE_MB} MB, the first`, (await post("snapshots")).took, "ms", 1, {})];
+    for (const changed of CHANGED_MB) {
+      const samples: number[] = [];
+      for (let n = 0; n < CHECKPOINTS_EACH; n++) {
+        await turn(sessionId, running(writeFiles((changed * 1000) / kb, kb)));
+        samples.push((await post("snapshots")).took);
+      }
+      figures.push(times(`  ${changed} MB of it changed`, samples, {}));
+    }
+    const forks: number[] = [];
+    const first: number[] = [];
+    for (let n = 0; n < FORKS; n++) {
+      const { answer, took } = await post<{ id: string }>("fork");
+      forks.push(took);
+      first.push(await turn(answer.id, running(`[ $(ls files | wc -l) = ${WORKSPACE_FILES} ]`)));
+    }
+    return [
+      ...figures,
+      times(`fork, ${WORKSPACE_MB} MB`, forks, { p99Max: 300 }),
+      times("  first turn with bash of a fork", first, {}),
+    ];
+  } finally {
+    connection.close();
+    await server.stop();
+  }
+}
+
+/**
+ * The base of an environment, which its setup script makes: the first session waits until it is built, and the others share
+ * it. Their first turns, beside those of sessions that need no base; neither can have a warm sandbox and show it.
+ */
+export async function packageBases({ start }: RunContext): Promise<Figure[]> {
+  const { server } = await start({ SANDBOX0_WARM_SANDBOXES: "0" });
+  const connection = await server.connect();
+  try {
+    const files = BASE_MB * 2;
+    const setup = `mkdir -p /opt/base; for ((i = 0; i < ${files}; i++)); do head -c 500000 /dev/urandom > /opt/base/$i; done`;
+    const environment = await connection.json<{ id: string }>("POST", "/v1/environments", {
+      name: "bench-base",
+      metadata: { "sandbox0.setup": setup },
+    });
+    const firstTurn = async (environment_id: string, command: string): Promise<number> => {
+      const { id } = await connection.json<{ id: string }>("POST", "/v1/sessions", { agent: server.agentId, environment_id });
+      const stream = await server.stream(id);
+      const took = await runTurn(connection, stream, id, running(command));
+      stream.close();
+      return took;
+    };
+    const seeBase = `[ $(ls /opt/base | wc -l) = ${files} ]`;
+    const built = await firstTurn(environment.id, seeBase);
+    const based: number[] = [];
+    const bare: number[] = [];
+    for (let n = 0; n < BASED_SESSIONS; n++) {
+      bare.push(await firstTurn(server.environmentId, "true"));
+      based.push(await firstTurn(environment.id, seeBase));
+    }
+    return [
+      value(`first turn with bash, a base of ${BASE_MB} MB is built`, built, "ms", 1, {}),
+      times("  the base is there", based, {}, { name: "no base", samples: bare }),
+      times("  no base", bare, {}),
+    ];
+  } finally {
+    connection.close();
+    await server.stop();
+  }
+}
+
+/** Of random content: nothing of it can be compressed or found again. */
+function writeFiles(count: number, kb: number): string {
+  return `for ((i = 0; i < ${count}; i++)); do head -c ${kb}000 /dev/urandom > /workspace/files/$i; done`;
 }

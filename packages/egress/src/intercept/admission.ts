@@ -87,17 +87,22 @@ async function secretsFor(policies: PolicySource, policy: SandboxPolicy, route: 
   });
 }
 
-/** Of the session's repositories at the host, the one that is asked first: only its own is put in, all are for what comes back. */
+/**
+ * Of the session's repositories at the host, the one that is asked first: only its own is put in, all are for what comes back.
+ * The session may have the same one at several places, with several tokens.
+ */
 async function tokensFor(
   policies: PolicySource,
-  policy: SandboxPolicy,
+  { repositories }: SandboxPolicy,
   { target }: Route,
   asked: RepositoryRule | null,
 ): Promise<RepositoryToken[]> {
-  const others = policy.repositories.filter((rule) => rule !== asked && rule.host === target.host);
-  const rules = [...(asked === null ? [] : [asked]), ...others].slice(0, TOKENS_COVERED_MAX);
-  const tokens = await readSecrets(policies, target, rules);
-  return tokens.map(([rule, token]) => ({ id: rule.id, token, putIn: rule === asked }));
+  const isAsked = ({ host, port, path }: RepositoryRule): boolean =>
+    host === asked?.host && port === asked.port && path === asked.path;
+  const rules = repositories.filter(({ host }) => host === target.host);
+  const inOrder = [...rules.filter(isAsked), ...rules.filter((rule) => !isAsked(rule))].slice(0, TOKENS_COVERED_MAX);
+  const tokens = await readSecrets(policies, target, inOrder);
+  return tokens.map(([rule, token]) => ({ id: rule.id, token, putIn: isAsked(rule) }));
 }
 
 /** Those that there are. */

@@ -226,6 +226,14 @@ test("each repository has its own token, one without has none", async () => {
   ]);
 });
 
+test("of one repository at two places, the token of the one that has one is put in", async () => {
+  world.policy = { ...policyWith(), repositories: [repository({ id: "sesrsc_0" }), repository()] };
+  const seen = await rememberHttp1(world);
+  await curl(world, "-d", "x", `https://${HOST}/owner/name/git-upload-pack`);
+  expect(seen[0]?.request.headers.authorization).toBe(AUTHORIZATION);
+  expect(world.rows).toMatchObject([{ credentialIds: ["sesrsc_1"] }]);
+});
+
 test("a new token is put into the next request of an open connection", async () => {
   const seen = await rememberHttp1(world, (response) => response.end("ok"));
   const tls = await openTunnel(world, ["http/1.1"]);

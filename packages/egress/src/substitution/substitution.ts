@@ -21,7 +21,7 @@ export interface BoundSecret {
 export interface RepositoryToken {
   id: string;
   token: string;
-  /** The request is git with this repository. */
+  /** The request is git with this repository: the first one counts. */
   putIn: boolean;
 }
 

@@ -389,3 +389,21 @@ test("files are those of the idle event, or nothing is forked", async () => {
   gate.open();
   expect(await read(meanwhile)).toBe("two");
 });
+
+test("many forks at once, also while the session goes on", async () => {
+  const session = await server.createSession({ agent: { make: { tools: [TOOLSET] } } });
+  await turn(session, call("bash", { command: "echo one > note" }), say("One."));
+  const kept = await snapshot(session);
+  const now = Array.from({ length: 10 }, () => fork(session));
+  const forks = await Promise.all(now);
+  const running = turn(session, call("bash", { command: "echo two > note" }), say("Two."));
+  forks.push(...(await Promise.all(Array.from({ length: 10 }, () => fork(session, { snapshot_id: kept.id })))));
+  await running;
+  expect(new Set(forks.map(({ id }) => id)).size).toBe(20);
+  for (const each of forks) expect(saidBy(await each.events())).toEqual(["One."]);
+  for (const each of [forks.at(0), forks.at(-1)]) {
+    if (each === undefined) continue;
+    await turn(each, call("bash", { command: "cat note" }), say("Read."));
+    expect(textOf(last(await each.events(), "agent.tool_result")).trim()).toBe("one");
+  }
+});

@@ -5,7 +5,7 @@ import { writeSession } from "../store/append.ts";
 import { type LogPoint, readIdleFacts, readIdlePoint, readLogEnd } from "../store/log-points.ts";
 import type { Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
-import { fenceCheckpoints, insertFork, readCheckpointOfRest } from "../store/session-forks.ts";
+import { fenceCheckpoints, holdLog, insertFork, readCheckpointOfRest } from "../store/session-forks.ts";
 import { readSnapshotAt, readSnapshotInputs, type SnapshotInput } from "../store/session-snapshots.ts";
 import { readPending, toHead } from "../store/session-state.ts";
 import { readSessionVolume, setSessionCheckpoint } from "../store/session-volumes.ts";
@@ -18,11 +18,12 @@ import { needSnapshot, refuseUnlessIdle, unknownSession } from "./snapshot-error
 
 /** Where a fork begins. */
 interface Origin {
+  source: SessionRow;
   point: LogPoint;
   /** Admitted by then, and not taken up. */
   inputs: readonly SnapshotInput[];
-  /** Of its files; `null`: it had none. */
-  checkpointId: string | null;
+  /** Of its files; `null`: it had none. Asked last: other forks of the session wait from then on. */
+  findCheckpoint(): Promise<string | null>;
   /** The source rests there. */
   isNow: boolean;
 }
@@ -33,7 +34,7 @@ export interface ForkDeps {
   captureFiles: CaptureFiles;
 }
 
-/** All of it in one transaction: there is the whole fork, or none. The source goes on meanwhile. */
+/** All of it in one transaction: there is the whole fork, or none. */
 export async function forkSession(
   { db, tokens, captureFiles }: ForkDeps,
   workspaceId: string,
@@ -43,40 +44,47 @@ export async function forkSession(
   const now = new Date();
   const attempt = () =>
     db.transaction(async (tx) => {
-      // What is read is of one moment, and the source's log goes on.
-      await tx.query("set transaction isolation level repeatable read");
-      const source = await readSession(tx, workspaceId, sourceId);
-      if (!source) throw unknownSession(sourceId);
-      const origin = await findOrigin(tx, source, params);
-      const id = await fork(tx, source, origin, params, now);
-      if (origin.checkpointId !== null) await setSessionCheckpoint(tx, id, origin.checkpointId);
+      const origin = await findOrigin(tx, workspaceId, sourceId, params);
+      const id = await fork(tx, origin, params, now);
       await forkResources({ tx, tokens }, sourceId, { id, workspaceId }, now);
       if (origin.isNow) await forkOutputs(tx, sourceId, id, now);
-      return readSession(tx, workspaceId, id);
+      const checkpointId = await origin.findCheckpoint();
+      if (checkpointId !== null) await setSessionCheckpoint(tx, id, checkpointId);
+      const row = await readSession(tx, workspaceId, id);
+      if (!row) throw new Error(`a fork of ${sourceId} was not there right after it was made`);
+      return row;
     });
-  const row = await withFilesKept(captureFiles, sourceId, attempt);
-  if (!row) throw new Error(`a fork of ${sourceId} was not there right after it was made`);
-  return sessionObject(row, now);
+  return sessionObject(await withFilesKept(captureFiles, sourceId, attempt), now);
 }
 
-async function findOrigin(tx: Queryable, source: SessionRow, { snapshot_id, event_id }: SessionForkParams): Promise<Origin> {
+async function findOrigin(
+  tx: Queryable,
+  workspaceId: string,
+  sourceId: string,
+  { snapshot_id, event_id }: SessionForkParams,
+): Promise<Origin> {
+  // What a snapshot has never changes; else nothing is written to the log until there is the fork, which is soon.
+  if (snapshot_id == null) await holdLog(tx, sourceId);
+  const source = await readSession(tx, workspaceId, sourceId);
+  if (!source) throw unknownSession(sourceId);
   if (snapshot_id != null) {
-    const { point, checkpointId } = await needSnapshot(tx, source.id, snapshot_id, { keep: true });
-    return { point, inputs: await readSnapshotInputs(tx, snapshot_id), checkpointId, isNow: false };
+    const { point, checkpointId } = await needSnapshot(tx, sourceId, snapshot_id, { keep: true });
+    const inputs = await readSnapshotInputs(tx, snapshot_id);
+    return { source, point, inputs, findCheckpoint: async () => checkpointId, isNow: false };
   }
   const head = toHead(source);
-  const end = await readLogEnd(tx, source.id);
-  if (end === null) throw unknownSession(source.id);
+  const end = await readLogEnd(tx, sourceId);
+  if (end === null) throw unknownSession(sourceId);
   if (event_id != null) {
-    const point = await readIdlePoint(tx, source.id, event_id);
+    const point = await readIdlePoint(tx, sourceId, event_id);
     if (point === null) throw invalidRequest(`event_id: "${event_id}" is not a session.status_idle event of this session`);
-    const isNow = head.shownStatus === "idle" && (await readIdleFacts(tx, source.id, end)).eventId === event_id;
-    const checkpointId = isNow ? await needKeptFiles(tx, source.id) : await findFilesAt(tx, source.id, event_id, point);
-    return { point, inputs: [], checkpointId, isNow };
+    const isNow = head.shownStatus === "idle" && (await readIdleFacts(tx, sourceId, end)).eventId === event_id;
+    const findCheckpoint = () => (isNow ? needKeptFiles(tx, sourceId) : findFilesAt(tx, sourceId, event_id, point));
+    return { source, point, inputs: [], findCheckpoint, isNow };
   }
   refuseUnlessIdle(head, "fork");
-  const [pending, checkpointId] = await Promise.all([readPending(tx, source.id, []), needKeptFiles(tx, source.id)]);
-  return { point: end, inputs: pending?.inbox ?? [], checkpointId, isNow: true };
+  const pending = await readPending(tx, sourceId, []);
+  return { source, point: end, inputs: pending?.inbox ?? [], findCheckpoint: () => needKeptFiles(tx, sourceId), isNow: true };
 }
 
 /** The files as they were when the session rested there. @throws ApiError when nothing keeps them */
@@ -96,8 +104,7 @@ async function findFilesAt(tx: Queryable, sessionId: string, eventId: string, po
 }
 
 /** @returns its id */
-async function fork(tx: Queryable, source: SessionRow, origin: Origin, params: SessionForkParams, now: Date): Promise<string> {
-  const { point, inputs } = origin;
+async function fork(tx: Queryable, { source, point, inputs }: Origin, params: SessionForkParams, now: Date): Promise<string> {
   const [facts, end] = await Promise.all([readIdleFacts(tx, source.id, point), readLogEnd(tx, source.id)]);
   const { stopReason } = facts;
   const calls = await readCallsAt(tx, source.id, point, { stopReason, rewound: end?.rewound ?? point.rewound });

@@ -22,6 +22,11 @@ export interface NewFork {
   createdAt: Date;
 }
 
+/** Until the transaction ends nothing is written to the session's log. Others may hold it as well. */
+export async function holdLog(tx: Queryable, sessionId: string): Promise<void> {
+  await tx.query("select from session_heads where session_id = $1 for share", [sessionId], "hold_log");
+}
+
 /** SQL: the place that the event of this `seq` has once what was taken back is left out. */
 function seqWithout(ranges: string, seq: string): string {
   return `case when ${ranges} = '{}' then ${seq} else ${seq} -
@@ -31,7 +36,7 @@ function seqWithout(ranges: string, seq: string): string {
 /**
  * The session with its log up to the point: sets of rows, copied by the database, whatever their number. Events keep their ids
  * (what they say of each other stays true) and get a thread, and where something was taken back a seq, of the fork's own.
- * What the source is doing meanwhile must not be seen: call it in a repeatable read.
+ * What the source does meanwhile is behind the point, and not seen.
  */
 export async function insertFork(tx: Queryable, fork: NewFork): Promise<void> {
   await insertSession(tx, fork);
@@ -120,7 +125,7 @@ async function copyCalls(tx: Queryable, { sourceId, id, point, calls }: NewFork)
             case when a.id is null then c.answer else a.answer::json end,
             case when a.id is null then c.answer_id else a.answer_id end,
             case when a.id is null then c.confirmed else a.confirmed end,
-            case when a.id is null or a.finished then coalesce(c.finished_at, clock_timestamp()) end
+            case when coalesce(a.finished, true) then coalesce(c.finished_at, clock_timestamp()) end
      from tool_calls c left join ${callsAtTable(5)} on a.id = c.id
      where ${MADE_BY_THEN}`,
     [sourceId, id, point.seq, point.rewound, ...callsAtColumns(calls)],

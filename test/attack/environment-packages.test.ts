@@ -89,7 +89,7 @@ describe("packages of an environment", { timeout: TEST_TIMEOUT_MS }, () => {
         // From anywhere, and both ways in which Node looks for modules.
         const look =
           "cd /workspace && node -p 'require(\"hello-npm\")' && node --input-type=module -e 'import m from \"hello-npm\"; console.log(m)'";
-        expect(await session.bash(look)).toBe("hello-base hello-npm \nhello-base hello-npm");
+        expect(await session.bash(look)).toBe("hello-base hello-npm \nhello-base hello-npm ");
       }
       if (HAS.pip) expect(await session.bash("python3 -c 'import hello_pip'")).toBe("hello from pip");
       if (HAS.apt) {

@@ -101,7 +101,11 @@ async function findHosts(
     onHosts(downloads.get(source.url) ?? []);
   };
   const askManager = async (answer: Promise<PackageSource[]>): Promise<void> => {
-    const sources = await answer;
+    const sources = await answer.catch((error: unknown) => {
+      isComplete = false;
+      options.onProblem(error);
+      return [];
+    });
     onHosts(sources.map(({ url }) => hostOf(url)));
     await Promise.all(sources.map(askRegistry));
   };

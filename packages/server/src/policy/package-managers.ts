@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const TOOL_TIMEOUT_MS = 15_000;
+/** They answer in a second; a machine that has far too much to do gets them there too. */
+const TOOL_TIMEOUT_MS = 60_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
 const URL_PATTERN = /https?:\/\/[^\s"'<>|,)\\]+/g;
 
@@ -23,7 +24,7 @@ type Ask = (file: string, args: readonly string[], env?: Readonly<Record<string,
 
 /**
  * Asks each package manager that is installed here where it would go, mirrors of its configuration included: nothing is
- * known here by name. One that is missing or does not answer has no sources; none waits for another.
+ * known here by name. One that is missing has no sources, one that does not answer rejects; none waits for another.
  * @param env what the package managers are run with: `PATH`, `HOME` and their own variables
  */
 export function askPackageManagers(env: Readonly<Record<string, string>>): Promise<PackageSource[]>[] {
@@ -31,8 +32,11 @@ export function askPackageManagers(env: Readonly<Record<string, string>>): Promi
     const options = { env: { ...env, LC_ALL: "C", ...more }, timeout: TOOL_TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX, cwd: "/" };
     return run(file, [...args], options).then(
       ({ stdout }) => stdout,
-      // Not installed, or of a version that does not know the question.
-      () => "",
+      (error: Error & { killed?: boolean }) => {
+        if (error.killed === true) throw new Error(`${file} did not say in ${TOOL_TIMEOUT_MS} ms where it gets packages from`);
+        // Not installed, or of a version that does not know the question.
+        return "";
+      },
     );
   };
   const of = async (manager: PackageSource["manager"], text: Promise<string>): Promise<PackageSource[]> =>
@@ -40,7 +44,8 @@ export function askPackageManagers(env: Readonly<Record<string, string>>): Promi
   return [
     of("npm", npmUrls(ask)),
     of("pip", pipUrls(ask)),
-    of("apt", ask("apt-get", ["indextargets", "--format", "$(SITE)"])),
+    // Also where it has no lists yet, which `indextargets` goes by.
+    of("apt", ask("apt-get", ["update", "--print-uris"])),
     of("go", goUrls(ask)),
     of("gem", ask("gem", ["sources"])),
     of("cargo", cargoUrls(ask, env)),

@@ -1,0 +1,67 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "@sandbox0/testkit";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ServerProcess } from "./server-process.ts";
+import { createStage, type Stage } from "./stage.ts";
+
+const ENVIRONMENT = { SANDBOX0_SANDBOX: "bubblewrap", SANDBOX0_WARM_SANDBOXES: "0" };
+const BUILD_TIMEOUT_MS = 300_000;
+const TEST_TIMEOUT_MS = 600_000;
+
+interface Build {
+  state: string;
+  step: string | null;
+  log_tail: string;
+}
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await createStage();
+});
+afterAll(() => stage.close());
+
+const layers = (name: string): string => join(stage.dataDir, "sandbox/layers", name);
+const start = (): Promise<ServerProcess> => stage.startServer({ environment: ENVIRONMENT });
+
+async function buildOf(server: ServerProcess, environmentId: string): Promise<Build> {
+  return stage.client(server).get(`/sandbox0/v1/environments/${environmentId}/build`);
+}
+
+/** Nothing half is there, and nothing of it is left when it has been built after all. */
+async function expectWhole(): Promise<void> {
+  await until(
+    async () => (await readdir(layers("drafts"))).length === 0 && (await readdir(layers("volumes/volumes"))).length === 0,
+    {
+      timeoutMs: BUILD_TIMEOUT_MS,
+      describe: async () => [await readdir(layers("drafts")), await readdir(layers("volumes/volumes"))],
+    },
+  );
+  expect(await readFile("/proc/mounts", "utf8")).not.toContain(stage.dataDir);
+}
+
+/** When to kill the server. */
+const MOMENTS: Record<string, (build: Build) => boolean> = {
+  "before anything runs": ({ state, step }) => state === "building" && step === null,
+  "while it installs": ({ step }) => step === "setup",
+  "near its end": ({ log_tail }) => log_tail.includes("nearly"),
+};
+
+describe("a server that is killed while it prepares an environment", { timeout: TEST_TIMEOUT_MS }, () => {
+  test.each(Object.entries(MOMENTS))("%s: there is no layer, and the next start builds it", async (name, isNow) => {
+    const first = await start();
+    const setup = `sleep 2; echo ${name} >/etc/made; echo nearly; head -c 50M /dev/zero >/opt/large; sleep 1`;
+    const { id } = await stage.client(first).beta.environments.create({ name, metadata: { "sandbox0.setup": setup } });
+    await until(async () => isNow(await buildOf(first, id)), { timeoutMs: BUILD_TIMEOUT_MS });
+    const before = await readdir(layers("kept"));
+    await first.kill();
+    expect(await readdir(layers("kept"))).toEqual(before);
+    const second = await start();
+    await until(async () => (await buildOf(second, id)).state === "ready", { timeoutMs: BUILD_TIMEOUT_MS });
+    const made = (await readdir(layers("kept"))).filter((layer) => !before.includes(layer));
+    expect(made).toHaveLength(1);
+    expect(await readFile(join(layers("kept"), made[0] ?? "", "etc/made"), "utf8")).toBe(`${name}\n`);
+    await expectWhole();
+    await second.kill();
+  });
+});

@@ -12,9 +12,10 @@ describe("a turn with two tool calls goes on after a SIGKILL", () => {
     "before and after every statement, in every model request, in a tool before and after its effect",
     async (matrix) => {
       const commits = await matrix.pointsOf(turnWith("one after the other"));
-      // Admission, claim, response, volume, result, request, response, result, request, response, settlement: before and after
-      // each. Three requests to the model: before the first byte and in the middle of each.
-      expect(commits).toHaveLength(2 * 11 + 2 * 3);
+      // Admission, claim, response, volume used, volume taken, outputs due, result, request, response, result, request,
+      // response, outputs looked at, settlement: before and after each. Three requests to the model: before the first byte and
+      // in the middle of each.
+      expect(commits).toHaveLength(2 * 14 + 2 * 3);
       const all = await matrix.pointsOf(turnWith("one after the other"), "all");
       expect(all.length).toBeGreaterThan(commits.length);
       await matrix.hitAll([...all, inTool("wait, then the effect"), inTool("the effect, then wait")]);

@@ -64,12 +64,21 @@ export async function areOutputsDue(db: Queryable, sessionId: string): Promise<b
   return rows.length > 0;
 }
 
-/** @returns whether it is another one than what was said last; `null`: nothing is to be said */
-export async function changeOutputsNotice(db: Queryable, sessionId: string, notice: string | null): Promise<boolean> {
-  const { rowCount } = await db.query(
-    "update sessions set outputs_notice = $2 where id = $1 and outputs_notice is distinct from $2",
-    [sessionId, notice],
-    "change_outputs_notice",
+/**
+ * What came of a look. @param notice what is to be said of it; `null`: nothing
+ * @returns whether that is another thing than what was said last
+ */
+export async function settleOutputs(
+  db: Queryable,
+  sessionId: string,
+  { isComplete, notice }: { isComplete: boolean; notice: string | null },
+): Promise<boolean> {
+  const { rows } = await db.query<{ is_new: boolean }>(
+    `with said as (update sessions set outputs_notice = $2 where id = $1 and outputs_notice is distinct from $2 returning id),
+       due as (delete from session_outputs_due where session_id = $1 and $3)
+     select exists (select from said) as is_new`,
+    [sessionId, notice, isComplete],
+    "settle_outputs",
   );
-  return rowCount > 0;
+  return rows[0]?.is_new ?? false;
 }

@@ -1,6 +1,5 @@
-import type { Volume } from "@sandbox0/sandbox";
-import { areOutputsDue, changeOutputsNotice, clearOutputsDue, markOutputsDue } from "../../store/session-outputs.ts";
-import type { ProvisionPart, ProvisionSession } from "../port.ts";
+import { areOutputsDue, clearOutputsDue, markOutputsDue, settleOutputs } from "../../store/session-outputs.ts";
+import type { ProvisionPart } from "../port.ts";
 import { listOutputs, type OutputsDeps } from "./list-outputs.ts";
 
 /** What a turn that was stopped has left for it: the client waits for the session to be idle. */
@@ -14,31 +13,29 @@ export function createOutputsPart(deps: OutputsDeps): ProvisionPart {
   const { db } = deps;
   /** Sessions whose outputs could not all be stored in the time there was. */
   const unfinished = new Set<string>();
-  const list = async (session: ProvisionSession, volume: Volume, signal: AbortSignal): Promise<string | null> => {
-    const { isComplete, notice } = await listOutputs(deps, session, volume, signal);
-    if (isComplete) await clearOutputsDue(db, session.sessionId);
-    else if (signal.aborted) unfinished.add(session.sessionId);
-    return notice;
-  };
   return {
     name: "outputs",
     fill: ({ sessionId }) => markOutputsDue(db, sessionId),
     isEager: ({ sessionId }) => areOutputsDue(db.reads, sessionId),
     async beforeIdle(session, volume) {
       const { sessionId } = session;
-      unfinished.delete(sessionId);
       const signal = session.signal.aborted ? AbortSignal.timeout(STOPPED_MS_MAX) : session.signal;
-      const message = await list(session, volume, signal);
-      if (!(await changeOutputsNotice(db, sessionId, message)) || message === null) return;
+      const listed = await listOutputs(deps, session, volume, signal);
+      if (!listed.isComplete && signal.aborted) unfinished.add(sessionId);
+      else unfinished.delete(sessionId);
+      const { notice: message } = listed;
+      if (!(await settleOutputs(db, sessionId, listed)) || message === null) return;
       await session.report({ type: "unknown_error", message, retry_status: { type: "retrying" } });
     },
     async atRest(session, volume) {
-      if (!unfinished.delete(session.sessionId)) return;
+      const { sessionId } = session;
+      if (!unfinished.delete(sessionId)) return;
       try {
-        await list(session, volume, new AbortController().signal);
+        const { isComplete } = await listOutputs(deps, session, volume, new AbortController().signal);
+        if (isComplete) await clearOutputsDue(db, sessionId);
       } catch (error) {
         // Gone with the session that was deleted meanwhile.
-        if (await areOutputsDue(db, session.sessionId)) throw error;
+        if (await areOutputsDue(db, sessionId)) throw error;
       }
     },
   };

@@ -30,7 +30,7 @@ const effect = (): string => `echo ${effectToken()} >> /workspace/${EFFECTS_FILE
 const waitForGo = `touch /workspace/${STARTED_FILE}; while [ ! -e /workspace/${GO_FILE} ]; do sleep 0.02; done`;
 /** Of a memory store that is called `notes`. */
 const MEMORY_DIR = "/mnt/memory/notes";
-export const MANY_MEMORIES = 200;
+export const MANY_MEMORIES = 80;
 /** `m1` and so on, with their numbers. */
 const writeMemories = (count: number): string => `for i in {1..${count}}; do echo -n $i > ${MEMORY_DIR}/m$i; done`;
 export const OUTPUTS = 60;

@@ -2,6 +2,7 @@ import { until } from "@sandbox0/testkit";
 import { afterEach, expect } from "vitest";
 import { gitAt, writeRepository } from "../attack/stage/github-site.ts";
 import { errorsOf, GIT_TIMEOUT_MS, githubStage, LIMITED, type Repository } from "../attack/stage/github-stage.ts";
+import { attachHostileSession } from "../attack/stage/hostile-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 /** Repositories have addresses of GitHub, so this server is in a pretend Internet that has one. */
@@ -164,3 +165,28 @@ verifies("repositories.cached", "the second session of a workspace gets from a m
   expect(text).toMatch(/^100000\n(?:.*\n)?0/);
   expect((await github.requests()).filter(({ body }) => body.includes("command=fetch"))).toEqual([]);
 });
+
+verifies(
+  "repositories.token-outside",
+  "a fork has the repository as its session left it, with the token that it had",
+  async () => {
+    const session = await sessionWith(repository("acme/app"));
+    await session.bash("cd /workspace/app && git checkout -q -b mine && echo changed > README.md");
+    const { client } = github.fixture.server;
+    const fork = (await client.post(`/sandbox0/v1/sessions/${session.id}/fork`, { body: {} })) as { id: string };
+    const forked = await attachHostileSession(github.fixture.stage.provider, client, fork.id);
+    expect(
+      await forked.bash("cd /workspace/app && git status -sb && cat README.md && git fetch -q && echo fetched", GIT_TIMEOUT_MS),
+    ).toBe("## mine\n M README.md\nchanged\nfetched");
+    expect(errorsOf(forked)).toEqual([]);
+    expect(github.lastModelRequest()).toContain("(branch mine)");
+    // Each has its own: a new one of the session is none of the fork's.
+    await github.rotate(session.id, token.wrong);
+    const other = await session.bash(
+      "cd /workspace/app && for n in $(seq 500); do git fetch -q 2>/dev/null || break; sleep 0.1; done; git fetch 2>&1 | tail -n 1",
+      GIT_TIMEOUT_MS,
+    );
+    expect(other).toMatch(/could not read Username|401/);
+    expect(await forked.bash("cd /workspace/app && git fetch -q && echo fetched", GIT_TIMEOUT_MS)).toBe("fetched");
+  },
+);

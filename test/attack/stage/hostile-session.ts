@@ -62,7 +62,12 @@ export async function startHostileSession(
     ...(options.vaultIds === undefined ? {} : { vault_ids: options.vaultIds }),
     ...(options.resources === undefined ? {} : { resources: options.resources }),
   });
-  return new Session(client, provider, session.id, await openStream(client, session.id));
+  return attachHostileSession(provider, client, session.id);
+}
+
+/** The same with a session that there is. */
+export async function attachHostileSession(provider: ScriptedProvider, client: Anthropic, id: string): Promise<HostileSession> {
+  return new Session(client, provider, id, await openStream(client, id));
 }
 
 async function createEnvironment(client: Anthropic, networking: Networking): Promise<string> {

@@ -62,6 +62,7 @@ fi
 if [ "$(uname -s)" = Linux ]; then
   install_debian bwrap bubblewrap "The sandbox"
   install_debian socat socat "The sandbox's way to the network"
+  install_debian git git "A session with a repository"
   # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it.
   if [ "${1:-}" = tests ]; then
     install_debian ip iproute2 "The attack suite"

@@ -33,7 +33,7 @@ beforeEach(() => {
   fake("id", "echo 1000");
   fake(
     "apt-get",
-    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *iproute2) made=ip;; *curl) made=curl;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
+    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *git) made=git;; *iproute2) made=ip;; *curl) made=curl;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
   );
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -56,7 +56,7 @@ function setup(...args: string[]): { status: number | null; output: string; call
   return { status, output: stdout + stderr, calls: calls.filter((call) => !call.startsWith("id ")) };
 }
 
-test("as root: installs dependencies, bubblewrap and socat, then nothing more until the lockfile changes", () => {
+test("as root: installs dependencies, bubblewrap, socat and git, then nothing more until the lockfile changes", () => {
   fake("id", "echo 0");
   const first = setup();
   expect(first.output).toContain("setup: ready");
@@ -66,6 +66,8 @@ test("as root: installs dependencies, bubblewrap and socat, then nothing more un
     "apt-get install -y -qq --no-install-recommends bubblewrap",
     "apt-get update -qq",
     "apt-get install -y -qq --no-install-recommends socat",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends git",
   ]);
 
   expect(setup()).toEqual({ status: 0, output: "setup: ready\n", calls: [] });
@@ -116,6 +118,7 @@ test("without a packaged Node, a new one of the machine does; an old one is name
   fake("npm", "mkdir -p node_modules/.bin");
   fake("bwrap", "");
   fake("socat", "");
+  fake("git", "");
   fake("node", "echo 20");
   expect(setup()).toMatchObject({ status: 1, output: expect.stringContaining("install Node 24 or newer") });
   fake("node", "echo 24");

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { BigIntStats } from "node:fs";
+import type { Stats } from "node:fs";
 import { LineWriter, readLines } from "./line-file.ts";
 import {
   comparePaths,
@@ -113,7 +113,7 @@ class Capture {
   async take(found: Found): Promise<void> {
     const { path, stat } = found;
     const before = this.#previous.at(path);
-    const mtimeUs = microseconds(stat.mtimeNs);
+    const mtimeUs = microseconds(stat.mtimeMs);
     if (stat.isDirectory()) this.#add(before, { type: "directory", path, mode: modeOf(stat), mtimeUs });
     else if (stat.isSymbolicLink()) this.#add(before, { type: "symlink", path, mtimeUs, target: found.target });
     // Pipes, sockets and devices are nothing without the processes that made them.
@@ -147,7 +147,7 @@ class Capture {
 
   async #takeFile(found: Found, before: ManifestEntry | null): Promise<void> {
     const { path, stat } = found;
-    if (stat.nlink > 1n) {
+    if (stat.nlink > 1) {
       const inode = `${stat.dev}:${stat.ino}`;
       const target = this.#linked.get(inode);
       if (target !== undefined) return this.#add(before, { type: "hardlink", path, target });
@@ -155,19 +155,19 @@ class Capture {
     }
     const known = before?.type === "small" || before?.type === "large" ? this.#unchanged(stat, before) : null;
     if (known !== null) return this.#addFile(before, known);
-    const hasHoles = stat.size > BigInt(SPARSE_BYTES_MAX) && stat.blocks * BigInt(BLOCK_BYTES) < stat.size;
-    if (hasHoles && stat.blocks > 0n) return this.omit(path, TOO_SPARSE);
-    const read = stat.size <= BigInt(SMALL_BYTES_MAX) ? await this.#readSmall(found) : await this.#readLarge(found);
+    const hasHoles = stat.size > SPARSE_BYTES_MAX && stat.blocks * BLOCK_BYTES < stat.size;
+    if (hasHoles && stat.blocks > 0) return this.omit(path, TOO_SPARSE);
+    const read = stat.size <= SMALL_BYTES_MAX ? await this.#readSmall(found) : await this.#readLarge(found);
     if (read !== null) this.#addFile(before, read);
   }
 
   /** What the last capture knows of the file, if that is still so. */
-  #unchanged(stat: BigIntStats, before: FileEntry): FileEntry | null {
+  #unchanged(stat: Stats, before: FileEntry): FileEntry | null {
     const isSame =
       before.identity !== "" &&
       before.identity === identityOf(stat) &&
-      before.sizeBytes === Number(stat.size) &&
-      before.mtimeUs === microseconds(stat.mtimeNs);
+      before.sizeBytes === stat.size &&
+      before.mtimeUs === microseconds(stat.mtimeMs);
     if (!isSame || (before.type === "small" && this.#blobs.isWasted(before.blob))) return null;
     return before;
   }
@@ -207,7 +207,7 @@ class Capture {
 
   async #readLarge(found: Found): Promise<FileEntry | null> {
     const startedAtMs = Date.now();
-    const isHole = found.stat.blocks === 0n;
+    const isHole = found.stat.blocks === 0;
     const read = await readUnchanged(found, async (fd, sizeBytes) => {
       const chunks: number[] = [];
       for (let at = 0; at < sizeBytes; at += CHUNK_BYTES)
@@ -244,24 +244,26 @@ class Capture {
 
   #add(before: ManifestEntry | null, entry: ManifestEntry): void {
     if (++this.#entries > ENTRIES_MAX) throw new TooManyEntries();
-    const line = encodeEntry(entry);
-    if (before === null || encodeEntry(anonymous(before)) !== encodeEntry(anonymous(entry))) this.#hasChanged = true;
+    // What is the same is the line that it was.
+    const line = entry === before ? this.#previous.lastLine : encodeEntry(entry);
+    if (entry !== before && line !== this.#previous.lastLine && !isSame(before, entry)) this.#hasChanged = true;
     this.#lines.write(line);
   }
 }
 
-/** Without what only this host can say of it. */
-function anonymous(entry: ManifestEntry): ManifestEntry {
-  return "identity" in entry ? { ...entry, identity: "" } : entry;
+/** But for what only this host can say of it. */
+function isSame(a: ManifestEntry | null, b: ManifestEntry): boolean {
+  const anonymous = (entry: ManifestEntry): ManifestEntry => ("identity" in entry ? { ...entry, identity: "" } : entry);
+  return a !== null && encodeEntry(anonymous(a)) === encodeEntry(anonymous(b));
 }
 
-function modeOf({ mode }: BigIntStats): number {
-  return Number(mode & 0o7777n);
+function modeOf({ mode }: Stats): number {
+  return mode & 0o7777;
 }
 
 /** The mode as the walk found it: a file that is closed to its owner is open while it is read. */
-function stamp({ path, stat }: Found, read: BigIntStats): { path: string; mode: number; mtimeUs: number } {
-  return { path, mode: modeOf(stat), mtimeUs: microseconds(read.mtimeNs) };
+function stamp({ path, stat }: Found, read: Stats): { path: string; mode: number; mtimeUs: number } {
+  return { path, mode: modeOf(stat), mtimeUs: microseconds(read.mtimeMs) };
 }
 
 function isZeros(content: Buffer): boolean {
@@ -302,6 +304,9 @@ class Stores {
 class PreviousEntries {
   readonly #lines: Iterator<string> & { return?(): unknown };
   #next: ManifestEntry | null = null;
+  #nextLine = "";
+  /** Of the entry that `at` found last. */
+  lastLine = "";
   #hasSkipped = false;
 
   constructor(path: string | null) {
@@ -313,6 +318,7 @@ class PreviousEntries {
     for (let entry = this.#next; entry !== null; entry = this.#next) {
       const order = comparePaths(entry.path, path);
       if (order > 0) return null;
+      this.lastLine = this.#nextLine;
       this.#advance();
       if (order === 0) return entry;
       this.#hasSkipped = true;
@@ -331,6 +337,7 @@ class PreviousEntries {
 
   #advance(): void {
     const { value, done } = this.#lines.next();
+    this.#nextLine = done ? "" : value;
     this.#next = done ? null : decodeEntry(value);
   }
 }

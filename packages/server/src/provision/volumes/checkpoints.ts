@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { buffer } from "node:stream/consumers";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Volume } from "@sandbox0/sandbox";
 import type { Blobs } from "../../blobs/blobs.ts";
@@ -134,11 +134,11 @@ async function restore(deps: CheckpointsDeps, checkpointId: string, volume: Volu
   const manifestPath = records.manifestPath(checkpointId);
   await pipeline(await deps.blobs.open(checkpoint.sha256), createWriteStream(manifestPath, { mode: 0o600 }), { signal });
   const { blobs } = readHead(manifestPath);
-  const hashes = new Map(blobs.map(({ number, sha256 }) => [number, sha256]));
+  const numbered = new Map(blobs.map((blob) => [blob.number, blob]));
   const fetch = async (number: number): Promise<Uint8Array> => {
-    const sha256 = hashes.get(number);
-    if (sha256 === undefined) throw new Error(`the manifest of ${checkpointId} names no blob ${number}`);
-    return buffer(await deps.blobs.open(sha256));
+    const blob = numbered.get(number);
+    if (blob === undefined) throw new Error(`the manifest of ${checkpointId} names no blob ${number}`);
+    return read(await deps.blobs.open(blob.sha256), blob.sizeBytes);
   };
   const owner = await ownerOf(volume);
   const entriesPath = records.entriesPath(checkpointId);
@@ -160,6 +160,18 @@ async function ownerOf({ path }: Volume): Promise<{ uid: number; gid: number } |
   if (process.getuid?.() !== 0) return null;
   const { uid, gid } = await stat(path);
   return { uid, gid };
+}
+
+/** All of it, in a buffer of its own. */
+async function read(content: Readable, sizeBytes: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(sizeBytes);
+  let length = 0;
+  for await (const chunk of content as AsyncIterable<Uint8Array>) {
+    if (length + chunk.length > sizeBytes) throw new Error("a blob is longer than its manifest says");
+    bytes.set(chunk, length);
+    length += chunk.length;
+  }
+  return bytes.subarray(0, length);
 }
 
 async function* pieces(content: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

@@ -1,4 +1,4 @@
-import { type BigIntStats, fstatSync, readSync } from "node:fs";
+import { fstatSync, readSync, type Stats } from "node:fs";
 import { openEntry } from "./open-entry.ts";
 import { type Found, unlessGone } from "./walk-tree.ts";
 
@@ -9,11 +9,10 @@ export const READ_ATTEMPTS_MAX = 3;
  * again since without a trace, and is read again next time.
  */
 const TICK_MS = 100;
-const NS_PER_MS = 1_000_000n;
 
 /** What was read of a file, as it was then. */
 export interface ReadFile<Content> {
-  stat: BigIntStats;
+  stat: Stats;
   content: Content;
   /** It did not change meanwhile. */
   isStable: boolean;
@@ -31,11 +30,11 @@ export async function readUnchanged<Content>(
   const file = unlessGone(() => openEntry(found.dirFd, found.name));
   if (file === null) return null;
   try {
-    let before = fstatSync(file.fd, { bigint: true });
+    let before = fstatSync(file.fd);
     if (!before.isFile()) return null;
     for (let attempt = 1; ; attempt++) {
-      const content = await read(file.fd, Number(before.size));
-      const after = fstatSync(file.fd, { bigint: true });
+      const content = await read(file.fd, before.size);
+      const after = fstatSync(file.fd);
       const isStable = isSame(before, after);
       if (isStable || attempt === READ_ATTEMPTS_MAX) return { stat: after, content, isStable };
       before = after;
@@ -56,23 +55,23 @@ export function readInto(fd: number, target: Uint8Array, position: number): void
   target.fill(0, at);
 }
 
-function isSame(a: BigIntStats, b: BigIntStats): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
+function isSame(a: Stats, b: Stats): boolean {
+  return a.size === b.size && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
 }
 
 /** Two equal ones: the file has not changed in between. */
-export function identityOf({ ino, ctimeNs }: BigIntStats): string {
-  return `${ino}.${ctimeNs}`;
+export function identityOf({ ino, ctimeMs }: Stats): string {
+  return `${ino}@${ctimeMs}`;
 }
 
 /** "": what was read from `startedAtMs` on may have changed since without a trace. */
-export function safeIdentityOf(stat: BigIntStats, startedAtMs: number): string {
-  return stat.ctimeNs / NS_PER_MS > BigInt(startedAtMs - TICK_MS) ? "" : identityOf(stat);
+export function safeIdentityOf(stat: Stats, startedAtMs: number): string {
+  return stat.ctimeMs > startedAtMs - TICK_MS ? "" : identityOf(stat);
 }
 
-const NS_PER_US = 1_000n;
+const US_PER_MS = 1_000;
 
 /** Rounded: what is set as a floating-point number of seconds comes back a little off. */
-export function microseconds(ns: bigint): number {
-  return Number((ns + NS_PER_US / 2n) / NS_PER_US);
+export function microseconds(ms: number): number {
+  return Math.round(ms * US_PER_MS);
 }

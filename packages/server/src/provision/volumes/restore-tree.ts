@@ -168,7 +168,7 @@ function writeIdentities({ manifestPath, entriesPath }: RestoreJob, tree: TreeWr
       const entry = decodeEntry(line);
       if (entry.type !== "small" && entry.type !== "large") lines.write(line);
       else {
-        const stat = lstatSync(tree.at(entry.path), { bigint: true });
+        const stat = lstatSync(tree.at(entry.path));
         lines.write(encodeEntry({ ...entry, identity: identityOf(stat) }));
       }
     }

@@ -27,7 +27,7 @@ export type FromWorker =
 export interface TreeThreads {
   /** @param store keeps content and answers with its hash */
   capture(job: CaptureJob, store: (content: Uint8Array) => Promise<string>, signal: AbortSignal): Promise<Captured>;
-  /** @param fetch the content of one of the manifest's blobs */
+  /** @param fetch the content of one of the manifest's blobs, whose buffer is the thread's from then on */
   restore(job: RestoreJob, fetch: (blob: number) => Promise<Uint8Array>, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -161,10 +161,12 @@ async function answer(
   serve: Serve,
   fail: (error: unknown) => void,
 ): Promise<void> {
-  const reply = (said: Extract<ToWorker, { type: "answer" }>["answer"]): void =>
-    worker.postMessage({ type: "answer", id: question.id, answer: said } satisfies ToWorker);
+  const reply = (said: Extract<ToWorker, { type: "answer" }>["answer"], transfer: ArrayBuffer[] = []): void =>
+    worker.postMessage({ type: "answer", id: question.id, answer: said } satisfies ToWorker, transfer);
   try {
-    reply({ value: await serve(question) });
+    const value = await serve(question);
+    // Content becomes the thread's own, and is not copied.
+    reply({ value }, value instanceof Uint8Array && value.buffer instanceof ArrayBuffer ? [value.buffer] : []);
   } catch (error) {
     fail(error);
     reply({ refused: error instanceof Error ? error.message : String(error) });

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { expect } from "vitest";
 import type { Captured } from "./capture-tree.ts";
 import type { ManifestBlob } from "./manifest.ts";
 import type { FileOwner } from "./tree-writer.ts";
@@ -57,19 +58,30 @@ export class Trees {
     const { blobs } = from.captured;
     await writeFile(manifestPath, `${JSON.stringify({ blobs })}\n${await readFile(from.entriesPath, "utf8")}`);
     const hashes = new Map(blobs.map(({ number, sha256 }: ManifestBlob) => [number, sha256]));
-    const fetch = async (blob: number): Promise<Uint8Array> => this.blobs.get(hashes.get(blob) ?? "") as Uint8Array;
+    const fetch = async (blob: number): Promise<Uint8Array> => Uint8Array.from(this.blobs.get(hashes.get(blob) ?? "") ?? []);
     await this.threads.restore({ root, owner, manifestPath, blobs, entriesPath }, fetch, NEVER);
     return { captured: from.captured, entriesPath };
   }
 }
 
-/** All that can be said of what is below a directory: names, types, modes, times, links and content. */
-export async function describeTree(root: string): Promise<string> {
-  const script = `cd "$1" && { find . -mindepth 1 -printf '%P %y %m %T@ %l %n\\n' | LC_ALL=C sort;
+/** All that can be said of what is below a directory: names, types, modes, links and content; and the times, in microseconds. */
+async function describeTree(root: string): Promise<{ text: string; timesUs: number[] }> {
+  const script = `cd "$1" && { find . -mindepth 1 -printf '%P %y %m %l %n at %T@\\n' | LC_ALL=C sort;
     find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum; }`;
   const { stdout } = await run("bash", ["-c", script, "bash", root], { encoding: "latin1", maxBuffer: 1 << 28 });
-  // As fine as times can be set.
-  return stdout.replace(/\.(\d{9})\d/g, (_, ns: string) => `.${Math.round(Number(ns) / 1_000)}us`);
+  const timesUs: number[] = [];
+  const text = stdout.replace(/ at (\d+)\.(\d{9})\d/g, (_, seconds: string, ns: string) => {
+    timesUs.push(Number(seconds) * 1e6 + Number(ns) / 1e3);
+    return "";
+  });
+  return { text, timesUs };
+}
+
+/** Times may be a microsecond off. */
+export async function expectSameTree(found: string, wanted: string): Promise<void> {
+  const [a, b] = [await describeTree(found), await describeTree(wanted)];
+  expect(a.text).toBe(b.text);
+  for (const [index, time] of a.timesUs.entries()) expect(Math.abs(time - (b.timesUs[index] ?? 0))).toBeLessThanOrEqual(1);
 }
 
 export async function bash(script: string, ...args: string[]): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CHUNK_BYTES } from "./capture-tree.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
-import { bash, describeTree, Trees } from "./trees.fixture.ts";
+import { bash, expectSameTree, Trees } from "./trees.fixture.ts";
 
 const isRoot = process.getuid?.() === 0;
 let threads: TreeThreads;
@@ -49,7 +49,7 @@ describe("what is captured and restored", () => {
     await trees.restore(captured, b);
     await bash('rm "$1/workspace/pipe" "$1/workspace/sock" "$1/workspace/hollow" "$2/workspace/hollow"', a, b);
     await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
-    expect(await describeTree(b)).toBe(await describeTree(a));
+    await expectSameTree(b, a);
     const holes = await stat(join(b, "workspace/holes"));
     expect([holes.size, holes.blocks * 512 <= 2 * CHUNK_BYTES]).toEqual([100 * 1024 * 1024, true]);
   });
@@ -65,7 +65,7 @@ describe("what is captured and restored", () => {
     for (const root of [a, b]) {
       expect((await stat(join(root, "home/closed"))).mode & 0o777).toBe(0);
       await bash('chmod -R u+rwX "$1"', join(root, "home/closed"));
-      expect(await describeTree(join(root, "home/closed/inner"))).toContain("file f 600");
+      expect((await stat(join(root, "home/closed/inner/file"))).size).toBe(2);
     }
   });
 
@@ -82,7 +82,7 @@ describe("what is captured and restored", () => {
     expect(trees.blobs.size).toBe(1);
     await trees.restore(captured, b);
     await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
-    expect(await describeTree(b)).toBe(await describeTree(a));
+    await expectSameTree(b, a);
   });
 
   test("a tree that is deeper than anybody needs is left out from there on, and said", async () => {
@@ -142,7 +142,7 @@ describe("the next capture", () => {
     expect(trees.stored).toBe(2);
     await trees.restore(changed, b);
     await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
-    expect(await describeTree(b)).toBe(await describeTree(a));
+    await expectSameTree(b, a);
   });
 
   test("sees what was removed, renamed, and changed in nothing but its mode or time", async () => {
@@ -178,7 +178,7 @@ describe("the next capture", () => {
     expect(third.captured.blobs.map(({ sizeBytes }) => sizeBytes)).toEqual([220_000]);
     await trees.restore(third, b);
     await bash('touch -r "$1/workspace" "$2/workspace"', a, b);
-    expect(await describeTree(b)).toBe(await describeTree(a));
+    await expectSameTree(b, a);
   });
 });
 

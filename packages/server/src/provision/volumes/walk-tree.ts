@@ -1,4 +1,4 @@
-import { type BigIntStats, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, constants, closeSync } from "node:fs";
+import { type Stats, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, constants, closeSync } from "node:fs";
 import { entryOf, openEntry, pathOf } from "./open-entry.ts";
 
 /** Directories in directories; each that is open takes a file descriptor. */
@@ -11,7 +11,7 @@ export interface Found {
   /** Of the open directory that it is in. */
   dirFd: number;
   name: string;
-  stat: BigIntStats;
+  stat: Stats;
   /** Of a symbolic link; bytes, as Latin-1. */
   target: string;
 }
@@ -64,7 +64,7 @@ function* walkEntry(dir: OpenDirectory, name: string, options: WalkOptions): Gen
 
 function look(dir: OpenDirectory, name: string, path: string): Found | null {
   return unlessGone(() => {
-    const stat = lstatSync(entryOf(dir.fd, name), { bigint: true });
+    const stat = lstatSync(entryOf(dir.fd, name));
     const target = stat.isSymbolicLink() ? readlinkSync(entryOf(dir.fd, name), { encoding: "latin1" }) : "";
     return { path, dirFd: dir.fd, name, stat, target };
   });

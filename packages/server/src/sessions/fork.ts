@@ -92,11 +92,9 @@ async function findFilesAt(tx: Queryable, sessionId: string, eventId: string, po
   const snapshot = await readSnapshotAt(tx, sessionId, eventId);
   if (snapshot !== null) return snapshot.checkpointId;
   if ((await readSessionVolume(tx, sessionId)) === null) return null;
+  await fenceCheckpoints(tx, sessionId);
   const checkpointId = await readCheckpointOfRest(tx, sessionId, point.seq);
-  if (checkpointId !== null) {
-    await fenceCheckpoints(tx, sessionId);
-    return checkpointId;
-  }
+  if (checkpointId !== null) return checkpointId;
   throw new ApiError(
     "conflict_error",
     `event_id: nothing keeps the session's files as they were at "${eventId}". Fork from a snapshot, or from where the session rests now.`,

@@ -102,10 +102,11 @@ export async function readSnapshotInputs(db: Queryable, id: string): Promise<Sna
   return rows[0]?.inputs ?? [];
 }
 
-/** The newest snapshot of this very point, if there is one. */
+/** The newest snapshot of this very point, if there is one; it cannot be deleted until the transaction ends. */
 export async function readSnapshotAt(db: Queryable, sessionId: string, eventId: string): Promise<SnapshotRecord | null> {
   const { rows } = await db.query<Row>(
-    `select ${COLUMNS} from session_snapshots where session_id = $1 and event_id = $2 order by created_at desc, id desc limit 1`,
+    `select ${COLUMNS} from session_snapshots where session_id = $1 and event_id = $2
+     order by created_at desc, id desc limit 1 for key share`,
     [sessionId, eventId],
     "read_snapshot_at",
   );

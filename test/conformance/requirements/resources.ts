@@ -48,6 +48,16 @@ export const RESOURCES = {
   "environments.limited-defaults": ["contract §4", "limited: allow_* default to false, allowed_hosts to []."],
   "environments.hosts": ["semantics §3", "allowed_hosts are bare hosts or `*.` wildcards: no scheme, port or path."],
   "environments.packages-limited": ["contract §4", "Packages with limited networking need allow_package_managers."],
+  "environments.packages-failed": [
+    "semantics §3",
+    "A failed installation is a session.error (unknown_error) with the end of its output; the session is usable.",
+    "packages",
+  ],
+  "environments.prepared": [
+    "semantics §3",
+    "An environment is prepared before commands run, for all its sessions; a change applies to sandboxes made afterwards.",
+    "environment-setup",
+  ],
   "environments.same-name": ["semantics §25 no. 2", "Names may repeat.", "env-delete"],
   "environments.update-keeps": [
     "contract §4",

@@ -228,8 +228,12 @@ export class BubblewrapLayers implements Layers {
   /** Starts with the layer: one that hides what every sandbox needs is found out now. */
   async #check(system: SystemPlan, volume: Volume): Promise<void> {
     const sandbox = await this.#host.start({ volume, limits: PROBE_LIMITS, env: {}, openEgress: openNowhere }, system);
-    const { code, complaint } = await runIn(sandbox, ":").finally(() => sandbox.destroy());
-    if (code !== 0) throw new SandboxError("unavailable", `no sandbox starts with it: ${complaint || `status ${code}`}`);
+    try {
+      const { code, complaint } = await runIn(sandbox, ":");
+      if (code !== 0) throw new SandboxError("unavailable", `no sandbox starts with it: ${complaint || `status ${code}`}`);
+    } finally {
+      await sandbox.destroy();
+    }
   }
 
   /** At first use; tried again after a failure. */

@@ -72,6 +72,8 @@ interface Wanted {
   recipe: EnvironmentRecipe;
   workspaceId: string;
   environmentId: string;
+  /** It goes to the registries of package managers, and nowhere that is not allowed. */
+  needsRegistries: boolean;
 }
 
 type Note = LayerBuild["onProgress"];
@@ -134,7 +136,11 @@ class Builds implements LayerBuilds {
   async #wantedOf(environmentId: string): Promise<Wanted | null> {
     const environment = await readEnvironmentById(this.#deps.db.reads, environmentId);
     const recipe = environment === null ? null : recipeOf(environment.workspaceId, environment);
-    return environment === null || recipe === null ? null : { recipe, workspaceId: environment.workspaceId, environmentId };
+    if (environment === null || recipe === null) return null;
+    const { workspaceId, config } = environment;
+    const needsRegistries =
+      config.type === "cloud" && config.networking.type === "limited" && config.networking.allow_package_managers;
+    return { recipe, workspaceId, environmentId, needsRegistries };
   }
 
   /** Where sandboxes cannot have layers there is none; a build says why. */
@@ -217,8 +223,9 @@ class Builds implements LayerBuilds {
   }
 
   async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
-    const { layers, openEgress, env, awaitRegistries, bounds } = this.#deps;
+    const { layers, openEgress, env, bounds } = this.#deps;
     const { recipe, environmentId } = wanted;
+    const awaitRegistries = wanted.needsRegistries ? this.#deps.awaitRegistries : nothingToAwait;
     const name = layerName(recipe, await layers.systemKey());
     const ids: string[] = [];
     const onSandbox = ({ id }: { id: string }): void => {
@@ -280,6 +287,8 @@ class Builds implements LayerBuilds {
     this.#waiting.shift()?.();
   }
 }
+
+const nothingToAwait = async (): Promise<void> => undefined;
 
 /** The recipe's id has no hyphen. */
 const layerName = (recipe: EnvironmentRecipe, system: string): string => `${recipe.id}-${system}`;

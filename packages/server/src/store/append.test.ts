@@ -139,7 +139,7 @@ test("everything one write does is there or nothing of it", async () => {
     calls: [call, { ...call, id: "c2", resultId: "r2", permission: "ask", started: false }],
     spanEnds: [{ id: start.id, failed: false, firstTokenMs: 1, totalMs: 2, ...usage }],
     enqueue: [{ id: "m1", type: "user.message", fields: { content: [] } }],
-    patch: { status: "running", addUsage: usage, wake: "now", turnPending: true },
+    patch: { status: "running", addUsage: { ...usage, costUsd: null }, wake: "now", turnPending: true },
   });
   expect(await readPending(db, sessionId, [])).toMatchObject({
     agentName: "a",

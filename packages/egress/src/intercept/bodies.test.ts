@@ -181,7 +181,9 @@ for (const version of ["--http1.1", "--http2"]) {
   test(`${version}: an answer before the body ends the request`, async () => {
     await serveHttp1(world, (_request, response) => response.writeHead(413, { Connection: "close" }).end("too large"));
     const file = await fileOf("x".repeat(8 * BUFFERED_BODY_BYTES_MAX));
-    const { stdout } = await curl(world, version, "-i", URL, "-T", file, "-H", "Expect:");
+    // Without a length: after such an answer curl 7.88 ends an HTTP/2 request short of the length that it has announced, which
+    // is an error of the protocol, and sees the answer cut when that is found before its end.
+    const { stdout } = await curl(world, version, "-i", URL, "-T", file, "-H", "Expect:", "-H", "Transfer-Encoding: chunked");
     expect(stdout).toMatch(/HTTP\/\S+ 413/);
     expect(await lastRow()).toMatchObject({ verdict: "allowed" });
   });

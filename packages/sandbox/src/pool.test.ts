@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -224,6 +224,73 @@ describe("release", () => {
     const pool = await openPool();
     pool.release("sesn_1");
     expect(pool.stats()).toMatchObject({ active: 0, idle: 0 });
+  });
+});
+
+describe("while a session is still", () => {
+  test("its sandbox is frozen, and goes on afterwards", async () => {
+    const pool = await openPool();
+    const claimed = await pool.claim("sesn_1", null);
+    await bash(claimed, "(while true; do date +%N > tick; sleep 0.01; done) > /dev/null 2>&1 &");
+    pool.release("sesn_1");
+    const tick = (): Promise<string> => readFile(join(claimed.volume.path, "workspace/tick"), "utf8").catch(() => "");
+    await expect.poll(tick, POLL).not.toBe("");
+    await pool.whileStill("sesn_1", async () => {
+      await expect(claimed.sandbox.exec(["/bin/true"])).rejects.toMatchObject({ code: "unavailable" });
+      expect(pool.stats()).toMatchObject({ idle: 1 });
+      expect(pool.isStill("sesn_1")).toBe(false);
+    });
+    const then = await tick();
+    await expect.poll(tick, POLL).not.toBe(then);
+    expect(await bash(await pool.claim("sesn_1", null), "echo fine")).toBe("fine");
+  });
+
+  test("a claim does not wait, and says that it is over; while it is claimed, it is not still", async () => {
+    const pool = await openPool();
+    await pool.claim("sesn_1", null);
+    await expect(pool.whileStill("sesn_1", async () => undefined)).rejects.toMatchObject({ code: "unavailable" });
+    pool.release("sesn_1");
+    const aborted = await pool.whileStill("sesn_1", async (signal) => {
+      expect(await bash(await pool.claim("sesn_1", null), "echo runs")).toBe("runs");
+      return signal.aborted;
+    });
+    expect(aborted).toBe(true);
+    expect(pool.stats()).toMatchObject({ active: 1 });
+  });
+
+  test("a session without a sandbox is, until it is claimed; a paused one says so", async () => {
+    const paused: string[] = [];
+    const pool = await openPool({ pauseAfterMs: 10, onPause: (sessionId) => paused.push(sessionId) });
+    expect(pool.isStill("sesn_1")).toBe(true);
+    const claimed = await pool.whileStill("sesn_1", (signal) => pool.claim("sesn_1", null).then(() => signal.aborted));
+    expect(claimed).toBe(true);
+    expect(pool.isStill("sesn_1")).toBe(false);
+    pool.release("sesn_1");
+    await expect.poll(() => paused, POLL).toEqual(["sesn_1"]);
+    expect(pool.isStill("sesn_1")).toBe(true);
+    expect(await pool.whileStill("sesn_1", async () => pool.stats().paused)).toBe(1);
+    expect(pool.stats()).toMatchObject({ paused: 1 });
+  });
+});
+
+describe("a volume that is made ahead of its session's claim", () => {
+  test("has its files then, and is not there when they could not be had", async () => {
+    const pool = await openPool();
+    const failing = pool.makeVolume("sesn_1", () => Promise.reject(new Error("no files")));
+    await expect(failing).rejects.toThrow("no files");
+    expect(await pool.volumeOf("sesn_1")).toBe(null);
+    expect(await readdir(join(dir, "volumes"))).toEqual([]);
+    const volume = await pool.makeVolume("sesn_1", ({ path }) => writeFile(join(path, "workspace/file"), "brought"));
+    expect(await pool.volumeOf("sesn_1")).toEqual(volume);
+    const claimed = await pool.claim("sesn_1", null);
+    expect([claimed.volume, claimed.source]).toEqual([volume, "cold"]);
+    expect(await bash(claimed, "cat file")).toBe("brought");
+  });
+
+  test("is in a directory that has a name of its own, for every server on it", async () => {
+    const [first, second] = [await openPool(), await openPool()];
+    expect(first.homeId).toMatch(/^home_[0-9a-f]{32}$/);
+    expect(second.homeId).toBe(first.homeId);
   });
 });
 

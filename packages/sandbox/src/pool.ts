@@ -123,6 +123,8 @@ export interface SandboxPool {
    * it, and aborts the signal: from then on files may change. @throws SandboxError `unavailable` while it is claimed
    */
   whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /** Nothing of the session runs, and nothing will before it is claimed. */
+  isStill(sessionId: string): boolean;
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
   stats(): PoolStats;
@@ -251,6 +253,11 @@ class Pool implements SandboxPool {
       await this.#volumes.remove(volume.id);
       throw error;
     }
+  }
+
+  isStill(sessionId: string): boolean {
+    const entry = this.#entries.get(sessionId);
+    return entry === undefined || entry.pooled?.state === "paused";
   }
 
   async whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

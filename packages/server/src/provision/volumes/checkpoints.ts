@@ -64,26 +64,27 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
       const records = new Records(volume);
       const previous = session.checkpointId === null ? null : await records.read(session.checkpointId);
       await records.begin();
-      await beginCheckpoint(deps.db, id, session.sessionId, deps.nodeId());
+      const draft = new Draft(deps.db, id, session.sessionId, deps.nodeId());
       try {
-        const captured = await captureInto(deps, id, volume, records, previous, signal);
+        const captured = await captureInto(deps, draft, volume, records, previous, signal);
         const last = session.checkpointId;
         if (!captured.hasChanged && last !== null) {
-          await dropCheckpoint(deps.db, id);
-          if (!(await setClean(deps.db, session))) throw new VolumeInUse();
+          await draft.drop();
+          if (session.dirty && !(await setClean(deps.db, session))) throw new VolumeInUse();
           // Which of its files can be trusted to be unchanged may be known better by now.
           await records.write(last, captured, id);
           await records.keepOnly(last, id);
           return { id: last, omitted: captured.omitted };
         }
         await records.write(id, captured, id);
+        await draft.begin();
         await keepManifest(deps, id, session, captured, records, signal);
         await records.keepOnly(id);
         return { id, omitted: captured.omitted };
       } catch (error) {
         await records.remove(id);
         // What fails here the sweep does some time later.
-        await dropCheckpoint(deps.db, id);
+        await draft.drop();
         throw error;
       }
     },
@@ -92,8 +93,8 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
 }
 
 async function captureInto(
-  { db, blobs, threads }: CheckpointsDeps,
-  id: string,
+  { blobs, threads }: CheckpointsDeps,
+  draft: Draft,
   volume: Volume,
   records: Records,
   previous: { blobs: readonly ManifestBlob[]; entriesPath: string } | null,
@@ -101,11 +102,41 @@ async function captureInto(
 ): Promise<Captured> {
   const store = async (content: Uint8Array): Promise<string> => {
     const { sha256 } = await blobs.put(pieces(content), { bytesMax: BLOB_BYTES_MAX, signal });
-    await keepCheckpointBlob(db, id, sha256);
+    await draft.keep(sha256);
     return sha256;
   };
-  const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(id) };
+  const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(draft.id) };
   return threads.capture(job, store, signal);
+}
+
+/** The row of a checkpoint in the making: there is one as soon as there is something to keep. */
+class Draft {
+  readonly id: string;
+  readonly #db: Database;
+  readonly #sessionId: string;
+  readonly #nodeId: number;
+  #begun: Promise<void> | null = null;
+
+  constructor(db: Database, id: string, sessionId: string, nodeId: number) {
+    this.#db = db;
+    this.id = id;
+    this.#sessionId = sessionId;
+    this.#nodeId = nodeId;
+  }
+
+  begin(): Promise<void> {
+    this.#begun ??= beginCheckpoint(this.#db, this.id, this.#sessionId, this.#nodeId);
+    return this.#begun;
+  }
+
+  async keep(sha256: string): Promise<void> {
+    await this.begin();
+    await keepCheckpointBlob(this.#db, this.id, sha256);
+  }
+
+  async drop(): Promise<void> {
+    if (this.#begun !== null) await dropCheckpoint(this.#db, this.id);
+  }
 }
 
 /** From here on the session has this checkpoint, and no longer the one before. */

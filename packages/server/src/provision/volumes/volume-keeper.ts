@@ -53,7 +53,7 @@ const TIMES: VolumeKeeperTimes = {
 
 export interface VolumeKeeperDeps {
   db: Database;
-  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill">;
+  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill" | "isStill">;
   checkpoints: Checkpoints;
   requests: Pick<VolumeRequests, "ask">;
   notifier: Pick<Notifier, "publish" | "subscribe" | "onReconnect">;
@@ -264,6 +264,8 @@ class Keeper implements VolumeKeeper {
       await pool.whileStill(sessionId, async () => undefined);
       await pool.discard(sessionId);
       if (movesTo === pool.homeId) return;
+    } else if (pool.isStill(sessionId) && !this.#owed.has(sessionId) && (await this.#readHere(sessionId))?.dirty === false) {
+      return;
     }
     await this.#captureNow(sessionId);
     if (movesTo === null) return;

@@ -31,7 +31,8 @@ verifies(["repositories.push", "repositories.token-outside"], "git fetches, pull
   const session = await sessionWith(repository("acme/app"));
   const output = await session.bash(
     "cd /workspace/app && git config user.name a && git config user.email a@a.test && git checkout -q -b work && echo more >> README.md &&" +
-      " git commit -qam more && git push -q origin work && git pull -q origin main && git fetch -q && git branch -r --contains work && git rev-parse HEAD",
+      // More than git sends in one piece.
+      " head -c 3000000 /dev/urandom > large && git add large && git commit -qam more && git push -q origin work && git pull -q origin main && git fetch -q && git branch -r --contains work && git rev-parse HEAD",
     GIT_TIMEOUT_MS,
   );
   const [branch, commit] = output.split("\n").map((line) => line.trim());

@@ -2,6 +2,7 @@ import type { BetaManagedAgentsSession } from "@anthropic-ai/sdk/resources/beta/
 import { call, hold, say, type Script, type Step } from "@sandbox0/testkit";
 import { expect, test } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
+import { filesOf, skillMd } from "./fixture/skill-files.ts";
 import {
   allow,
   answer,
@@ -405,5 +406,31 @@ test("many forks at once, also while the session goes on", async () => {
     if (each === undefined) continue;
     await turn(each, call("bash", { command: "cat note" }), say("Read."));
     expect(textOf(last(await each.events(), "agent.tool_result")).trim()).toBe("one");
+  }
+});
+
+test("what a session was given is there again in its forks and after a restore, also to before it first ran", async () => {
+  const { client } = server;
+  const file = await client.beta.files.upload({ file: new File(["mounted"], "m.txt") });
+  const skill = await client.beta.skills.create({ files: await filesOf({ "how/SKILL.md": skillMd("how") }) });
+  const tools = [TOOLSET];
+  const session = await server.createSession({
+    agent: { make: { tools, skills: [{ type: "custom", skill_id: skill.id }] } },
+    resources: [{ type: "file", file_id: file.id, mount_path: "m.txt" }],
+  });
+  const look = async (of: TestSession) => {
+    await turn(of, call("bash", { command: "cat /uploads/m.txt; ls /mnt/skills; touch mine; ls" }), say("Seen."));
+    return textOf(last(await of.events(), "agent.tool_result"))
+      .split("\n")
+      .filter(Boolean);
+  };
+  const blank = await snapshot(session);
+  expect(await look(session)).toEqual(["mountedhow", "mine"]);
+  const kept = await snapshot(session);
+  expect(await look(await fork(session))).toEqual(["mountedhow", "mine"]);
+  for (const to of [kept, blank, kept]) {
+    await turn(session, call("bash", { command: "touch later" }), say("Later."));
+    await restore(session, to);
+    expect(await look(session)).toEqual(["mountedhow", "mine"]);
   }
 });

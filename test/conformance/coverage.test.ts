@@ -15,6 +15,7 @@ import { SESSION_RESOURCES } from "./requirements/session-resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
 import { SKILLS } from "./requirements/skills.ts";
 import { VAULTS } from "./requirements/vaults.ts";
+import { VOLUMES } from "./requirements/volumes.ts";
 import { WEB } from "./requirements/web.ts";
 
 const directory = import.meta.dirname;
@@ -65,6 +66,7 @@ test("every requirement says where it is written", () => {
     FILES,
     SESSION_RESOURCES,
     REPOSITORIES,
+    VOLUMES,
   ].map((part) => Object.keys(part).length);
   expect(parts.reduce((sum, count) => sum + count, 0)).toBe(Object.keys(REQUIREMENTS).length);
 });

@@ -10,6 +10,7 @@ import { SESSION_RESOURCES } from "./requirements/session-resources.ts";
 import { SESSIONS } from "./requirements/sessions.ts";
 import { SKILLS } from "./requirements/skills.ts";
 import { VAULTS } from "./requirements/vaults.ts";
+import { VOLUMES } from "./requirements/volumes.ts";
 import { WEB } from "./requirements/web.ts";
 
 /**
@@ -30,6 +31,7 @@ export const REQUIREMENTS = {
   ...FILES,
   ...SESSION_RESOURCES,
   ...REPOSITORIES,
+  ...VOLUMES,
 } as const;
 
 export type RequirementId = keyof typeof REQUIREMENTS;

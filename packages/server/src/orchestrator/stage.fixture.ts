@@ -219,13 +219,7 @@ function createNode(
       retry: { baseMs: 1 },
       builtinTools: new Map(),
       judge: judge ?? null,
-      resolveModel: async () => ({
-        api: "anthropic-messages",
-        baseUrl: "http://127.0.0.1:1",
-        apiKey: "key",
-        contextWindow: 1,
-        outputTokensMax: 1,
-      }),
+      resolveModel: async () => ({ ...NO_PROVIDER }),
       findPolicyErrors: async () => [],
       withFiles: async (_workspaceId, transcript) => transcript,
       sandboxes: NO_SANDBOXES,
@@ -260,6 +254,15 @@ function createNode(
 }
 
 const NOTHING_MEASURED = { take: () => null };
+
+/** No request is sent: the test is the harness. */
+const NO_PROVIDER = {
+  api: "anthropic-messages",
+  baseUrl: "http://127.0.0.1:1",
+  apiKey: "key",
+  contextWindow: 1,
+  outputTokensMax: 1,
+} as const;
 
 const NO_METER: OrchestratorDeps["meter"] = {
   turn: () => undefined,

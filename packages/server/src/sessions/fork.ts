@@ -12,7 +12,7 @@ import { readSessionVolume, setSessionCheckpoint } from "../store/session-volume
 import { readSession, type SessionRow } from "../store/sessions.ts";
 import { readCallsAt } from "./calls-at-point.ts";
 import { forkOutputs, forkResources } from "./fork-resources.ts";
-import { type CaptureFiles, needKeptFiles, withFilesKept } from "./kept-files.ts";
+import { type CaptureFiles, expectKeptFiles, needKeptFiles, withFilesKept } from "./kept-files.ts";
 import { sessionObject } from "./session-object.ts";
 import { needSnapshot, refuseUnlessIdle, unknownSession } from "./snapshot-errors.ts";
 
@@ -79,10 +79,12 @@ async function findOrigin(
     const point = await readIdlePoint(tx, sourceId, event_id);
     if (point === null) throw invalidRequest(`event_id: "${event_id}" is not a session.status_idle event of this session`);
     const isNow = head.shownStatus === "idle" && (await readIdleFacts(tx, sourceId, end)).eventId === event_id;
+    if (isNow) await expectKeptFiles(tx, sourceId);
     const findCheckpoint = () => (isNow ? needKeptFiles(tx, sourceId) : findFilesAt(tx, sourceId, event_id, point));
     return { source, point, inputs: [], findCheckpoint, isNow };
   }
   refuseUnlessIdle(head, "fork");
+  await expectKeptFiles(tx, sourceId);
   const pending = await readPending(tx, sourceId, []);
   return { source, point: end, inputs: pending?.inbox ?? [], findCheckpoint: () => needKeptFiles(tx, sourceId), isNow: true };
 }

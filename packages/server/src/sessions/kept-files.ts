@@ -1,7 +1,7 @@
 import { ApiError } from "@sandbox0/protocol";
 import type { Queryable } from "../store/query.ts";
 import { fenceCheckpoints } from "../store/session-forks.ts";
-import { lockSessionVolume } from "../store/session-volumes.ts";
+import { lockSessionVolume, readSessionVolume, type SessionVolume } from "../store/session-volumes.ts";
 
 /** Of one request: each follows a turn that came in between. */
 const ATTEMPTS_MAX = 3;
@@ -37,7 +37,17 @@ export async function withFilesKept<T>(capture: CaptureFiles, sessionId: string,
 export async function needKeptFiles(tx: Queryable, sessionId: string): Promise<string | null> {
   const volume = await lockSessionVolume(tx, sessionId);
   if (volume === null || volume.isExpired) return null;
-  if (volume.dirty) throw new FilesNotKept("the session's files are newer than what is kept of them");
+  refuseNewer(volume);
   await fenceCheckpoints(tx, sessionId);
   return volume.checkpointId;
+}
+
+/** A look ahead, before anything is done for which `needKeptFiles` would come too late. @throws as that */
+export async function expectKeptFiles(tx: Queryable, sessionId: string): Promise<void> {
+  const volume = await readSessionVolume(tx, sessionId);
+  if (volume !== null && !volume.isExpired) refuseNewer(volume);
+}
+
+function refuseNewer({ dirty }: SessionVolume): void {
+  if (dirty) throw new FilesNotKept("the session's files are newer than what is kept of them");
 }

@@ -9,7 +9,9 @@ export interface Provision {
   /** Fills the volume, then gets the sandbox ready. @throws SandboxError */
   prepare(session: ProvisionSession, claimed: ClaimedSandbox): Promise<void>;
   afterCall(session: ProvisionSession, volume: Volume): Promise<string[]>;
+  /** Of every part, whatever others throw: what one keeps of the turn must not be lost for it. Throws what the first one threw. */
   beforeIdle(session: ProvisionSession, volume: Volume): Promise<void>;
+  /** As `beforeIdle`. */
   atRest(session: ProvisionSession, volume: Volume): Promise<void>;
   notes(session: ProvisionSession): Promise<string[]>;
   isEager(session: ProvisionSession): Promise<boolean>;
@@ -37,10 +39,10 @@ export function createProvision(parts: readonly ProvisionPart[]): Provision {
       return said;
     },
     async beforeIdle(session, volume) {
-      for (const part of parts) await part.beforeIdle?.(session, volume);
+      await forEach(parts, async (part) => part.beforeIdle?.(session, volume));
     },
     async atRest(session, volume) {
-      for (const part of parts) await part.atRest?.(session, volume);
+      await forEach(parts, async (part) => part.atRest?.(session, volume));
     },
     async notes(session) {
       const paragraphs: string[] = [];
@@ -52,4 +54,11 @@ export function createProvision(parts: readonly ProvisionPart[]): Provision {
       return false;
     },
   };
+}
+
+/** One after the other, and all of them. @throws what the first one threw that failed */
+async function forEach(parts: readonly ProvisionPart[], hook: (part: ProvisionPart) => Promise<void>): Promise<void> {
+  const errors: unknown[] = [];
+  for (const part of parts) await hook(part).catch((error: unknown) => void errors.push(error));
+  if (errors.length > 0) throw errors[0];
 }

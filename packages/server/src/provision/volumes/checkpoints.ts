@@ -38,14 +38,16 @@ export class VolumeInUse extends Error {
   }
 }
 
+type Omitted = Captured["omitted"];
+
 export interface Checkpoints {
   /**
    * The files of the volume as they are, kept outside the machine; `session` is the row as it was before. Only what changed
    * since the last one is read and stored; without a change the last one is the answer.
-   * @returns the checkpoint, and what is not in it
-   * @throws VolumeInUse, BlobsUnavailable, DatabaseUnavailable, what the signal says
+   * @returns the checkpoint, and what is not in it unless that is the same as in the last one
+   * @throws VolumeInUse, TooManyEntries, BlobsUnavailable, DatabaseUnavailable, what the signal says
    */
-  capture(volume: Volume, session: SessionVolume, signal: AbortSignal): Promise<{ id: string; omitted: Captured["omitted"] }>;
+  capture(volume: Volume, session: SessionVolume, signal: AbortSignal): Promise<{ id: string; omitted: Omitted | null }>;
   /** Puts its files into an empty volume. @throws BlobsUnavailable, BlobMissing, DatabaseUnavailable, what the signal says */
   restore(checkpointId: string, volume: Volume, signal: AbortSignal): Promise<void>;
 }
@@ -74,13 +76,13 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
           // Which of its files can be trusted to be unchanged may be known better by now.
           await records.write(last, captured, id);
           await records.keepOnly(last, id);
-          return { id: last, omitted: captured.omitted };
+          return { id: last, omitted: newsOf(captured.omitted, previous) };
         }
         await records.write(id, captured, id);
         await draft.begin();
         await keepManifest(deps, id, session, captured, records, signal);
         await records.keepOnly(id);
-        return { id, omitted: captured.omitted };
+        return { id, omitted: newsOf(captured.omitted, previous) };
       } catch (error) {
         await records.remove(id);
         // What fails here the sweep does some time later.
@@ -92,12 +94,19 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
   };
 }
 
+function newsOf(omitted: Omitted, previous: Known | null): Omitted | null {
+  const isKnown = JSON.stringify(omitted) === JSON.stringify(previous?.omitted ?? NOTHING_OMITTED);
+  return isKnown ? null : omitted;
+}
+
+const NOTHING_OMITTED: Omitted = { count: 0, shown: [] };
+
 async function captureInto(
   { blobs, threads }: CheckpointsDeps,
   draft: Draft,
   volume: Volume,
   records: Records,
-  previous: { blobs: readonly ManifestBlob[]; entriesPath: string } | null,
+  previous: Known | null,
   signal: AbortSignal,
 ): Promise<Captured> {
   const store = async (content: Uint8Array): Promise<string> => {
@@ -174,7 +183,7 @@ async function restore(deps: CheckpointsDeps, checkpointId: string, volume: Volu
   const owner = await ownerOf(volume);
   const entriesPath = records.entriesPath(checkpointId);
   await deps.threads.restore({ root: volume.path, owner, manifestPath, blobs, entriesPath }, fetch, signal);
-  await records.write(checkpointId, { blobs }, checkpointId);
+  await records.write(checkpointId, { blobs, omitted: NOTHING_OMITTED }, checkpointId);
   await rm(manifestPath);
 }
 
@@ -209,6 +218,13 @@ async function* pieces(content: Uint8Array): AsyncGenerator<Uint8Array, void, un
   for (let at = 0; at < content.length; at += PIECE_BYTES) yield content.subarray(at, at + PIECE_BYTES);
 }
 
+/** Of a checkpoint, on the machine that made it or that the files were brought to. */
+interface Known {
+  blobs: readonly ManifestBlob[];
+  entriesPath: string;
+  omitted: Omitted;
+}
+
 /** What is known of a volume's files at its last checkpoint. Without it, all of them are read and stored again. */
 class Records {
   readonly #dir: string;
@@ -229,12 +245,13 @@ class Records {
     return join(this.#dir, `${id}.manifest`);
   }
 
-  async read(id: string): Promise<{ blobs: readonly ManifestBlob[]; entriesPath: string } | null> {
+  async read(id: string): Promise<Known | null> {
     try {
-      const { blobs, entries } = JSON.parse(await readFile(this.#headPath(id), "utf8")) as ManifestHead & { entries: string };
+      const head = JSON.parse(await readFile(this.#headPath(id), "utf8")) as ManifestHead & { entries: string; omitted: Omitted };
+      const { blobs, entries, omitted } = head;
       const entriesPath = join(this.#dir, entries);
       await access(entriesPath);
-      return { blobs, entriesPath };
+      return { blobs, entriesPath, omitted };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;
@@ -242,9 +259,9 @@ class Records {
   }
 
   /** Of the checkpoint `id`; the entries are those that were written for `entriesId`. */
-  async write(id: string, { blobs }: { blobs: readonly ManifestBlob[] }, entriesId: string): Promise<void> {
+  async write(id: string, { blobs, omitted }: Pick<Known, "blobs" | "omitted">, entriesId: string): Promise<void> {
     const draft = `${this.#headPath(id)}.draft`;
-    const head = { format: MANIFEST_FORMAT, blobs, entries: `${entriesId}.entries` };
+    const head = { format: MANIFEST_FORMAT, blobs, entries: `${entriesId}.entries`, omitted };
     await writeFile(draft, JSON.stringify(head), { mode: 0o600 });
     await rename(draft, this.#headPath(id));
   }

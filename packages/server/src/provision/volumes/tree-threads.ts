@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { Captured, CaptureJob } from "./capture-tree.ts";
+import { type Captured, type CaptureJob, TooManyEntries } from "./capture-tree.ts";
 import type { RestoreJob } from "./restore-tree.ts";
 
 /** At the same time; more wait. */
@@ -18,11 +18,11 @@ export type FromWorker =
   | { type: "store"; id: number; content: Uint8Array<ArrayBuffer> }
   | { type: "fetch"; id: number; blob: number }
   | { type: "done"; result: TreeResult }
-  | { type: "failed"; message: string };
+  | { type: "failed"; message: string; isTooMany: boolean };
 
 /**
  * Walks, reads and writes the trees of volumes, in threads of their own: 100,000 files would hold up the server's own for
- * seconds. What is thrown is what `store` or `fetch` threw, what `signal` says, or an Error about the files.
+ * seconds. What is thrown is what `store` or `fetch` threw, what `signal` says, TooManyEntries, or an Error about the files.
  */
 export interface TreeThreads {
   /** @param store keeps content and answers with its hash */
@@ -103,7 +103,7 @@ class Threads {
       if (message.type !== "done" && message.type !== "failed") void answer(worker, message, unlessFailed(serve), fail);
       else if (failure !== null) reject(failure.error);
       else if (message.type === "done") resolve(message.result);
-      else reject(new Error(message.message));
+      else reject(message.isTooMany ? new TooManyEntries() : new Error(message.message));
     };
     const unlessFailed =
       (ask: Serve): Serve =>

@@ -1,5 +1,5 @@
 import { parentPort } from "node:worker_threads";
-import { captureTree } from "./capture-tree.ts";
+import { captureTree, TooManyEntries } from "./capture-tree.ts";
 import { restoreTree } from "./restore-tree.ts";
 import type { FromWorker, ToWorker, TreeJob, TreeResult } from "./tree-threads.ts";
 
@@ -48,6 +48,9 @@ port.on("message", (message: ToWorker) => {
   if (message.type === "answer") return questions.answer(message.id, message.answer);
   work(message.job, new Int32Array(message.stop)).then(
     (result) => send({ type: "done", result }),
-    (error: unknown) => send({ type: "failed", message: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      send({ type: "failed", message, isTooMany: error instanceof TooManyEntries });
+    },
   );
 });

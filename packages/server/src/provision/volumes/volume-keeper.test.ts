@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BlobsUnavailable } from "../../blobs/port.ts";
@@ -87,6 +87,28 @@ describe("a session that rests", () => {
     const b = await nodes.start("b");
     expect(await b.read(session, "file")).toEqual({ content: "one", said: [] });
   });
+});
+
+test("what cannot be kept is said, and said once", async () => {
+  const a = await nodes.start("a", NOW);
+  const session = await nodes.newSession();
+  const made = async ({ path }: { path: string }): Promise<void> => {
+    const file = await open(join(path, "workspace/holes"), "w");
+    await file.truncate(40 * 1024 ** 3);
+    await file.write("x");
+    await file.close();
+  };
+  await a.turn(session, made);
+  await isClean(session);
+  await expect
+    .poll(async () => (await row(session))?.notice, POLL)
+    .toMatch(/workspace\/holes \(a file with holes of more than 32 GiB\)/);
+  expect(await a.write(session, "file", "one")).toEqual([expect.stringMatching(/^Not kept beyond this machine.*holes/)]);
+  await isClean(session);
+  expect(await a.write(session, "file", "two")).toEqual([]);
+  const b = await nodes.start("b");
+  expect((await b.read(session, "file")).content).toBe("two");
+  expect((await b.read(session, "holes")).content).toBe(null);
 });
 
 describe("another server runs the session", () => {

@@ -21,6 +21,7 @@ import {
 } from "../../store/volume-requests.ts";
 import { emptyVolumeTrash, readVolumeTrash } from "../../store/volume-trash.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
+import { ENTRIES_MAX, TooManyEntries } from "./capture-tree.ts";
 import { type Checkpoints, VolumeInUse } from "./checkpoints.ts";
 import { SessionLocks } from "./session-locks.ts";
 import { EXPIRED_NOTICE, HOME_RETURN_MS, placeVolume } from "./volume-place.ts";
@@ -199,6 +200,7 @@ class Keeper implements VolumeKeeper {
       await this.#locks.run(sessionId, () => this.#captureNow(sessionId));
     } catch (error) {
       if (error instanceof VolumeInUse || (error instanceof SandboxError && error.code === "unavailable")) return;
+      if (error instanceof TooManyEntries) return addNotice(this.#deps.db, sessionId, TOO_MANY_NOTICE);
       this.#deps.onTrouble(error, sessionId);
       this.#owe(sessionId, this.#times.retryMs);
     }
@@ -216,7 +218,7 @@ class Keeper implements VolumeKeeper {
       const { omitted } = await pool.whileStill(sessionId, (signal) =>
         checkpoints.capture(volume, row, AbortSignal.any([signal, stop.signal])),
       );
-      if (omitted.count > 0) await addNotice(db, sessionId, omittedNotice(omitted));
+      if (omitted !== null && omitted.count > 0) await addNotice(db, sessionId, omittedNotice(omitted));
     } finally {
       this.#capturing.delete(sessionId);
     }
@@ -297,6 +299,8 @@ class Keeper implements VolumeKeeper {
     this.#working.add(done);
   }
 }
+
+const TOO_MANY_NOTICE = `The files of this session are not kept beyond this machine: there are more than ${ENTRIES_MAX}. Remove what is not needed.`;
 
 function omittedNotice({ count, shown }: { count: number; shown: readonly string[] }): string {
   const more = count > shown.length ? ` and ${count - shown.length} more` : "";

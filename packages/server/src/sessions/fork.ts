@@ -11,7 +11,7 @@ import { readPending, toHead } from "../store/session-state.ts";
 import { readSessionVolume, setSessionCheckpoint } from "../store/session-volumes.ts";
 import { readSession, type SessionRow } from "../store/sessions.ts";
 import { readCallsAt } from "./calls-at-point.ts";
-import { forkOutputs, forkResources } from "./fork-resources.ts";
+import { forkOutputs, forkResources, sealForkTokens } from "./fork-resources.ts";
 import { type CaptureFiles, expectKeptFiles, needKeptFiles, withFilesKept } from "./kept-files.ts";
 import { sessionObject } from "./session-object.ts";
 import { needSnapshot, refuseUnlessIdle, unknownSession } from "./snapshot-errors.ts";
@@ -30,7 +30,7 @@ interface Origin {
 
 export interface ForkDeps {
   db: Database;
-  tokens: ResourceTokens;
+  tokens: Pick<ResourceTokens, "reseal">;
   captureFiles: CaptureFiles;
 }
 
@@ -42,11 +42,12 @@ export async function forkSession(
   params: SessionForkParams,
 ): Promise<Session> {
   const now = new Date();
-  const attempt = () =>
-    db.transaction(async (tx) => {
+  const attempt = async () => {
+    const sealed = await sealForkTokens({ db, tokens }, workspaceId, sourceId);
+    return db.transaction(async (tx) => {
       const origin = await findOrigin(tx, workspaceId, sourceId, params);
       const id = await fork(tx, origin, params, now);
-      await forkResources({ tx, tokens }, sourceId, { id, workspaceId }, now);
+      await forkResources(tx, sourceId, { id, workspaceId, tokens: sealed }, now);
       if (origin.isNow) await forkOutputs(tx, sourceId, id, now);
       const checkpointId = await origin.findCheckpoint();
       if (checkpointId !== null) await setSessionCheckpoint(tx, id, checkpointId);
@@ -54,6 +55,7 @@ export async function forkSession(
       if (!row) throw new Error(`a fork of ${sourceId} was not there right after it was made`);
       return row;
     });
+  };
   return sessionObject(await withFilesKept(captureFiles, sourceId, attempt), now);
 }
 

@@ -45,6 +45,17 @@ export async function readResourceToken(db: Queryable, resourceId: string): Prom
   return rows[0] ? toToken(rows[0]) : null;
 }
 
+/** Those of a session of the workspace. */
+export async function listSessionTokens(db: Queryable, workspaceId: string, sessionId: string): Promise<SealedToken[]> {
+  const { rows } = await db.query<Row>(
+    `select ${COLUMNS} from session_resource_tokens where resource_id in (
+       select r.id from session_resources r join sessions s on s.id = r.session_id where s.id = $2 and s.workspace_id = $1)`,
+    [workspaceId, sessionId],
+    "list_session_tokens",
+  );
+  return rows.map(toToken);
+}
+
 /** Tokens whose data key another master key than this one wraps, of resources after `after`. */
 export async function listTokensNotUnder(
   db: Queryable,

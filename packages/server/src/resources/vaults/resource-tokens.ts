@@ -12,6 +12,8 @@ export interface ResourceTokens {
    * @throws SecretUnreadable, MasterKeyMissing
    */
   open(resourceId: string): Promise<string | null>;
+  /** The same token for another resource. @throws as `open` */
+  reseal(token: SealedToken, resourceId: string): Promise<SealedToken>;
   /** The same token with its data key under the master key that is current now. */
   rewrap(token: SealedToken): Promise<SealedToken>;
 }
@@ -22,17 +24,22 @@ const tokenPlace = (resourceId: string): Buffer => additionalData("resource toke
 export function createResourceTokens({ db, keys }: { db: Queryable; keys: KeyWrapper }): ResourceTokens {
   const wrap = (dataKey: Buffer, resourceId: string): Promise<WrappedKey> => keys.wrap(dataKey, keyPlace(resourceId));
   const unwrap = (token: SealedToken): Promise<Buffer> => keys.unwrap(token, keyPlace(token.resourceId));
+  const sealFor = async (resourceId: string, token: string): Promise<SealedToken> => {
+    const dataKey = newKey();
+    const { masterKeyId, wrapped } = await wrap(dataKey, resourceId);
+    return { resourceId, masterKeyId, wrapped, ciphertext: seal(dataKey, Buffer.from(token), tokenPlace(resourceId)) };
+  };
+  const opened = async (token: SealedToken): Promise<string> => {
+    const { resourceId, ciphertext } = token;
+    return open(await unwrap(token), ciphertext, tokenPlace(resourceId), `the token of ${resourceId}`).toString();
+  };
   return {
-    async seal(resourceId, token) {
-      const dataKey = newKey();
-      const { masterKeyId, wrapped } = await wrap(dataKey, resourceId);
-      return { resourceId, masterKeyId, wrapped, ciphertext: seal(dataKey, Buffer.from(token), tokenPlace(resourceId)) };
-    },
+    seal: sealFor,
     async open(resourceId) {
       const sealed = await readResourceToken(db, resourceId);
-      if (sealed === null) return null;
-      return open(await unwrap(sealed), sealed.ciphertext, tokenPlace(resourceId), `the token of ${resourceId}`).toString();
+      return sealed && opened(sealed);
     },
+    reseal: async (token, resourceId) => sealFor(resourceId, await opened(token)),
     async rewrap(token) {
       const { masterKeyId, wrapped } = await wrap(await unwrap(token), token.resourceId);
       return { ...token, masterKeyId, wrapped };

@@ -22,6 +22,8 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 const layers = (name: string): string => join(stage.dataDir, "sandbox/layers", name);
+/** Finished ones; at first not even their directory is there. */
+const kept = (): Promise<string[]> => readdir(layers("kept")).catch(() => []);
 const start = (): Promise<ServerProcess> => stage.startServer({ environment: ENVIRONMENT });
 
 async function buildOf(server: ServerProcess, environmentId: string): Promise<Build> {
@@ -53,12 +55,12 @@ describe("a server that is killed while it prepares an environment", { timeout: 
     const setup = `sleep 2; echo ${name} >/etc/made; echo nearly; head -c 50M /dev/zero >/opt/large; sleep 1`;
     const { id } = await stage.client(first).beta.environments.create({ name, metadata: { "sandbox0.setup": setup } });
     await until(async () => isNow(await buildOf(first, id)), { timeoutMs: BUILD_TIMEOUT_MS });
-    const before = await readdir(layers("kept"));
+    const before = await kept();
     await first.kill();
-    expect(await readdir(layers("kept"))).toEqual(before);
+    expect(await kept()).toEqual(before);
     const second = await start();
     await until(async () => (await buildOf(second, id)).state === "ready", { timeoutMs: BUILD_TIMEOUT_MS });
-    const made = (await readdir(layers("kept"))).filter((layer) => !before.includes(layer));
+    const made = (await kept()).filter((layer) => !before.includes(layer));
     expect(made).toHaveLength(1);
     expect(await readFile(join(layers("kept"), made[0] ?? "", "etc/made"), "utf8")).toBe(`${name}\n`);
     await expectWhole();

@@ -42,18 +42,39 @@ export async function askForBuild(
   );
 }
 
-/** Builds that were asked for, the oldest first, with an environment that may still have that recipe. */
-export async function readAskedBuilds(db: Queryable, limit: number): Promise<{ recipe: string; environmentId: string | null }[]> {
+/**
+ * Builds that this store should begin, the oldest first, with an environment that may still have that recipe: those that were
+ * asked for, and those that nobody builds any more. `otherNodeIds` are the nodes that live, without the one that asks.
+ */
+export async function readWaitingBuilds(
+  db: Queryable,
+  storeId: string,
+  otherNodeIds: readonly number[],
+  limit: number,
+): Promise<{ recipe: string; environmentId: string | null }[]> {
   const { rows } = await db.query<{ recipe: string; environmentId: string | null }>(
-    `select recipe, environment_id as "environmentId" from environment_builds where store_id = $1 order by created_at limit $2`,
-    [ASKED, limit],
-    "read_asked_builds",
+    `select recipe, environment_id as "environmentId" from environment_builds
+     where store_id = $1 or (store_id = $2 and state = 'building' and not (node_id = any($3)))
+     order by created_at limit $4`,
+    [ASKED, storeId, otherNodeIds, limit],
+    "read_waiting_builds",
   );
   return rows;
 }
 
-export async function dropAskedBuild(db: Queryable, recipe: string): Promise<void> {
-  await db.query("delete from environment_builds where recipe = $1 and store_id = $2", [recipe, ASKED], "drop_asked_build");
+/** Nobody wants it any more: what `readWaitingBuilds` gave. */
+export async function dropWaitingBuild(
+  db: Queryable,
+  recipe: string,
+  storeId: string,
+  otherNodeIds: readonly number[],
+): Promise<void> {
+  await db.query(
+    `delete from environment_builds where recipe = $1
+       and (store_id = $2 or (store_id = $3 and state = 'building' and not (node_id = any($4))))`,
+    [recipe, ASKED, storeId, otherNodeIds],
+    "drop_waiting_build",
+  );
 }
 
 /**
@@ -67,7 +88,7 @@ export async function claimBuild(
   aliveNodeIds: readonly number[],
 ): Promise<BuildClaim | BuildRow> {
   const { recipe, storeId, workspaceId, environmentId, nodeId } = build;
-  await dropAskedBuild(tx, recipe);
+  await tx.query("delete from environment_builds where recipe = $1 and store_id = $2", [recipe, ASKED], "drop_asked_build");
   // A row of this node's own is left from a time when it could not write how its build ended.
   const { rows } = await tx.query<{ attempt: number }>(
     `insert into environment_builds as b (recipe, store_id, workspace_id, environment_id, state, node_id, attempt, started_at)

@@ -1,3 +1,7 @@
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { SandboxError } from "@sandbox0/sandbox";
 import { createTestDatabase, until } from "@sandbox0/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
@@ -160,6 +164,20 @@ test("what a server that died was building, another builds anew; what one that l
   expect(await lost).toBeInstanceOf(BuildStopped);
   expect(await waits).toBeInstanceOf(BuildStopped);
   expect(layers.kept.size).toBe(0);
+});
+
+test("what a server has begun that is no more is built by the next, also when nobody waits for it", async () => {
+  const dead = server();
+  const mark = join(tmpdir(), `sandbox0-builds-${process.pid}`);
+  const id = await environment(`[[ -e ${mark} ]] && exit; touch ${mark}; sleep 1000`);
+  const lost = layerOf(dead, id).catch((error: unknown) => error);
+  await until(() => existsSync(mark));
+  await dead.close();
+  expect(await lost).toBeInstanceOf(BuildStopped);
+  alive = [];
+  server().start();
+  await until(async () => (await statusOf(id)).state === "ready");
+  await rm(mark);
 });
 
 test("what is asked for is built before anybody needs it, unless the environment is another by then", async () => {

@@ -6,20 +6,20 @@ import {
   type BuildClaim,
   type BuildRow,
   claimBuild,
-  dropAskedBuild,
+  dropWaitingBuild,
   forgetBuild,
   noteBuildFailed,
   noteBuildProgress,
   noteBuildReady,
-  readAskedBuilds,
+  readWaitingBuilds,
 } from "../../store/environment-builds.ts";
 import { readEnvironmentById, readUsedEnvironments } from "../../store/environments.ts";
 import type { Database } from "../../store/pool.ts";
 import { BUILD_MS_MAX, BuildFailed, BuildStopped, buildLayer, type LayerBuild } from "./build-layer.ts";
 
-/** How often builds are looked for that somebody has asked for. */
-const ASKED_SWEEP_MS = 1_000;
-const ASKED_MAX = 16;
+/** How often builds are looked for that somebody has asked for, or that a dead server has begun. */
+const WAITING_SWEEP_MS = 1_000;
+const WAITING_MAX = 16;
 /** How often one looks whether another server has finished. */
 const OTHERS_POLL_MS = 500;
 const PROGRESS_MS = 1_000;
@@ -105,7 +105,7 @@ class Builds implements LayerBuilds {
   start(): void {
     const { onProblem } = this.#deps;
     this.#sweeps = [
-      repeat(() => this.#buildAsked(), ASKED_SWEEP_MS, onProblem),
+      repeat(() => this.#buildWaiting(), WAITING_SWEEP_MS, onProblem),
       repeat(() => this.removeUnused(new Date()), UNUSED_SWEEP_MS, onProblem),
     ];
   }
@@ -154,14 +154,16 @@ class Builds implements LayerBuilds {
     }
   }
 
-  async #buildAsked(): Promise<void> {
-    const { db, onProblem } = this.#deps;
-    for (const { recipe, environmentId } of await readAskedBuilds(db.reads, ASKED_MAX)) {
+  async #buildWaiting(): Promise<void> {
+    const { db, node, storeId, onProblem } = this.#deps;
+    const others = (await node.aliveNodes()).filter((id) => id !== node.id());
+    for (const { recipe, environmentId } of await readWaitingBuilds(db.reads, storeId, others, WAITING_MAX)) {
+      if (this.#running.has(recipe)) continue;
       const wanted = environmentId === null ? null : await this.#wantedOf(environmentId);
       if (wanted?.recipe.id !== recipe) {
         // The environment has another one now.
-        await dropAskedBuild(db, recipe);
-      } else if (!this.#running.has(recipe)) {
+        await dropWaitingBuild(db, recipe, storeId, others);
+      } else {
         // Its row tells how it ended.
         this.#joined(wanted).catch((error: unknown) => {
           if (!(error instanceof BuildFailed || error instanceof BuildStopped)) onProblem(error);

@@ -25,5 +25,5 @@ create table environment_builds (
   finished_at    timestamptz,
   primary key (recipe, store_id)
 );
-create index environment_builds_asked on environment_builds (created_at) where store_id = '';
+create index environment_builds_waiting on environment_builds (created_at) where store_id = '' or state = 'building';
 create index environment_builds_environment on environment_builds (environment_id);

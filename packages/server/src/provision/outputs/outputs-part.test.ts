@@ -3,18 +3,20 @@ import { writeFileSync } from "node:fs";
 import { appendFile, link, mkdir, mkdtemp, open, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
-import type { SessionError } from "@sandbox0/protocol";
+import { createId, type SessionError } from "@sandbox0/protocol";
 import type { Volume } from "@sandbox0/sandbox";
 import { createTestDatabase } from "@sandbox0/testkit";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Blobs, createBlobs } from "../../blobs/blobs.ts";
 import { createDirectoryStore } from "../../blobs/directory-store.ts";
 import { BlobsUnavailable } from "../../blobs/port.ts";
-import { FILE_BYTES_MAX } from "../../resources/files/files.ts";
+import { createFiles, FILE_BYTES_MAX } from "../../resources/files/files.ts";
 import { type FileRecord, deleteFile, listFiles } from "../../store/files.ts";
 import { createPool, type Database } from "../../store/pool.ts";
+import { storeOutput } from "../../store/session-outputs.ts";
 import { insertSession } from "../../store/sessions.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
 import { createOutputsPart } from "./outputs-part.ts";
@@ -138,6 +140,35 @@ test("a file that a client has deleted stays deleted until it is written again",
   const again = (await named()).get("a");
   expect(again?.id).not.toBe(id);
   expect(await contentOf(again)).toBe("12");
+});
+
+test("a client may delete a file while it is stored again", async () => {
+  await writeFile(out("a"), "1");
+  await idle();
+  const [file] = await listed();
+  const files = createFiles({ db, blobs, uploadsDownloadable: false });
+  let deletion: Promise<unknown> | undefined;
+  const isHeldUp = async (): Promise<boolean> => {
+    const { rows } = await db.query(
+      "select from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from files%'",
+    );
+    return rows.length > 0;
+  };
+  const content = await blobs.put(Readable.from([Buffer.from("12")]), { bytesMax: 2 });
+  await db.transaction(async (tx) => {
+    await tx.query("select from session_outputs where session_id = $1 for update", [session.sessionId]);
+    let isOver = false;
+    deletion ??= files.delete(WORKSPACE, file?.id ?? "");
+    void deletion.then(
+      () => (isOver = true),
+      () => (isOver = true),
+    );
+    await expect.poll(async () => isOver || (await isHeldUp()), { timeout: 60_000 }).toBe(true);
+    const written = { ...(file as FileRecord), id: createId("file"), ...content };
+    await storeOutput(tx, session, { path: "a", stamp: "new", file: written });
+  });
+  await deletion;
+  expect((await listed()).map(({ id }) => id)).not.toContain(file?.id);
 });
 
 test("no link leads out, and what is no file is nothing", async () => {

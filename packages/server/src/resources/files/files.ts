@@ -120,7 +120,8 @@ export function createFiles(deps: FilesDeps): Files {
       return { file, content: await blobs.open(record.sha256) };
     },
     async delete(workspaceId, id) {
-      if (!(await deleteFile(db, workspaceId, id))) throw unknownFile(id);
+      // Which is tried again when the row of a session's output, which names the file, is held by who stores it anew.
+      if (!(await db.transaction((tx) => deleteFile(tx, workspaceId, id)))) throw unknownFile(id);
       return { id, type: "file_deleted" };
     },
   };

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { HARNESS_PROGRAMS_DIR, RUNTIME_DIR } from "../layout.ts";
 import type { SandboxUser, SystemDir } from "./host.ts";
@@ -141,7 +141,17 @@ function optArgs(host: SystemHost, layers: readonly string[], bind: Bind): strin
     for (const name of readdirSync(dir)) if (!places.has(name)) places.set(name, join(dir, name));
   }
   for (const name of OWN_OPT_NAMES) places.delete(name ?? "");
-  return ["--dir", "/run", ...[...places].flatMap(([name, path]) => bind(path, `/opt/${name}`, false))];
+  return ["--dir", "/run", ...[...places].flatMap(([name, path]) => entryArgs(path, `/opt/${name}`, bind))];
+}
+
+/**
+ * bwrap follows links in what it binds, on the host: a link must lead where it says in the sandbox instead. Asked of the very
+ * path that bwrap is given: a name that is no text is listed as another one, which may be there as well.
+ */
+function entryArgs(path: string, at: string, bind: Bind): string[] {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (entry?.isSymbolicLink()) return ["--symlink", readlinkSync(path), at];
+  return entry?.isDirectory() || entry?.isFile() ? bind(path, at, false) : [];
 }
 
 /** Services of a system that is being set up keep their sockets in `/run`, which is no part of it. */

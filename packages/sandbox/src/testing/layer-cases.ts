@@ -125,6 +125,34 @@ export const layerCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "layers: no link in one leads out of a sandbox",
+    needs: "layers",
+    run: async (context) => {
+      const outside = await mkdtemp(join(tmpdir(), "sandbox0-outside-"));
+      try {
+        await chmod(outside, 0o755);
+        await writeFile(join(outside, "secret"), "the host's");
+        // The last name is no text: read as such it is that of the link before it.
+        const links = [
+          `ln -s ${outside} /opt/dir`,
+          `ln -s ${outside}/secret /opt/file`,
+          `ln -s ${outside} $'/opt/\\xef\\xbf\\xbd'`,
+        ];
+        const inside =
+          "mkdir -p /opt/program && echo program > /opt/program/file && ln -s program /opt/current; echo x > /opt/plain";
+        const odd = "ln -s /nowhere /opt/dangling; mkfifo /opt/pipe; mkdir $'/opt/\\xff'";
+        const draft = await context.draftLayer("links");
+        await runCommand(draft.sandbox, [...links, inside, odd].join("; "));
+        const sandbox = await context.createSandbox(withLayer(await draft.keep()));
+        const look = "cat /opt/current/file /opt/plain; cd /opt; cat secret */secret file; true";
+        const { stdout } = await runCommand(sandbox, look);
+        assert.equal(stdout, "program\nx\n");
+      } finally {
+        await rm(outside, { recursive: true });
+      }
+    },
+  },
+  {
     name: "layers: nothing of the host is run or removed by what a layer has put in its place",
     needs: "layers",
     run: async (context) => {

@@ -19,6 +19,7 @@ import type { Captured } from "./capture-tree.ts";
 import { readLines } from "./line-file.ts";
 import { MANIFEST_FORMAT, type ManifestBlob, type ManifestHead } from "./manifest.ts";
 import type { TreeThreads } from "./tree-threads.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** What of a volume is kept: all that the session writes. Its mounted files come from elsewhere. */
 const KEPT_DIRECTORIES = ["workspace", "home", "outputs", "tool-outputs"];
@@ -157,7 +158,8 @@ async function keepManifest(
   records: Records,
   signal: AbortSignal,
 ): Promise<void> {
-  const manifest = await blobs.put(records.manifest(id, captured.blobs), { bytesMax: BLOB_BYTES_MAX, signal });
+  const stored = blobs.put(records.manifest(id, captured.blobs), { bytesMax: BLOB_BYTES_MAX, signal });
+  const manifest = await unlessAborted(signal, stored);
   const { entries, bytes } = captured;
   const hashes = captured.blobs.map(({ sha256 }) => sha256);
   await db.transaction(async (tx) => {
@@ -172,7 +174,8 @@ async function restore(deps: CheckpointsDeps, checkpointId: string, volume: Volu
   const records = new Records(volume);
   await records.begin();
   const manifestPath = records.manifestPath(checkpointId);
-  await pipeline(await deps.blobs.open(checkpoint.sha256), createWriteStream(manifestPath, { mode: 0o600 }), { signal });
+  const manifest = await unlessAborted(signal, deps.blobs.open(checkpoint.sha256));
+  await pipeline(manifest, createWriteStream(manifestPath, { mode: 0o600 }), { signal });
   const { blobs } = readHead(manifestPath);
   const numbered = new Map(blobs.map((blob) => [blob.number, blob]));
   const fetch = async (number: number): Promise<Uint8Array> => {

@@ -18,6 +18,8 @@ import { identityOf } from "./read-content.ts";
 import { type FileOwner, TreeWriter } from "./tree-writer.ts";
 
 const US_PER_SECOND = 1_000_000;
+/** Each is in memory. */
+const FETCHES_AT_ONCE = 3;
 
 export interface RestoreJob {
   root: string;
@@ -32,7 +34,7 @@ export interface RestoreJob {
 
 /**
  * Makes the files of a manifest in a volume in which there are none, and in which nothing runs. Blocks its thread; memory is
- * for the entries, and for one blob. What it leaves when it fails is half a volume.
+ * for the entries, and for a few blobs. What it leaves when it fails is half a volume.
  * @param fetch the content of one of the manifest's blobs
  */
 export async function restoreTree(
@@ -44,11 +46,12 @@ export async function restoreTree(
   const fetchChecked = checked(job.blobs, fetch, checkStopped);
   try {
     const plan = makeDirectories(job.manifestPath, tree);
+    const content = new FetchedAhead(contentOrder(plan), fetchChecked);
     for (const [blob, files] of plan.packs) {
-      const content = blob === ZEROS ? new Uint8Array() : await fetchChecked(blob);
-      for (const file of files) writeSmall(tree, file, content);
+      const pack = blob === ZEROS ? new Uint8Array() : await content.next();
+      for (const file of files) writeSmall(tree, file, pack);
     }
-    for (const file of plan.large) await writeLarge(tree, file, fetchChecked);
+    for (const file of plan.large) await writeLarge(tree, file, content);
     for (const { path, target } of plan.hardLinks) tree.makeHardLink(path, target);
     // Behind all files: no path of theirs can lead through one.
     for (const { path, target, mtimeUs } of plan.symlinks) {
@@ -77,6 +80,33 @@ function checked(blobs: readonly ManifestBlob[], fetch: Fetch, checkStopped: () 
     if (sha256 !== hashes.get(blob)) throw new Error(`blob ${hashes.get(blob)} has another content than it should`);
     return content;
   };
+}
+
+/** The blobs of small files, then those of large ones, each as often as it is needed. */
+function contentOrder({ packs, large }: Plan): number[] {
+  return [...packs.keys(), ...large.flatMap(({ chunks }) => chunks)].filter((blob) => blob !== ZEROS);
+}
+
+/** Content in the order in which it is needed; what comes next is on its way while the last is written. */
+class FetchedAhead {
+  readonly #left: number[];
+  readonly #fetch: Fetch;
+  readonly #coming: Promise<Uint8Array>[] = [];
+
+  constructor(order: readonly number[], fetch: Fetch) {
+    this.#left = order.toReversed();
+    this.#fetch = fetch;
+  }
+
+  async next(): Promise<Uint8Array> {
+    while (this.#coming.length < FETCHES_AT_ONCE && this.#left.length > 0) {
+      const content = this.#fetch(this.#left.pop() as number);
+      // Whoever comes to it hears of it; after a failure nobody does.
+      content.catch(() => undefined);
+      this.#coming.push(content);
+    }
+    return this.#coming.shift() as Promise<Uint8Array>;
+  }
 }
 
 interface Plan {
@@ -135,13 +165,13 @@ function writeSmall(tree: TreeWriter, file: SmallFileEntry, content: Uint8Array)
   });
 }
 
-async function writeLarge(tree: TreeWriter, file: LargeFileEntry, fetch: Fetch): Promise<void> {
+async function writeLarge(tree: TreeWriter, file: LargeFileEntry, content: FetchedAhead): Promise<void> {
   const fd = tree.createFile(file.path);
   try {
     // What is not written is a hole, of zeros.
     ftruncateSync(fd, file.sizeBytes);
     for (const [index, blob] of file.chunks.entries()) {
-      if (blob !== ZEROS) writeAll(fd, await fetch(blob), index * CHUNK_BYTES);
+      if (blob !== ZEROS) writeAll(fd, await content.next(), index * CHUNK_BYTES);
     }
     finish(fd, file);
   } finally {

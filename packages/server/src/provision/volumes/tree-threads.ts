@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { type Captured, type CaptureJob, TooManyEntries } from "./capture-tree.ts";
 import type { RestoreJob } from "./restore-tree.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 /** At the same time; more wait. */
 const THREADS_MAX = 2;
@@ -94,25 +95,21 @@ class Threads {
     this.#busy.add(worker);
     const { promise, resolve, reject } = Promise.withResolvers<TreeResult>();
     const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    let failure: { error: unknown } | null = null;
+    const failed = new AbortController();
     const fail = (error: unknown): void => {
-      failure ??= { error };
+      if (!failed.signal.aborted) failed.abort(error);
       Atomics.store(new Int32Array(stop), 0, 1);
     };
+    // The thread ends its job when its questions are answered: one that the store does not answer is refused.
+    const ask: Serve = (question) => unlessAborted(failed.signal, serve(question));
     const onMessage = (message: FromWorker): void => {
-      if (message.type !== "done" && message.type !== "failed") void answer(worker, message, unlessFailed(serve), fail);
-      else if (failure !== null) reject(failure.error);
+      if (message.type !== "done" && message.type !== "failed") void answer(worker, message, ask, fail);
+      else if (failed.signal.aborted) reject(failed.signal.reason);
       else if (message.type === "done") resolve(message.result);
       else reject(message.isTooMany ? new TooManyEntries() : new Error(message.message));
     };
-    const unlessFailed =
-      (ask: Serve): Serve =>
-      async (question) => {
-        if (failure !== null) throw failure.error;
-        return ask(question);
-      };
     const onAbort = (): void => fail(signal.reason);
-    const onExit = (): void => reject(failure === null ? new Error("the thread has ended") : failure.error);
+    const onExit = (): void => reject(failed.signal.aborted ? failed.signal.reason : new Error("the thread has ended"));
     worker.on("message", onMessage).on("error", reject).on("exit", onExit);
     signal.addEventListener("abort", onAbort, { once: true });
     worker.postMessage({ type: "start", job, stop } satisfies ToWorker);

@@ -75,10 +75,10 @@ describe("what is captured and restored", () => {
     await bash('test "$(find "$1/home" ! -uid 1234 | wc -l)" = 0 && test "$(stat -c %a "$1/home/d/file")" = 4755', b);
   });
 
-  test("10,000 small files are few blobs", async () => {
-    await bash('cd "$1/workspace" && mkdir d && seq 10000 | split -l 1 -a 4 - d/f', a);
+  test("thousands of small files are one blob", async () => {
+    await bash('cd "$1/workspace" && mkdir d && seq 3000 | split -l 1 -a 4 - d/f', a);
     const captured = await trees.capture(a, null);
-    expect(captured.captured).toMatchObject({ entries: 10_003 });
+    expect(captured.captured).toMatchObject({ entries: 3_003 });
     expect(trees.blobs.size).toBe(1);
     await trees.restore(captured, b);
     await bash('touch -r "$1/workspace" "$2/workspace"', a, b);

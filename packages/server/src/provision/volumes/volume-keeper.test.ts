@@ -89,6 +89,22 @@ describe("a session that rests", () => {
   });
 });
 
+test("a store that does not answer holds up no turn, and no server that stops", async () => {
+  const a = await nodes.start("a", { ...NOW, closeMs: 0 });
+  const session = await nodes.newSession();
+  let asked = 0;
+  a.beforePut = () => {
+    asked++;
+    return new Promise(() => undefined);
+  };
+  await a.write(session, "file", "one");
+  await expect.poll(() => asked, POLL).toBe(1);
+  expect((await a.read(session, "file")).content).toBe("one");
+  await expect.poll(() => asked, POLL).toBe(2);
+  await a.stop();
+  expect(await row(session)).toMatchObject({ dirty: true });
+});
+
 test("what cannot be kept is said, and said once", async () => {
   const a = await nodes.start("a", NOW);
   const session = await nodes.newSession();

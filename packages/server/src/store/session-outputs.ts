@@ -49,35 +49,42 @@ export async function storeOutput(
 /** Somebody must look for outputs: said before there can be any. */
 export async function markOutputsDue(db: Queryable, sessionId: string): Promise<void> {
   await db.query(
-    "insert into session_outputs_due (session_id) values ($1) on conflict do nothing",
+    `insert into session_outputs_due (session_id) values ($1)
+     on conflict (session_id) do update set mark = gen_random_uuid()`,
     [sessionId],
     "mark_outputs_due",
   );
 }
 
-export async function clearOutputsDue(db: Queryable, sessionId: string): Promise<void> {
-  await db.query("delete from session_outputs_due where session_id = $1", [sessionId], "clear_outputs_due");
+/** A look that began when this was the mark has seen all; another mark is of a turn that came later. */
+export async function clearOutputsDue(db: Queryable, sessionId: string, mark: string): Promise<void> {
+  await db.query("delete from session_outputs_due where session_id = $1 and mark = $2", [sessionId, mark], "clear_outputs_due");
 }
 
-export async function areOutputsDue(db: Queryable, sessionId: string): Promise<boolean> {
-  const { rows } = await db.query("select from session_outputs_due where session_id = $1", [sessionId], "are_outputs_due");
-  return rows.length > 0;
+/** The last one who said so; `null`: nobody must look. */
+export async function readOutputsDue(db: Queryable, sessionId: string): Promise<string | null> {
+  const { rows } = await db.query<{ mark: string }>(
+    "select mark from session_outputs_due where session_id = $1",
+    [sessionId],
+    "read_outputs_due",
+  );
+  return rows[0]?.mark ?? null;
 }
 
 /**
- * What came of a look. @param notice what is to be said of it; `null`: nothing
+ * What came of a look. @param notice what is to be said of it; `null`: nothing @param mark as there was when it began
  * @returns whether that is another thing than what was said last
  */
 export async function settleOutputs(
   db: Queryable,
   sessionId: string,
-  { isComplete, notice }: { isComplete: boolean; notice: string | null },
+  { isComplete, notice, mark }: { isComplete: boolean; notice: string | null; mark: string | null },
 ): Promise<boolean> {
   const { rows } = await db.query<{ is_new: boolean }>(
     `with said as (update sessions set outputs_notice = $2 where id = $1 and outputs_notice is distinct from $2 returning id),
-       due as (delete from session_outputs_due where session_id = $1 and $3)
+       due as (delete from session_outputs_due where session_id = $1 and $3 and mark = $4)
      select exists (select from said) as is_new`,
-    [sessionId, notice, isComplete],
+    [sessionId, notice, isComplete, mark],
     "settle_outputs",
   );
   return rows[0]?.is_new ?? false;

@@ -302,6 +302,29 @@ test("what a stopped turn had no time for is done while the session rests", asyn
   expect(await part.isEager?.(session)).toBe(false);
 });
 
+test("what a turn writes while that of the one before is still looked at is not taken for seen", async () => {
+  const controller = new AbortController();
+  const stopped = { ...session, signal: controller.signal };
+  let stores = 0;
+  const put: Blobs["put"] = async (source, options) => {
+    stores += 1;
+    if (stores === 1) controller.abort();
+    // The next turn begins.
+    else if (stores === 2) await part.fill?.(session, volume);
+    options.signal?.throwIfAborted();
+    return blobs.put(source, options);
+  };
+  part = createOutputsPart({ db, blobs: { put } });
+  await part.fill?.(stopped, volume);
+  await writeFile(out("a"), "a");
+  await part.beforeIdle?.(stopped, volume);
+  await part.atRest?.(stopped, volume);
+  expect((await named()).has("a")).toBe(true);
+  expect(await part.isEager?.(session)).toBe(true);
+  await idle();
+  expect(await part.isEager?.(session)).toBe(false);
+});
+
 test("a session that is deleted while its outputs are looked at takes them along", async () => {
   const controller = new AbortController();
   const stopped = { ...session, signal: controller.signal };

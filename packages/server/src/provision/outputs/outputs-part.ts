@@ -1,4 +1,4 @@
-import { areOutputsDue, clearOutputsDue, markOutputsDue, settleOutputs } from "../../store/session-outputs.ts";
+import { clearOutputsDue, markOutputsDue, readOutputsDue, settleOutputs } from "../../store/session-outputs.ts";
 import type { ProvisionPart } from "../port.ts";
 import { listOutputs, type OutputsDeps } from "./list-outputs.ts";
 
@@ -16,26 +16,30 @@ export function createOutputsPart(deps: OutputsDeps): ProvisionPart {
   return {
     name: "outputs",
     fill: ({ sessionId }) => markOutputsDue(db, sessionId),
-    isEager: ({ sessionId }) => areOutputsDue(db.reads, sessionId),
+    isEager: async ({ sessionId }) => (await readOutputsDue(db.reads, sessionId)) !== null,
     async beforeIdle(session, volume) {
       const { sessionId } = session;
       const signal = session.signal.aborted ? AbortSignal.timeout(STOPPED_MS_MAX) : session.signal;
+      const mark = await readOutputsDue(db.reads, sessionId);
       const listed = await listOutputs(deps, session, volume, signal);
       if (!listed.isComplete && signal.aborted) unfinished.add(sessionId);
       else unfinished.delete(sessionId);
       const { notice: message } = listed;
-      if (!(await settleOutputs(db, sessionId, listed)) || message === null) return;
+      if (!(await settleOutputs(db, sessionId, { ...listed, mark })) || message === null) return;
       await session.report({ type: "unknown_error", message, retry_status: { type: "retrying" } });
     },
     async atRest(session, volume) {
       const { sessionId } = session;
       if (!unfinished.delete(sessionId)) return;
+      // The next turn may begin, and write, while this goes on.
+      const mark = await readOutputsDue(db, sessionId);
+      if (mark === null) return;
       try {
         const { isComplete } = await listOutputs(deps, session, volume, new AbortController().signal);
-        if (isComplete) await clearOutputsDue(db, sessionId);
+        if (isComplete) await clearOutputsDue(db, sessionId, mark);
       } catch (error) {
         // Gone with the session that was deleted meanwhile.
-        if (await areOutputsDue(db, sessionId)) throw error;
+        if ((await readOutputsDue(db, sessionId)) !== null) throw error;
       }
     },
   };

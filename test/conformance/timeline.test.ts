@@ -23,12 +23,14 @@ afterAll(() => receiver.server.close());
 
 async function startReceiver(): Promise<Receiver> {
   const received: Omit<Receiver, "url"> = { bodies: [], answers: [], server: createServer() };
-  received.server.on("request", async (request, response) => {
+  received.server.on("request", (request, response) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const status = received.answers.shift() ?? 200;
-    if (status === 200) received.bodies.push(Buffer.concat(chunks));
-    response.writeHead(status, { "content-type": "application/x-protobuf" }).end();
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const status = received.answers.shift() ?? 200;
+      if (status === 200) received.bodies.push(Buffer.concat(chunks));
+      response.writeHead(status, { "content-type": "application/x-protobuf" }).end();
+    });
   });
   await new Promise<void>((resolve) => received.server.listen(0, "127.0.0.1", resolve));
   return { ...received, url: `http://127.0.0.1:${(received.server.address() as AddressInfo).port}` };

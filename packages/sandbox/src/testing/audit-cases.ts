@@ -25,6 +25,7 @@ const TOP_NAMES = [
   "sbin",
   "sys",
   "tmp",
+  "uploads",
   "usr",
   "var",
   "workspace",

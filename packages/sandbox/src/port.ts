@@ -144,9 +144,10 @@ export interface LayerDraft {
   /**
    * Ends the sandbox. The layer is there from now on, whole; nothing of it changes any more.
    * @returns its host directory, for `Equipment.layers`
-   * @throws SandboxError `unavailable` when no sandbox starts with it: there is no layer then
+   * @param signal ends it before its time
+   * @throws SandboxError `unavailable` when no sandbox starts with it; the signal's reason. There is no layer then
    */
-  keep(): Promise<string>;
+  keep(signal?: AbortSignal): Promise<string>;
   /** Ends the sandbox and removes everything; idempotent, and without effect on what is kept. */
   discard(): Promise<void>;
 }

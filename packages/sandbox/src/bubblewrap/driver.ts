@@ -69,6 +69,8 @@ export interface BubblewrapOptions {
   programs?: readonly SandboxProgram[];
   /** The certificate of the egress gateway, in PEM, that sandboxes with a way out shall trust. */
   egressCa?: string;
+  /** Of each command with which a layer is tried before it is kept. Default: a minute. */
+  layerCommandMsMax?: number;
   /** Told of what goes wrong outside any call. */
   onProblem?: (problem: Error) => void;
 }
@@ -106,6 +108,7 @@ class BubblewrapDriver implements SandboxDriver {
     this.layers = new BubblewrapLayers(this.#layersDir, {
       prepare: async () => (await this.#prepare()).host,
       start: (spec, system) => this.#start(spec, system),
+      commandMsMax: options.layerCommandMsMax,
     });
   }
 

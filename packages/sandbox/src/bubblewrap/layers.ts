@@ -52,6 +52,9 @@ const PROBE_LIMITS = {
   cpuCoresMax: 1,
 };
 
+/** Of each command with which a draft is cleaned and tried: what sleeps in place of its programs holds up nobody. */
+const COMMAND_MS_MAX = 60_000;
+
 /** The last command in a draft, where its links lead nowhere else: what a layer has no use for. */
 const CLEAN_SCRIPT = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /opt/harness";
 
@@ -76,12 +79,28 @@ export interface LayersHost {
   prepare(): Promise<LaunchHost>;
   /** Starts a sandbox with this system. */
   start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox>;
+  /** Default: `COMMAND_MS_MAX`. */
+  commandMsMax?: number | undefined;
 }
 
 interface Opened {
   volumes: Volumes;
   /** One of those who make layers; `null`: the server's user makes them. */
   owner: SandboxUser | null;
+}
+
+/** A draft in which everything is done. */
+interface Finished {
+  sandbox: Sandbox;
+  dir: string;
+  volume: Volume;
+  /** That it lies over. */
+  seed: string;
+}
+
+interface CommandEnd {
+  code: number | null;
+  complaint: string;
 }
 
 /**
@@ -163,9 +182,9 @@ export class BubblewrapLayers implements Layers {
       const seed = await this.#begin(dir, ownerOf(volume));
       sandbox = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir), seed });
       const made = sandbox;
-      const keep = async (): Promise<string> => {
+      const keep = async (signal?: AbortSignal): Promise<string> => {
         try {
-          await this.#finish(made, dir, volume, seed);
+          await this.#finish({ sandbox: made, dir, volume, seed }, signal);
           await renameNew(join(dir, DRAFT_SYSTEM), target);
         } finally {
           await discard();
@@ -192,12 +211,12 @@ export class BubblewrapLayers implements Layers {
     return seed;
   }
 
-  async #finish(sandbox: Sandbox, dir: string, volume: Volume, seed: string): Promise<void> {
+  async #finish({ sandbox, dir, volume, seed }: Finished, signal: AbortSignal | undefined): Promise<void> {
     // Where the draft has no shell any more, no sandbox starts with it either.
-    await runIn(sandbox, CLEAN_SCRIPT);
+    await this.#runIn(sandbox, CLEAN_SCRIPT, signal);
     await sandbox.destroy();
     await run("/bin/bash", ["--norc", "-c", KEEP_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
-    await this.#check({ layers: [relative(this.#dir, join(dir, DRAFT_SYSTEM))], draft: null, seed }, volume);
+    await this.#check({ layers: [relative(this.#dir, join(dir, DRAFT_SYSTEM))], draft: null, seed }, volume, signal);
   }
 
   /** Made once for a system and a user. @returns its path below the directory of layers */
@@ -226,14 +245,29 @@ export class BubblewrapLayers implements Layers {
   }
 
   /** Starts with the layer: one that hides what every sandbox needs is found out now. */
-  async #check(system: SystemPlan, volume: Volume): Promise<void> {
+  async #check(system: SystemPlan, volume: Volume, signal: AbortSignal | undefined): Promise<void> {
     const sandbox = await this.#host.start({ volume, limits: PROBE_LIMITS, env: {}, openEgress: openNowhere }, system);
     try {
-      const { code, complaint } = await runIn(sandbox, ":");
+      const { code, complaint } = await this.#runIn(sandbox, ":", signal);
       if (code !== 0) throw new SandboxError("unavailable", `no sandbox starts with it: ${complaint || `status ${code}`}`);
     } finally {
       await sandbox.destroy();
     }
+  }
+
+  /** @throws SandboxError `unavailable` for one that does not end; the signal's reason */
+  async #runIn(sandbox: Sandbox, script: string, signal: AbortSignal | undefined): Promise<CommandEnd> {
+    const { commandMsMax = COMMAND_MS_MAX } = this.#host;
+    const time = AbortSignal.timeout(commandMsMax);
+    const either = signal === undefined ? time : AbortSignal.any([signal, time]);
+    const child = await sandbox.exec(["/bin/bash", "-c", script], { signal: either });
+    child.stdin.end();
+    child.stdout.resume();
+    const complaint = collectStart(child.stderr);
+    const { code } = await child.exited;
+    signal?.throwIfAborted();
+    if (time.aborted) throw new SandboxError("unavailable", `a command did not end in it within ${commandMsMax / 1000} seconds`);
+    return { code, complaint: complaint() };
   }
 
   /** At first use; tried again after a failure. */
@@ -298,15 +332,6 @@ async function systemKey(): Promise<string> {
   const release = await readFile(OS_RELEASE, "utf8").catch(() => "");
   const all = [LAYER_FORMAT, process.arch, isRoot(), release, facts];
   return createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16);
-}
-
-async function runIn(sandbox: Sandbox, script: string): Promise<{ code: number | null; complaint: string }> {
-  const child = await sandbox.exec(["/bin/bash", "-c", script]);
-  child.stdin.end();
-  child.stdout.resume();
-  const complaint = collectStart(child.stderr);
-  const { code } = await child.exited;
-  return { code, complaint: complaint() };
 }
 
 /** What another process has put there before is as good. */

@@ -72,7 +72,7 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
       build.onSandbox(draft.sandbox);
       await known;
       await install(draft.sandbox, build, tail);
-      await draft.keep();
+      await draft.keep(build.signal);
       return tail.text();
     } finally {
       await draft.discard();

@@ -1,0 +1,56 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { rootCertificates } from "node:tls";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DEFAULT_LIMITS } from "../pool.ts";
+import type { LayerDraft, Layers } from "../port.ts";
+import { runCommand } from "../testing/run-command.ts";
+import { createBubblewrapDriver } from "./driver.ts";
+
+const [GATEWAY_CA = ""] = rootCertificates;
+/** Never ends, whatever it is called with. */
+const SLEEPER = "printf '#!/bin/sh\\nexec sleep infinity\\n' > /tmp/sleeper && chmod 755 /tmp/sleeper";
+
+let dir: string;
+function layersWith(layerCommandMsMax?: number): Layers {
+  const options = layerCommandMsMax === undefined ? {} : { layerCommandMsMax };
+  const { layers } = createBubblewrapDriver({ dir, egressCa: GATEWAY_CA, ...options });
+  if (layers === undefined) throw new Error("no layers");
+  return layers;
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "sandbox0-layers-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+async function draftWith(layers: Layers, name: string, script: string): Promise<LayerDraft> {
+  const draft = await layers.draft(name, { limits: DEFAULT_LIMITS, env: {}, openEgress: null });
+  const { code, stderr } = await runCommand(draft.sandbox, script);
+  expect([code, stderr]).toEqual([0, ""]);
+  return draft;
+}
+
+describe("a layer in which something never ends", { timeout: 120_000 }, () => {
+  const stalls = [
+    ["the shell of its draft", "mv /tmp/sleeper /usr/bin/bash"],
+    ["what a sandbox starts with", "mv /tmp/sleeper /usr/bin/socat"],
+  ] as const;
+  test.each(stalls)("is not kept: %s", async (_what, script) => {
+    const draft = await draftWith(layersWith(5_000), "stalled", `${SLEEPER} && ${script}`);
+    await expect(draft.keep()).rejects.toMatchObject({ code: "unavailable", message: expect.stringContaining("5 seconds") });
+    expect(await readdir(join(dir, "layers/drafts"))).toEqual([]);
+  });
+
+  test("is waited for no longer than anybody wants it", async () => {
+    const layers = layersWith();
+    const draft = await draftWith(layers, "stopped", `${SLEEPER} && mv /tmp/sleeper /usr/bin/bash`);
+    const stop = new AbortController();
+    const kept = draft.keep(stop.signal);
+    stop.abort();
+    await expect(kept).rejects.toBe(stop.signal.reason);
+    expect(await layers.find("stopped")).toBeNull();
+    expect(await readdir(join(dir, "layers/drafts"))).toEqual([]);
+  });
+});

@@ -49,9 +49,9 @@ export async function forkResources(
   await storeResources(tx, fork, resources, { records: [], mountedBytes: 0 });
 }
 
-/** Files that the source has left in its outputs directory, so that they can be had of the fork, too. */
+/** Files that the source has left in its outputs directory, so that they can be had of the fork, too, and those deleted of them cannot. */
 export async function forkOutputs(tx: Queryable, sourceId: string, forkId: string, now: Date): Promise<void> {
   const outputs = await listSessionOutputs(tx, sourceId);
   const copies = outputs.flatMap(({ fileId }) => (fileId === null ? [] : [{ from: fileId, id: createId("file") }]));
-  if (copies.length > 0) await copyOutputs(tx, sourceId, { id: forkId, at: now }, copies);
+  if (outputs.length > 0) await copyOutputs(tx, sourceId, { id: forkId, at: now }, copies);
 }

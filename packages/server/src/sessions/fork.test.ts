@@ -1,13 +1,16 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { createId } from "@sandbox0/protocol";
 import { createTestDatabase, type TestDatabase } from "@sandbox0/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createLocalKeys } from "../resources/vaults/local-keys.ts";
 import { createResourceTokens, type ResourceTokens } from "../resources/vaults/resource-tokens.ts";
+import { touchBlob } from "../store/blobs.ts";
+import { deleteFile, listFiles } from "../store/files.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import { writeResourceToken } from "../store/resource-tokens.ts";
 import { insertSessionResources, listSessionResources } from "../store/session-resources.ts";
+import { storeOutput } from "../store/session-outputs.ts";
 import { insertSession } from "../store/sessions.ts";
 import { forkSession } from "./fork.ts";
 
@@ -56,6 +59,11 @@ async function sessionWithRepository(): Promise<{ id: string; resourceId: string
   await insertSessionResources(db, id, [{ id: resourceId, config, createdAt: now, updatedAt: now }]);
   return { id, resourceId };
 }
+async function blob(content: string): Promise<string> {
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  await touchBlob(db, { sha256, sizeBytes: 1 });
+  return sha256;
+}
 const fork = (id: string, workspace = workspaceId) =>
   forkSession({ db, tokens, captureFiles: () => Promise.reject(new Error("it has no files")) }, workspace, id, {});
 
@@ -74,6 +82,40 @@ test("a repository without a token is one in the fork, too", async () => {
   const { id } = await sessionWithRepository();
   const [resource] = await listSessionResources(db, (await fork(id)).id);
   expect(await tokens.open(resource?.id ?? "")).toBe(null);
+});
+
+test("an output that was deleted is not there in the fork either, until it is written anew", async () => {
+  const { id } = await sessionWithRepository();
+  const blobs = [await blob("1"), await blob("2"), await blob("3")];
+  const store = (sessionId: string, path: string, sha256 = ""): Promise<void> => {
+    const file = {
+      id: createId("file"),
+      sessionId,
+      filename: path,
+      mimeType: "text/plain",
+      sizeBytes: 1,
+      sha256,
+      downloadable: true,
+      createdAt: new Date(),
+      expiresAt: null,
+    };
+    return db.transaction((tx) => storeOutput(tx, { workspaceId, sessionId }, { path, stamp: createId("event"), file }));
+  };
+  const filesOf = (sessionId: string) => listFiles(db, workspaceId, { sessionId, limit: 10 });
+  await store(id, "kept", blobs[0]);
+  await store(id, "deleted", blobs[1]);
+  const deleted = (await filesOf(id)).find(({ filename }) => filename === "deleted");
+  await deleteFile(db, workspaceId, deleted?.id ?? "");
+
+  const forked = await fork(id);
+  const copied = await filesOf(forked.id);
+  expect(copied.map(({ filename }) => filename)).toEqual(["kept"]);
+  // What its first look finds.
+  await store(forked.id, "kept", blobs[0]);
+  await store(forked.id, "deleted", blobs[1]);
+  expect(await filesOf(forked.id)).toEqual(copied);
+  await store(forked.id, "deleted", blobs[2]);
+  expect(await filesOf(forked.id)).toHaveLength(2);
 });
 
 test("a session of another workspace is not there to be forked", async () => {

@@ -215,8 +215,8 @@ export async function forgetProvided(tx: Queryable, sessionId: string): Promise<
 }
 
 /**
- * The files that a session has left, as its fork's own. They have no stamp that could fit: the fork looks at each again when
- * it next rests. @param ids for the copies, as many as there are files
+ * The files that a session has left, as its fork's own; what was deleted of them is so for the fork. They have no stamp that
+ * could fit: the fork looks at each again when it next rests. @param ids for the copies, as many as there are files
  */
 export async function copyOutputs(
   tx: Queryable,
@@ -229,9 +229,10 @@ export async function copyOutputs(
        insert into files (id, workspace_id, session_id, filename, mime_type, size_bytes, sha256, downloadable, created_at)
        select c.id, f.workspace_id, $2, f.filename, f.mime_type, f.size_bytes, f.sha256, f.downloadable, $3
        from unnest($4::text[], $5::text[]) as c(source_id, id) join files f on f.id = c.source_id)
-     insert into session_outputs (session_id, path, file_id, stamp)
-     select $2, o.path, c.id, '' from session_outputs o
-     join unnest($4::text[], $5::text[]) as c(source_id, id) on c.source_id = o.file_id where o.session_id = $1`,
+     insert into session_outputs (session_id, path, file_id, stamp, sha256)
+     select $2, o.path, c.id, '', o.sha256 from session_outputs o
+     left join unnest($4::text[], $5::text[]) as c(source_id, id) on c.source_id = o.file_id
+     where o.session_id = $1 and (o.file_id is null or c.id is not null)`,
     [sourceId, fork.id, fork.at, copies.map(({ from }) => from), copies.map(({ id }) => id)],
     "copy_outputs",
   );

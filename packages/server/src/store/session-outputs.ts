@@ -22,7 +22,10 @@ export async function listSessionOutputs(db: Queryable, sessionId: string): Prom
   return rows.map((row) => ({ path: row.path.toString(PATH_ENCODING), fileId: row.file_id, stamp: row.stamp }));
 }
 
-/** What was found at a path: a file of the API, which a path that is written again keeps. */
+/**
+ * What was found at a path: a file of the API, which a path that is written again keeps. With the content that it had, nothing
+ * was written: the volume may have been made anew, and a file that a client has deleted stays deleted.
+ */
 export async function storeOutput(
   tx: Queryable,
   owner: { workspaceId: string; sessionId: string },
@@ -31,19 +34,21 @@ export async function storeOutput(
   const { file, stamp } = output;
   const key = [owner.sessionId, Buffer.from(output.path, PATH_ENCODING)];
   // The row is held from here on: who stores the same path at the same time sees the file that came of it.
-  const { rows } = await tx.query<{ file_id: string | null }>(
+  const { rows } = await tx.query<{ file_id: string | null; sha256: string | null }>(
     `insert into session_outputs (session_id, path, stamp) values ($1, $2, $3)
-     on conflict (session_id, path) do update set stamp = excluded.stamp returning file_id`,
+     on conflict (session_id, path) do update set stamp = excluded.stamp returning file_id, sha256`,
     [...key, stamp],
     "touch_output",
   );
-  const fileId = rows[0]?.file_id ?? null;
-  if (fileId !== null) {
-    await tx.query("update files set sha256 = $2, size_bytes = $3 where id = $1", [fileId, file.sha256, file.sizeBytes]);
-    return;
-  }
-  await insertFile(tx, owner.workspaceId, file);
-  await tx.query("update session_outputs set file_id = $3 where session_id = $1 and path = $2", [...key, file.id], "name_output");
+  const { file_id: fileId = null, sha256 = null } = rows[0] ?? {};
+  if (sha256 === file.sha256) return;
+  if (fileId === null) await insertFile(tx, owner.workspaceId, file);
+  else await tx.query("update files set sha256 = $2, size_bytes = $3 where id = $1", [fileId, file.sha256, file.sizeBytes]);
+  await tx.query(
+    "update session_outputs set file_id = $3, sha256 = $4 where session_id = $1 and path = $2",
+    [...key, fileId ?? file.id, file.sha256],
+    "name_output",
+  );
 }
 
 /** Somebody must look for outputs: said before there can be any. */

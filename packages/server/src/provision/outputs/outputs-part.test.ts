@@ -142,6 +142,23 @@ test("a file that a client has deleted stays deleted until it is written again",
   expect(await contentOf(again)).toBe("12");
 });
 
+test("a file that a client has deleted stays deleted in a volume that was made anew", async () => {
+  await writeFile(out("a"), "1");
+  await writeFile(out("b"), "2");
+  await idle();
+  const before = await named();
+  await deleteFile(db, WORKSPACE, before.get("a")?.id ?? "");
+  await rm(out(), { recursive: true });
+  await mkdir(out());
+  await writeFile(out("a"), "1");
+  await writeFile(out("b"), "2");
+  await idle();
+  expect(await listed()).toEqual([before.get("b")]);
+  await writeFile(out("a"), "3");
+  await idle();
+  expect(await contentOf((await named()).get("a"))).toBe("3");
+});
+
 test("a client may delete a file while it is stored again", async () => {
   await writeFile(out("a"), "1");
   await idle();

@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, lstatSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, realpathSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { makeDir } from "../make-dir.ts";
 import { SHARED_ETC_DIRS } from "./etc-files.ts";
-import { HELPER_ENV, type SandboxUser } from "./host.ts";
+import { HELPER_ENV, isRoot, type SandboxUser } from "./host.ts";
 import { OWN_FILES_PATH } from "./system-view.ts";
 
 const run = promisify(execFile);
@@ -90,9 +90,12 @@ async function copyShared(name: string, etc: string): Promise<void> {
   await cp(source, join(etc, name), { recursive: true, force: true, verbatimSymlinks: true, filter: isReadable });
 }
 
-/** A server that is not root's may not read everything; packages do without. */
+/** What is closed to others than root would be a draft's user's own; packages do without. */
 function isReadable(path: string): boolean {
-  if (lstatSync(path).isSymbolicLink()) return true;
+  const entry = lstatSync(path);
+  if (entry.isSymbolicLink()) return true;
+  const wanted = entry.isDirectory() ? 0o005 : 0o004;
+  if (isRoot()) return (entry.mode & wanted) === wanted;
   try {
     accessSync(path, constants.R_OK);
     return true;
@@ -163,6 +166,7 @@ async function writeAptSettings(etc: string): Promise<void> {
     const path = join("/etc", name);
     const names = name.endsWith(".d") ? await readdir(path).catch(() => []) : [""];
     for (const file of names) {
+      if (!existsSync(join(path, file)) || !isReadable(realpathSync(join(path, file)))) continue;
       const text = await readFile(join(path, file), "utf8").catch(() => null);
       if (text !== null && !/:\/\/[^\s/]*@/.test(text)) await writeFile(join(etc, name, file), text);
     }

@@ -43,10 +43,11 @@ export const VIEWS = "views";
 export const OWN_FILES_PATH = "/usr/sbin/sandbox0-own-files";
 const SKELETON_BYTES_MAX = 64 * 1024 * 1024;
 /**
- * Runs before the launcher of a draft, in the same namespace: all directories of the system, with programs of a draft's own. Who
- * owns a directory may replace what is in it, also where the files are root's. In memory, because a disk takes seconds for so
- * many. $1: where, $2: options of the mount, $3 and $4: `policy-rc.d` and `OWN_FILES_PATH`, $5: how many words go before each
- * command that makes directories, those words, how many directories, those, and what comes next.
+ * Runs before the launcher of a draft, in the same namespace: all directories of the system that its user may look into, with
+ * programs of a draft's own. Who owns a directory may replace what is in it, also where the files are root's; one in place of a
+ * closed directory would open it. In memory, because a disk takes seconds for so many. $1: where, $2: options of the mount, $3
+ * and $4: `policy-rc.d` and `OWN_FILES_PATH`, $5: how many words go before each command that is the user's, those words, how
+ * many directories, those, and what comes next.
  */
 const SKELETON_SCRIPT = `
 set -e -o pipefail
@@ -56,7 +57,8 @@ as=("\${@:2:$1}"); shift $((1 + $1))
 dirs=("\${@:2:$1}"); shift $((1 + $1))
 for dir in "\${dirs[@]}"; do
   "\${as[@]}" mkdir ".$dir"
-  { find "$dir" -xdev -mindepth 1 -type d -printf '.%p\\0' 2>/dev/null || true; } | "\${as[@]}" xargs -0 -r mkdir --
+  { "\${as[@]}" find "$dir" -xdev -mindepth 1 -type d -readable -executable -printf '.%p\\0' 2>/dev/null || true; } |
+    "\${as[@]}" xargs -0 -r mkdir --
 done
 "\${as[@]}" mkdir -p ./usr/sbin
 printf '%s' "\${programs[0]}" >./usr/sbin/policy-rc.d

@@ -204,7 +204,7 @@ export async function rewindCalls(tx: Queryable, sessionId: string, point: LogPo
   );
 }
 
-/** The session has no files any more: what was put there for it once must be put there again. */
+/** The session may not have the files any more that were put there for it once: who puts them there must look again. */
 export async function forgetProvided(tx: Queryable, sessionId: string): Promise<void> {
   await tx.query(
     `with scans as (delete from session_skill_scans where session_id = $1)

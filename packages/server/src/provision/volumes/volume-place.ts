@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SandboxError, type SandboxPool, type Volume } from "@sandbox0/sandbox";
 import { BlobMissing, BlobsUnavailable } from "../../blobs/port.ts";
 import type { Database } from "../../store/pool.ts";
+import { forgetProvided } from "../../store/session-forks.ts";
 import {
   readHomeNodes,
   readSessionVolume,
@@ -83,7 +84,9 @@ async function bring(deps: VolumePlaceDeps, session: ProvisionSession, row: Sess
   const volume = await makeVolume(deps, session, files.checkpointId);
   const said = [current.notice, files.lost].filter((sentence) => sentence !== null);
   const notice = said.length === 0 ? null : said.join(" ");
-  await take(deps, current, volume.id, { checkpointId: files.checkpointId, notice, startsAnew: files.startsAnew });
+  const isLessThanWas = files.checkpointId === null || files.lost !== null;
+  const change = { checkpointId: files.checkpointId, notice, startsAnew: files.startsAnew };
+  await take(deps, current, volume.id, change, isLessThanWas);
   if (files.lost !== null)
     await session.report({ type: "unknown_error", message: files.lost, retry_status: { type: "retrying" } });
   return { isNew: false, notice };
@@ -165,10 +168,16 @@ async function take(
   row: SessionVolume,
   volumeId: string,
   change: { checkpointId: string | null; notice: string | null; startsAnew: boolean },
+  isLessThanWas = false,
 ): Promise<void> {
   const place = { homeId: pool.homeId, nodeId: node.id(), volumeId };
-  if (!(await takeSessionVolume(db, row, place, change)))
-    throw new VolumeUnavailable("refused", "the session has gone to another server meanwhile");
+  const isTaken = await db.transaction(async (tx) => {
+    const isOurs = await takeSessionVolume(tx, row, place, change);
+    // What was put there once may be gone.
+    if (isOurs && isLessThanWas) await forgetProvided(tx, row.sessionId);
+    return isOurs;
+  });
+  if (!isTaken) throw new VolumeUnavailable("refused", "the session has gone to another server meanwhile");
 }
 
 /** What the agent is told when its files cannot be had: another try may succeed. */

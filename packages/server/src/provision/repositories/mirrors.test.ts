@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { BuildOrder } from "./mirror-builder.ts";
-import { MIRROR_FRESH_MS, type Mirrors, type MirrorUser, openMirrors } from "./mirrors.ts";
+import { MIRROR_FRESH_MS, type Mirrors, type MirrorsDeps, type MirrorUser, openMirrors } from "./mirrors.ts";
 
 const WAIT = { timeout: 60_000, interval: 5 };
 const USER: MirrorUser = { sessionId: "sesn_1", workspaceId: "wrkspc_1", url: "https://github.com/owner/name" };
@@ -31,7 +31,7 @@ afterEach(async () => {
   rmSync(dirname(dir), { recursive: true });
 });
 
-function openHere(): Mirrors {
+function openHere(bounds: MirrorsDeps["bounds"] = {}): Mirrors {
   const mirrors = openMirrors({
     dir,
     build: (order, signal) => {
@@ -39,6 +39,7 @@ function openHere(): Mirrors {
       return build(order, signal);
     },
     now: () => nowMs,
+    bounds,
     onProblem: (problem) => problems.push(problem),
   });
   open.push(mirrors);
@@ -126,6 +127,26 @@ test("that a clone failed with is not used again", async () => {
   mirrors.drop(USER);
   expect(mirrors.use(USER)).toBeNull();
   expect(await madeBy(mirrors)).not.toBe(path);
+});
+
+test("none is made while there is too much of them, also of those that are replaced and still used", async () => {
+  const mirrors = openHere({ bytesMax: 100, clearMs: 5 });
+  const other = { ...USER, url: "https://github.com/owner/other" };
+  build = async ({ into }) => {
+    writeFileSync(join(into, "refs"), "x".repeat(60));
+    return true;
+  };
+  const first = await madeBy(mirrors);
+  mirrors.drop(USER);
+  const second = await madeBy(mirrors);
+  expect(mirrors.use(other)).toBeNull();
+  expect(orders).toHaveLength(2);
+  // Nobody asks for a build, and what is left over goes all the same.
+  nowMs += MIRROR_FRESH_MS + 1;
+  await vi.waitFor(() => expect(() => statSync(first)).toThrow(/ENOENT/), WAIT);
+  expect(statSync(second).isDirectory()).toBe(true);
+  await madeBy(mirrors, other);
+  expect(problems).toEqual([]);
 });
 
 test("outlives its server, but for what was not complete", async () => {

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, renameSync, statSync, utimesSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { repeat } from "../../resources/repeat.ts";
 import type { BuildOrder } from "./mirror-builder.ts";
 
 /** Sessions fetch what is newer by themselves; an older mirror is made anew while they do. */
@@ -10,7 +11,9 @@ export const MIRROR_FRESH_MS = 60 * 60_000;
 const RETRY_MS = 10 * 60_000;
 /** A sandbox may still be copying what another one has replaced. */
 const RETIRE_MS = 60 * 60_000;
+/** Of all that there are, in use or not; no mirror is made above it. */
 const MIRRORS_BYTES_MAX = 20 * 1024 ** 3;
+const CLEAR_MS = 60_000;
 const BUILDS_MAX = 2;
 /** Repositories whose last build is remembered. */
 const REMEMBERED_MAX = 10_000;
@@ -28,6 +31,7 @@ export interface MirrorsDeps {
   now(): number;
   /** A build failed, and the sessions do without; or a directory could not be removed. */
   onProblem(error: unknown): void;
+  bounds?: { bytesMax?: number; clearMs?: number };
 }
 
 /** Who asks for a mirror: a session whose token the server of the repository has just been shown. */
@@ -74,11 +78,15 @@ class MirrorDirectory implements Mirrors {
   /** When the last build of a repository began. */
   readonly #triedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
+  readonly #bytesMax: number;
+  readonly #clearing: { stop(): Promise<void> };
 
   constructor(deps: MirrorsDeps) {
     this.#deps = deps;
+    this.#bytesMax = deps.bounds?.bytesMax ?? MIRRORS_BYTES_MAX;
     makeDir(deps.dir, PASSAGE_MODE);
     for (const key of readdirSync(deps.dir)) this.#takeUp(key);
+    this.#clearing = repeat(() => this.#clear(), deps.bounds?.clearMs ?? CLEAR_MS, deps.onProblem);
   }
 
   use(user: MirrorUser): string | null {
@@ -104,13 +112,14 @@ class MirrorDirectory implements Mirrors {
 
   async close(): Promise<void> {
     this.#ending.abort();
+    await this.#clearing.stop();
     await Promise.all(this.#building.values());
   }
 
   #buildLater(key: string, user: MirrorUser, before: Mirror | null): void {
     const nowMs = this.#deps.now();
     const triedAtMs = this.#triedAtMs.get(key) ?? Number.NEGATIVE_INFINITY;
-    const isFull = this.#building.has(key) || this.#building.size >= BUILDS_MAX;
+    const isFull = this.#building.has(key) || this.#building.size >= BUILDS_MAX || this.#bytes() > this.#bytesMax;
     if (this.#ending.signal.aborted || isFull || nowMs - triedAtMs < RETRY_MS) return;
     this.#triedAtMs.delete(key);
     this.#triedAtMs.set(key, nowMs);
@@ -146,20 +155,26 @@ class MirrorDirectory implements Mirrors {
     }
   }
 
+  #bytes(): number {
+    return bytesOf(this.#mirrors.values()) + bytesOf(this.#retired);
+  }
+
   /** Takes the least used away until the rest has room, and removes what nobody can be copying from any more. */
   async #clear(): Promise<void> {
     const byUse = [...this.#mirrors].sort(([, a], [, b]) => a.usedAtMs - b.usedAtMs);
-    let bytes = byUse.reduce((sum, [, mirror]) => sum + mirror.bytes, 0);
+    // What is retired takes room as well, and gets less by itself.
+    let bytes = bytesOf(this.#mirrors.values());
     for (const [key, mirror] of byUse) {
-      if (bytes <= MIRRORS_BYTES_MAX) break;
+      if (bytes <= this.#bytesMax) break;
       bytes -= mirror.bytes;
       this.#mirrors.delete(key);
       this.#retired.push(mirror);
     }
     const nowMs = this.#deps.now();
-    const gone = this.#retired.filter(({ usedAtMs }) => nowMs - usedAtMs > RETIRE_MS);
-    this.#retired = this.#retired.filter((mirror) => !gone.includes(mirror));
-    for (const { path } of gone) await rm(path, { recursive: true, force: true });
+    for (const mirror of this.#retired.filter(({ usedAtMs }) => nowMs - usedAtMs > RETIRE_MS)) {
+      await rm(mirror.path, { recursive: true, force: true });
+      this.#retired = this.#retired.filter((each) => each !== mirror);
+    }
   }
 
   /** The newest counts; no sandbox of an earlier server is alive. */
@@ -188,6 +203,10 @@ function keyOf({ workspaceId, url }: MirrorUser): string {
 function makeDir(path: string, mode: number): void {
   mkdirSync(path, { recursive: true, mode });
   chmodSync(path, mode);
+}
+
+function bytesOf(mirrors: Iterable<Mirror>): number {
+  return [...mirrors].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function bytesIn(path: string): number {

@@ -64,5 +64,6 @@ async function restoreFiles(tx: Queryable, sessionId: string, checkpointId: stri
   if (volume === null && checkpointId === null) return;
   await setSessionCheckpoint(tx, sessionId, checkpointId);
   await renewVolume(tx, sessionId);
-  if (checkpointId === null) await forgetProvided(tx, sessionId);
+  // The checkpoint may be older than what was put there; what it has is found again.
+  await forgetProvided(tx, sessionId);
 }

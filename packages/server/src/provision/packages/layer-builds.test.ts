@@ -95,6 +95,20 @@ test("another workspace with the same recipe has a layer of its own", async () =
   expect(await layerOf(builds, await environment("true"))).not.toBe(await layerOf(builds, other.id));
 });
 
+test("a workspace whose builds do not end holds up no other one", async () => {
+  await db.query("insert into workspaces (id, name) values ('wrkspc_3', 'other') on conflict do nothing");
+  const builds = server();
+  const held = [await environment("sleep 1000"), await environment("sleep 1001")].map((id) =>
+    layerOf(builds, id).catch((error: unknown) => error),
+  );
+  await until(() => layers.drafts.length === 1);
+  const other = await environments.create("wrkspc_3", { name: "e", metadata: { "sandbox0.setup": "echo other" } });
+  expect(await layerOf(builds, other.id)).not.toBeNull();
+  expect(layers.drafts).toHaveLength(2);
+  await builds.close();
+  for (const each of held) expect(await each).toBeInstanceOf(BuildStopped);
+});
+
 test("a change of the environment is another build", async () => {
   const builds = server();
   const id = await environment("echo one");

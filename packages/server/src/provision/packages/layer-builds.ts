@@ -16,6 +16,7 @@ import {
 import { readEnvironmentById, readUsedEnvironments } from "../../store/environments.ts";
 import type { Database } from "../../store/pool.ts";
 import { BUILD_MS_MAX, BuildFailed, BuildStopped, buildLayer, type LayerBuild } from "./build-layer.ts";
+import { BuildTurns } from "./build-turns.ts";
 
 /** How often builds are looked for that somebody has asked for, or that a dead server has begun. */
 const WAITING_SWEEP_MS = 1_000;
@@ -84,8 +85,7 @@ class Builds implements LayerBuilds {
   readonly #running = new Map<string, Promise<string>>();
   readonly #environments = new Map<string, string>();
   readonly #closing = new AbortController();
-  readonly #waiting: (() => void)[] = [];
-  #building = 0;
+  readonly #turns = new BuildTurns(BUILDS_AT_ONCE);
   #sweeps: { stop(): Promise<void> }[] = [];
 
   constructor(deps: LayerBuildsDeps) {
@@ -111,8 +111,7 @@ class Builds implements LayerBuilds {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#closing.abort(new BuildStopped());
     await Promise.all(this.#sweeps.map((sweep) => sweep.stop()));
     await Promise.allSettled(this.#running.values());
   }
@@ -183,13 +182,13 @@ class Builds implements LayerBuilds {
 
   async #build(wanted: Wanted): Promise<string> {
     for (;;) {
-      await this.#takeSlot();
+      await this.#turns.take(wanted.workspaceId, this.#closing.signal);
       try {
         const claim = await this.#claim(wanted);
         if ("nodeId" in claim) return await this.#run(wanted, claim);
         if (claim.state === "failed") throw failureOf(claim);
       } finally {
-        this.#giveSlot();
+        this.#turns.give(wanted.workspaceId);
       }
       await sleep(OTHERS_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
       const found = await this.#find(wanted.recipe);
@@ -274,19 +273,6 @@ class Builds implements LayerBuilds {
       }) satisfies Note,
       stop: () => timer.stop(),
     };
-  }
-
-  async #takeSlot(): Promise<void> {
-    while (this.#building >= BUILDS_AT_ONCE && !this.#closing.signal.aborted) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    if (this.#closing.signal.aborted) throw new BuildStopped();
-    this.#building++;
-  }
-
-  #giveSlot(): void {
-    this.#building--;
-    this.#waiting.shift()?.();
   }
 }
 

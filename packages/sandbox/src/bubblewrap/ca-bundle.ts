@@ -6,6 +6,8 @@ import { CA_BUNDLE_PATH } from "../layout.ts";
 
 /** Where distributions keep all authorities in one file, below `/etc`, which programs read unless told otherwise. */
 const SYSTEM_BUNDLES = ["ssl/certs/ca-certificates.crt", "pki/ca-trust/extracted/pem/tls-ca-bundle.pem"];
+/** In sandboxes: the gateway's may be shown in their place. */
+export const SYSTEM_CA_PLACES: readonly string[] = SYSTEM_BUNDLES.map((name) => join("/etc", name));
 
 /** Certificate authorities for sandboxes with a way out. */
 export interface CaBundle {

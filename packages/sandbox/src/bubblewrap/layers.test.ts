@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
@@ -52,5 +52,32 @@ describe("a layer in which something never ends", { timeout: 120_000 }, () => {
     await expect(kept).rejects.toBe(stop.signal.reason);
     expect(await layers.find("stopped")).toBeNull();
     expect(await readdir(join(dir, "layers/drafts"))).toEqual([]);
+  });
+});
+
+describe("a layer with a link where something is shown over it", { timeout: 120_000 }, () => {
+  const links = [
+    ["the shell", "ln -sf $TO/made /usr/bin/bash"],
+    ["the directory of the shell", "mv /usr/bin /usr/programs && /usr/programs/ln -s $TO /usr/bin"],
+    ["the certificates", "ln -sf $TO/made /etc/ssl/certs/ca-certificates.crt"],
+    ["the directory of the certificates", "mv /etc/ssl /etc/tls && ln -s $TO /etc/ssl"],
+  ] as const;
+  test.each(links)("is not kept, and nothing is made on the host: %s", async (_what, script) => {
+    const outside = join(dir, "outside");
+    await mkdir(outside, { recursive: true });
+    for (const [path, mode] of [[dir, 0o755] as const, [outside, 0o777] as const]) await chmod(path, mode);
+    const layers = layersWith();
+    // Where the host is for bwrap while it mounts.
+    const draft = await draftWith(layers, "linked", script.replace("$TO", `/oldroot${outside}`));
+    const kept = draft.keep().then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(await kept).toMatchObject({
+      code: "unavailable",
+      message: expect.stringMatching(/^no sandbox starts with it: \/\S+ is a link$/),
+    });
+    expect(await readdir(outside)).toEqual([]);
+    expect(await layers.find("linked")).toBeNull();
   });
 });

@@ -18,6 +18,8 @@ import {
 import { removeTree } from "../remove-tree.ts";
 import { openVolumes, spareOwners, type Volumes } from "../volumes.ts";
 import { collectStart } from "../collect-start.ts";
+import { SYSTEM_CA_PLACES } from "./ca-bundle.ts";
+import { checkPlaces } from "./check-places.ts";
 import { HELPER_ENV, isRoot, type SandboxUser } from "./host.ts";
 import { writeLayerSeed } from "./layer-seed.ts";
 import { openNowhere } from "./egress-socket.ts";
@@ -34,8 +36,8 @@ import {
 import type { LaunchHost } from "./launch.ts";
 
 const run = promisify(execFile);
-/** Raise it when what is in a layer changes. */
-const LAYER_FORMAT = 1;
+/** Raise it when what is in a layer, or may be, changes. */
+const LAYER_FORMAT = 2;
 const NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const [KEPT, DRAFTS, SEEDS, VOLUMES] = ["kept", "drafts", "seeds", "volumes"] as const;
 /** Change with the system's packages; a layer over other ones would be half of each. */
@@ -216,6 +218,8 @@ export class BubblewrapLayers implements Layers {
     await this.#runIn(sandbox, CLEAN_SCRIPT, signal);
     await sandbox.destroy();
     await run("/bin/bash", ["--norc", "-c", KEEP_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
+    const { bashAt } = await this.#host.prepare();
+    checkPlaces(join(dir, DRAFT_SYSTEM), [bashAt, ...SYSTEM_CA_PLACES]);
     await this.#check({ layers: [relative(this.#dir, join(dir, DRAFT_SYSTEM))], draft: null, seed }, volume, signal);
   }
 

@@ -1,0 +1,32 @@
+import { lstatSync, readlinkSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { SandboxError } from "../port.ts";
+
+/**
+ * bwrap follows links also in places that it mounts at, and makes what is not there, at a time when it still sees the host: in
+ * a layer nothing may lead away from them. A link that the host has itself is no layer's.
+ * @param systemDir of a layer that nobody can change any more
+ * @param places files that bwrap shows over those of the system
+ * @throws SandboxError `unavailable`
+ */
+export function checkPlaces(systemDir: string, places: readonly string[]): void {
+  const ways = new Set(places.flatMap((place) => [place, hostPath(place)]).flatMap(parentsAndSelf));
+  for (const path of ways) {
+    const link = linkAt(join(systemDir, path));
+    if (link === null || link === linkAt(path)) continue;
+    throw new SandboxError("unavailable", `no sandbox starts with it: ${path} is a link`);
+  }
+}
+
+/** Where the host's own links lead. */
+function hostPath(place: string): string {
+  return lstatSync(place, { throwIfNoEntry: false }) === undefined ? place : realpathSync(place);
+}
+
+function parentsAndSelf(path: string): string[] {
+  return path === "/" ? [] : [...parentsAndSelf(dirname(path)), path];
+}
+
+function linkAt(path: string): string | null {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(path) : null;
+}

@@ -96,7 +96,7 @@ test("another workspace with the same recipe has a layer of its own", async () =
 });
 
 test("a workspace whose builds do not end holds up no other one", async () => {
-  await db.query("insert into workspaces (id, name) values ('wrkspc_3', 'other') on conflict do nothing");
+  await db.query("insert into workspaces (id, name) values ('wrkspc_3', 'third') on conflict do nothing");
   const builds = server();
   const held = [await environment("sleep 1000"), await environment("sleep 1001")].map((id) =>
     layerOf(builds, id).catch((error: unknown) => error),

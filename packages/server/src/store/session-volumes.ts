@@ -56,6 +56,26 @@ interface Place {
 }
 
 /**
+ * Sessions without a turn whose newest files are in this data directory and in no checkpoint; of servers that are gone,
+ * too.
+ */
+export async function readUnkeptSessions(
+  db: Queryable,
+  { homeId, nodeId }: Place,
+  { alive, without, limit }: { alive: readonly number[]; without: readonly string[]; limit: number },
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `select v.session_id as id from session_volumes v join session_heads h on h.session_id = v.session_id
+     where v.home_id = $1 and v.dirty and h.lease_owner is null and (v.node_id is null or v.node_id = $2 or v.node_id <> all($3))
+       and v.session_id <> all($4)
+     limit $5`,
+    [homeId, nodeId, alive, without, limit],
+    "read_unkept_sessions",
+  );
+  return rows.map(({ id }) => id);
+}
+
+/**
  * A turn uses the files where they are, if this node used them last: from now on they may be newer than the checkpoint.
  * @returns the row as it was, and whether that is so
  */

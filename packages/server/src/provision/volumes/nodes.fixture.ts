@@ -87,7 +87,12 @@ export class Nodes {
       pauseAfterMs: NEVER_MS,
       destroyAfterMs: NEVER_MS,
     });
-    const node = new TestNode(this, notifier, registry, pool, { captureAfterMs: NEVER_MS, homeReturnMs: 0, ...times });
+    const node = new TestNode(this, notifier, registry, pool, {
+      captureAfterMs: NEVER_MS,
+     
+      homeReturnMs: 0,
+      ...times,
+    });
     await node.keeper.start();
     this.#nodes.push(node);
     return node;
@@ -169,6 +174,21 @@ export class TestNode {
 
   write(sessionId: string, name: string, content: string): Promise<string[]> {
     return this.turn(sessionId, ({ path }) => writeFile(join(path, "workspace", name), content));
+  }
+
+  /** A turn that is given up in the middle: its sandbox is ended, and it never comes to rest here. */
+  async cutTurn(sessionId: string, name: string, content: string): Promise<void> {
+    const { part } = this.keeper;
+    const lease = (owner: number | null) =>
+      this.nodes.db.query("update session_heads set lease_owner = $2 where session_id = $1", [sessionId, owner]);
+    await lease(this.#registry.id());
+    const session = this.#session(sessionId, NEVER);
+    await part.place?.(session);
+    const { volume } = await this.pool.claim(sessionId, null);
+    await part.fill?.(session, volume);
+    await writeFile(join(volume.path, "workspace", name), content);
+    await this.pool.discard(sessionId);
+    await lease(null);
   }
 
   async read(sessionId: string, name: string): Promise<{ content: string | null; said: string[] }> {

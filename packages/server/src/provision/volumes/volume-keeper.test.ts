@@ -78,6 +78,29 @@ describe("a session that rests", () => {
     expect((await b.read(session, "file")).content).toBe("two");
   });
 
+  test("is kept by a server that comes back when the one that owed it died", async () => {
+    const a = await nodes.start("a", { captureAfterMs: 3_600_000 });
+    const session = await nodes.newSession();
+    await a.write(session, "file", "one");
+    // A server that is killed keeps nothing.
+    a.storeFailure = full();
+    await a.die();
+    expect(await row(session)).toMatchObject({ dirty: true, checkpointId: null });
+    const again = await nodes.start("a", { sweepMs: 50 });
+    await isClean(session);
+    expect(again.troubles).toEqual([]);
+  });
+
+  test("is kept before its server stops, also when its turn was handed over in the middle", async () => {
+    const a = await nodes.start("a", { captureAfterMs: 3_600_000 });
+    const session = await nodes.newSession();
+    await a.cutTurn(session, "file", "one");
+    await a.stop();
+    expect(await row(session)).toMatchObject({ dirty: false });
+    const b = await nodes.start("b");
+    expect(await b.read(session, "file")).toEqual({ content: "one", said: [] });
+  });
+
   test("is kept before its server stops", async () => {
     const a = await nodes.start("a", { captureAfterMs: 60_000 });
     const session = await nodes.newSession();

@@ -8,6 +8,7 @@ import {
   expireVolumes,
   leaveHome,
   readSessionVolume,
+  readUnkeptSessions,
   registerHome,
   type SessionVolume,
   takeSessionVolume,
@@ -33,8 +34,9 @@ export const CAPTURE_AFTER_MS = 2_000;
 const RETRY_MS = 60_000;
 /** How often requests are looked for: the price of a lost hint. */
 const REQUESTS_LOOK_MS = 1_000;
-/** How often volumes that nobody has any more are removed, and what is old. */
+/** How often volumes that nobody has any more are removed, what is old, and sessions looked for that no checkpoint is owed. */
 const SWEEP_MS = 10_000;
+const UNKEPT_BATCH = 50;
 const TRASH_BATCH = 50;
 /** What the checkpoints that are still owed may take when the server stops. */
 const CLOSE_MS = 10_000;
@@ -44,12 +46,14 @@ export interface VolumeKeeperTimes {
   retryMs: number;
   homeReturnMs: number;
   closeMs: number;
+  sweepMs: number;
 }
 const TIMES: VolumeKeeperTimes = {
   captureAfterMs: CAPTURE_AFTER_MS,
   retryMs: RETRY_MS,
   homeReturnMs: HOME_RETURN_MS,
   closeMs: CLOSE_MS,
+  sweepMs: SWEEP_MS,
 };
 
 export interface VolumeKeeperDeps {
@@ -92,11 +96,14 @@ class Keeper implements VolumeKeeper {
   readonly #new = new Set<string>();
   readonly #notices = new Map<string, string>();
   readonly #told = new Map<string, string>();
+  /** Of which no checkpoint can be made as they are: until their next turn nothing changes that. */
+  readonly #hopeless = new Set<string>();
   readonly #working = new Set<Promise<void>>();
   #timers: NodeJS.Timeout[] = [];
   #off: (() => void)[] = [];
   #isAnswering = false;
   #isSweeping = false;
+  #isClosing = false;
   #isClosed = false;
 
   constructor(deps: VolumeKeeperDeps, times: VolumeKeeperTimes) {
@@ -123,35 +130,52 @@ class Keeper implements VolumeKeeper {
     ];
     this.#timers = [
       setInterval(() => this.#run(this.#answerRequests()), REQUESTS_LOOK_MS),
-      setInterval(() => this.#run(this.#sweep()), SWEEP_MS),
+      setInterval(() => this.#run(this.#sweep()), this.#times.sweepMs),
     ];
   }
 
   onPause(sessionId: string): void {
-    if (!this.#isClosed) this.#owe(sessionId, 0);
+    this.#owe(sessionId, 0);
   }
 
   async close(): Promise<void> {
-    for (const off of this.#off) off();
-    for (const timer of this.#timers) clearInterval(timer);
-    const owed = [...this.#owed];
+    this.#isClosing = true;
+    for (const timer of this.#owed.values()) clearTimeout(timer);
+    const owed = new Set(this.#owed.keys());
     this.#owed.clear();
-    for (const [sessionId, timer] of owed) {
-      clearTimeout(timer);
-      this.#run(this.#capture(sessionId));
-    }
-    this.#isClosed = true;
+    // Of turns that others go on with: their files were in use until now, and who has the turn next asks for them.
+    for (const sessionId of await this.#readUnkept().catch(this.#noUnkept)) owed.add(sessionId);
+    for (const sessionId of owed) this.#run(this.#capture(sessionId));
     const late = setTimeout(() => {
+      this.#isClosed = true;
       for (const work of this.#capturing.values()) work.abort(new Error("the server is stopping"));
     }, this.#times.closeMs);
     while (this.#working.size > 0) await Promise.allSettled(this.#working);
     clearTimeout(late);
+    this.#isClosed = true;
+    for (const off of this.#off) off();
+    for (const timer of this.#timers) clearInterval(timer);
+    while (this.#working.size > 0) await Promise.allSettled(this.#working);
   }
+
+  /** Sessions that rest with files that are newer than their checkpoint, whoever owed them one: it may have died. */
+  async #readUnkept(): Promise<string[]> {
+    const { db, pool, node } = this.#deps;
+    const place = { homeId: pool.homeId, nodeId: node.id() };
+    const busy = [...this.#owed.keys(), ...this.#capturing.keys(), ...this.#hopeless];
+    return readUnkeptSessions(db, place, { alive: await node.aliveNodes(), without: busy, limit: UNKEPT_BATCH });
+  }
+
+  readonly #noUnkept = (error: unknown): string[] => {
+    this.#deps.onTrouble(error, null);
+    return [];
+  };
 
   async #place(session: ProvisionSession): Promise<void> {
     const { sessionId } = session;
     clearTimeout(this.#owed.get(sessionId));
     this.#owed.delete(sessionId);
+    this.#hopeless.delete(sessionId);
     this.#capturing.get(sessionId)?.abort(new VolumeInUse());
     const { homeReturnMs } = this.#times;
     const placed = await this.#locks.run(sessionId, () => placeVolume({ ...this.#deps, homeReturnMs }, session));
@@ -185,7 +209,7 @@ class Keeper implements VolumeKeeper {
   }
 
   #owe(sessionId: string, afterMs: number): void {
-    if (this.#isClosed) return;
+    if (this.#isClosing) return;
     clearTimeout(this.#owed.get(sessionId));
     const timer = setTimeout(() => {
       this.#owed.delete(sessionId);
@@ -200,7 +224,10 @@ class Keeper implements VolumeKeeper {
       await this.#locks.run(sessionId, () => this.#captureNow(sessionId));
     } catch (error) {
       if (error instanceof VolumeInUse || (error instanceof SandboxError && error.code === "unavailable")) return;
-      if (error instanceof TooManyEntries) return addNotice(this.#deps.db, sessionId, TOO_MANY_NOTICE);
+      if (error instanceof TooManyEntries) {
+        this.#hopeless.add(sessionId);
+        return addNotice(this.#deps.db, sessionId, TOO_MANY_NOTICE);
+      }
       this.#deps.onTrouble(error, sessionId);
       this.#owe(sessionId, this.#times.retryMs);
     }
@@ -276,13 +303,14 @@ class Keeper implements VolumeKeeper {
   }
 
   async #sweep(): Promise<void> {
-    if (this.#isSweeping || this.#isClosed) return;
+    if (this.#isSweeping || this.#isClosing) return;
     this.#isSweeping = true;
     try {
       const { db, pool, node } = this.#deps;
       await expireVolumes(db, EXPIRED_NOTICE);
       await dropUnfinishedCheckpoints(db, [...(await node.aliveNodes()), node.id()]);
       await removeOldVolumeRequests(db);
+      for (const sessionId of await this.#readUnkept()) this.#owe(sessionId, 0);
       for (const volumeId of await readVolumeTrash(db, pool.homeId, TRASH_BATCH)) {
         // The row goes only when the files are gone, so a crash repeats the work.
         await pool.deleteVolume(volumeId);

@@ -179,7 +179,11 @@ test("a HEAD keeps the length that a GET would have, a 204 and a 304 have no bod
 
 for (const version of ["--http1.1", "--http2"]) {
   test(`${version}: an answer before the body ends the request`, async () => {
-    await serveHttp1(world, (_request, response) => response.writeHead(413, { Connection: "close" }).end("too large"));
+    // One that closed with the rest of the body unread would reset the connection, and its answer could be lost on the way.
+    await serveHttp1(world, (request, response) => {
+      request.resume();
+      response.writeHead(413).end("too large");
+    });
     const file = await fileOf("x".repeat(8 * BUFFERED_BODY_BYTES_MAX));
     // Without a length: after such an answer curl 7.88 ends an HTTP/2 request short of the length that it has announced, which
     // is an error of the protocol, and sees the answer cut when that is found before its end.

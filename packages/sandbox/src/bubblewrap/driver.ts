@@ -255,7 +255,7 @@ class BubblewrapDriver implements SandboxDriver {
     try {
       const spec = { volume, limits: CHECK_LIMITS, env: {}, openEgress: openNowhere };
       const sandbox = await this.create(spec);
-      const child = await sandbox.exec(["/bin/bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${EGRESS_PORT}`]);
+      const child = await sandbox.exec(["/bin/bash", "--norc", "-c", `exec 3<>/dev/tcp/127.0.0.1/${EGRESS_PORT}`]);
       child.stdout.resume();
       const complaint = collectStart(child.stderr);
       const { code } = await child.exited;

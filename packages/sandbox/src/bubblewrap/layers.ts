@@ -264,7 +264,7 @@ export class BubblewrapLayers implements Layers {
     const { commandMsMax = COMMAND_MS_MAX } = this.#host;
     const time = AbortSignal.timeout(commandMsMax);
     const either = signal === undefined ? time : AbortSignal.any([signal, time]);
-    const child = await sandbox.exec(["/bin/bash", "-c", script], { signal: either });
+    const child = await sandbox.exec(["/bin/bash", "--norc", "-c", script], { signal: either });
     child.stdin.end();
     child.stdout.resume();
     const complaint = collectStart(child.stderr);

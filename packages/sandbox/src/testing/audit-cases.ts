@@ -112,7 +112,7 @@ export const auditCases: readonly ConformanceCase[] = [
       const count = Number(await output(sandbox, "ls -d /proc/[0-9]* | wc -l"));
       assert.ok(count >= 2 && count <= 6, `${count} processes`);
       // All that it may signal: the test and another sandbox live on.
-      const other = await (await createSandbox()).exec(["/bin/bash", "-c", "echo ready; read line; echo $line"]);
+      const other = await (await createSandbox()).exec(["/bin/bash", "--norc", "-c", "echo ready; read line; echo $line"]);
       await readLine(other.stdout);
       await runCommand(sandbox, "kill -9 -1");
       other.stdin.write("alive\n");

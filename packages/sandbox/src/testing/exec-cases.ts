@@ -100,7 +100,7 @@ export const execCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
       for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-        const child = await sandbox.exec(["/bin/bash", "-c", "echo ready; exec sleep 1000"]);
+        const child = await sandbox.exec(["/bin/bash", "--norc", "-c", "echo ready; exec sleep 1000"]);
         await readLine(child.stdout);
         child.kill(signal);
         assert.deepEqual(await child.exited, { code: null, signal });
@@ -112,7 +112,7 @@ export const execCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
       const abort = new AbortController();
-      const child = await sandbox.exec(["/bin/bash", "-c", "echo ready; sleep 1000"], { signal: abort.signal });
+      const child = await sandbox.exec(["/bin/bash", "--norc", "-c", "echo ready; sleep 1000"], { signal: abort.signal });
       await readLine(child.stdout);
       abort.abort();
       assert.equal((await child.exited).signal, "SIGKILL");
@@ -125,7 +125,7 @@ export const execCases: readonly ConformanceCase[] = [
     needs: "isolation",
     run: async ({ createSandbox }) => {
       const script = "setsid sleep 1000 & (setsid bash -c 'sleep 1000 & sleep 1000' &) ; echo ready; wait";
-      const child = await (await createSandbox()).exec(["/bin/bash", "-c", script]);
+      const child = await (await createSandbox()).exec(["/bin/bash", "--norc", "-c", script]);
       await readLine(child.stdout);
       child.kill("SIGKILL");
       // They all hold its stdout: it ends when the last of them has gone.
@@ -147,7 +147,7 @@ export const execCases: readonly ConformanceCase[] = [
     name: "holds a command back while its output is not read, and loses none of it",
     run: async ({ createSandbox }) => {
       const bytes = 256 * MIB;
-      const child = await (await createSandbox()).exec(["/bin/bash", "-c", `head -c ${bytes} /dev/zero`]);
+      const child = await (await createSandbox()).exec(["/bin/bash", "--norc", "-c", `head -c ${bytes} /dev/zero`]);
       const stdout = child.stdout as Readable;
       await new Promise<void>((resolve) => stdout.once("readable", resolve));
       const before = process.memoryUsage.rss();

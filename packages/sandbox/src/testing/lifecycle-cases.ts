@@ -11,7 +11,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     name: "freezes every process while paused, and loses nothing",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();
-      const child = await sandbox.exec(["/bin/bash", "-c", "echo ready; (read a; echo got $a) <&0"]);
+      const child = await sandbox.exec(["/bin/bash", "--norc", "-c", "echo ready; (read a; echo got $a) <&0"]);
       await readLine(child.stdout);
       await sandbox.pause();
       await sandbox.pause();
@@ -44,7 +44,9 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       for (const paused of [false, true]) {
         const sandbox = await createSandbox();
-        const children = await Promise.all([1, 2].map(() => sandbox.exec(["/bin/bash", "-c", "echo ready; sleep 1000"])));
+        const children = await Promise.all(
+          [1, 2].map(() => sandbox.exec(["/bin/bash", "--norc", "-c", "echo ready; sleep 1000"])),
+        );
         await Promise.all(children.map((child) => readLine(child.stdout)));
         if (paused) await sandbox.pause();
         await Promise.all([sandbox.destroy(), sandbox.destroy()]);

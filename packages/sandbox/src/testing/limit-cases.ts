@@ -24,10 +24,10 @@ export const limitCases: readonly ConformanceCase[] = [
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox({ limits: { processesMax: 40 } });
       // `perl -e` would do without; bash itself waits long before it gives up forking.
-      const bomb = await sandbox.exec(["/bin/bash", "-c", "bomb() { bomb | bomb & }; bomb; sleep 1000"]);
+      const bomb = await sandbox.exec(["/bin/bash", "--norc", "-c", "bomb() { bomb | bomb & }; bomb; sleep 1000"]);
       bomb.stderr.resume();
       bomb.stdout.resume();
-      const child = await sandbox.exec(["/bin/bash", "-c", "for i in $(seq 200); do sleep 1000 & done; echo all"]);
+      const child = await sandbox.exec(["/bin/bash", "--norc", "-c", "for i in $(seq 200); do sleep 1000 & done; echo all"]);
       let complained = "";
       await new Promise<void>((resolve) => {
         child.stderr.on("data", (chunk: Buffer) => {

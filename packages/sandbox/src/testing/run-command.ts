@@ -13,7 +13,7 @@ export async function runCommand(
   options: ExecOptions & { input?: string } = {},
 ): Promise<CommandResult> {
   const { input, ...execOptions } = options;
-  const child = await sandbox.exec(["/bin/bash", "-c", script], execOptions);
+  const child = await sandbox.exec(["/bin/bash", "--norc", "-c", script], execOptions);
   const streams = Promise.all([readAll(child.stdout), readAll(child.stderr)]);
   if (input !== undefined) child.stdin.write(input);
   child.stdin.end();

@@ -182,7 +182,13 @@ test("previews reach both processes in pieces that join to the text", async () =
   const sessionId = await newSession();
   const readers = [await new Reader().open(follower(here), sessionId), await new Reader().open(follower(there), sessionId)];
   const text = "ü€\u0001".repeat(2_000);
-  createBells(here).preview(sessionId, { type: "text", eventId: "e", index: 0, offset: 0, text });
+  const bells = createBells(here);
+  // What comes before the other process listens is lost, as previews may be.
+  await until(() => {
+    bells.preview(sessionId, { type: "start", eventType: "agent.message", eventId: "e" });
+    return readers.every(({ previews }) => previews.length > 0);
+  });
+  bells.preview(sessionId, { type: "text", eventId: "e", index: 0, offset: 0, text });
   const joined = (reader: Reader) => reader.previews.map((preview) => (preview.type === "text" ? preview.text : "")).join("");
   await until(() => readers.every((reader) => joined(reader).length === text.length));
   for (const reader of readers) expect(joined(reader)).toBe(text);

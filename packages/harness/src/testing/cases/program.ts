@@ -112,7 +112,7 @@ export const programCases: readonly HarnessCase[] = [
       const test = session({ wrapSandbox: programs.wrapSandbox });
       test.send("[start]");
       const nonsense = 'echo "no json {"; echo "{}"; echo "[1,2"; head -c 100000 /dev/urandom; echo; exit 3';
-      for (const command of [["/bin/false"], ["/bin/bash", "-c", nonsense], ["/no/such/program"]]) {
+      for (const command of [["/bin/false"], ["/bin/bash", "--norc", "-c", nonsense], ["/no/such/program"]]) {
         programs.instead.command = command;
         const outcome = await test.run(harness);
         assert.equal(outcome.type === "failed" && outcome.error.disposition, "retryable", command[0]);

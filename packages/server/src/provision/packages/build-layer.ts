@@ -89,7 +89,7 @@ async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typ
   let step: string | null = null;
   const time = AbortSignal.timeout(build.timeMsMax);
   const signal = AbortSignal.any([build.signal, time]);
-  const child = await sandbox.exec(["/bin/bash", "-c", buildScript(build.recipe), "build"], { signal });
+  const child = await sandbox.exec(["/bin/bash", "--norc", "-c", buildScript(build.recipe), "build"], { signal });
   child.stdin.end();
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     tail.add(chunk);

@@ -89,7 +89,7 @@ export class Nodes {
     });
     const node = new TestNode(this, notifier, registry, pool, {
       captureAfterMs: NEVER_MS,
-     
+
       homeReturnMs: 0,
       ...times,
     });

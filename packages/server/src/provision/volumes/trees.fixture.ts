@@ -68,7 +68,7 @@ export class Trees {
 async function describeTree(root: string): Promise<{ text: string; timesUs: number[] }> {
   const script = `cd "$1" && { find . -mindepth 1 -printf '%P %y %m %l %n at %T@\\n' | LC_ALL=C sort;
     find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum; }`;
-  const { stdout } = await run("bash", ["-c", script, "bash", root], { encoding: "latin1", maxBuffer: 1 << 28 });
+  const { stdout } = await run("bash", ["--norc", "-c", script, "bash", root], { encoding: "latin1", maxBuffer: 1 << 28 });
   const timesUs: number[] = [];
   const text = stdout.replace(/ at (\d+)\.(\d{9})\d/g, (_, seconds: string, ns: string) => {
     timesUs.push(Number(seconds) * 1e6 + Number(ns) / 1e3);
@@ -85,5 +85,5 @@ export async function expectSameTree(found: string, wanted: string): Promise<voi
 }
 
 export async function bash(script: string, ...args: string[]): Promise<void> {
-  await run("bash", ["-c", `set -e\n${script}`, "bash", ...args]);
+  await run("bash", ["--norc", "-c", `set -e\n${script}`, "bash", ...args]);
 }

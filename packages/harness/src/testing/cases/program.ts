@@ -21,7 +21,8 @@ function watchPrograms(): {
     wrapSandbox: (sandbox) => ({
       ...sandbox,
       async exec(command, options) {
-        if (!command[0]?.startsWith(HARNESS_PROGRAMS_DIR)) return sandbox.exec(command, options);
+        // A shell may come before it, which prepares its place and becomes it.
+        if (!command.some((part) => part.includes(HARNESS_PROGRAMS_DIR))) return sandbox.exec(command, options);
         const child = await sandbox.exec(instead.command ?? command, options);
         started.push(child);
         return child;

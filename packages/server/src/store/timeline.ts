@@ -204,21 +204,22 @@ export async function readUnexported(db: Queryable, since: Date, limit: number):
   return rows.map(({ id }) => id);
 }
 
-/** Up to which event the session's trace was exported; locks it. `null`: another server does it now, or the session is gone. */
-export async function lockExported(tx: Queryable, sessionId: string): Promise<number | null> {
-  await tx.query(
-    "insert into trace_exports (session_id, seq) select id, 0 from sessions where id = $1 on conflict do nothing",
+/** Up to which event the session's trace was exported. */
+export async function readExported(db: Queryable, sessionId: string): Promise<number> {
+  const { rows } = await db.query<{ seq: number }>(
+    "select seq from trace_exports where session_id = $1",
     [sessionId],
-    "begin_trace_export",
+    "read_trace_export",
   );
-  const { rows } = await tx.query<{ seq: number }>(
-    "select seq from trace_exports where session_id = $1 for update skip locked",
-    [sessionId],
-    "lock_trace_export",
-  );
-  return rows[0]?.seq ?? null;
+  return rows[0]?.seq ?? 0;
 }
 
-export async function setExported(tx: Queryable, sessionId: string, seq: number): Promise<void> {
-  await tx.query("update trace_exports set seq = $2 where session_id = $1", [sessionId, seq], "set_trace_export");
+/** Never goes back. Nothing is kept of a session that was deleted meanwhile. */
+export async function setExported(db: Queryable, sessionId: string, seq: number): Promise<void> {
+  await db.query(
+    `insert into trace_exports (session_id, seq) select id, $2 from sessions where id = $1
+     on conflict (session_id) do update set seq = greatest(trace_exports.seq, $2)`,
+    [sessionId, seq],
+    "set_trace_export",
+  );
 }

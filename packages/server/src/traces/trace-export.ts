@@ -4,7 +4,7 @@ import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { readSpans, type TimelinesDeps, traceIdOf } from "../resources/timeline/timelines.ts";
 import type { Database } from "../store/pool.ts";
 import { readSessionName } from "../store/sessions.ts";
-import { lockExported, readUnexported, setExported } from "../store/timeline.ts";
+import { readExported, readUnexported, setExported } from "../store/timeline.ts";
 import { readTraceContext } from "../store/trace-contexts.ts";
 import { otlpSpans } from "./otlp-spans.ts";
 
@@ -87,29 +87,27 @@ export function createTraceExport(options: TraceExportOptions): TraceExport {
   };
 }
 
-function exportSession(
+/** Holds nothing while the collector is waited for: two servers that do it at once send the same spans with the same ids. */
+async function exportSession(
   { db, costOf }: TraceExportOptions,
   sessionId: string,
   resource: ReturnType<typeof resourceFromAttributes>,
   send: (spans: ReadableSpan[]) => Promise<void>,
 ): Promise<void> {
-  return db.transaction(async (tx) => {
-    const from = await lockExported(tx, sessionId);
-    const agentName = await readSessionName(tx, sessionId);
-    if (from === null || agentName === null) return;
-    const context = await readTraceContext(tx, sessionId);
-    const trace = {
-      traceId: context?.traceId ?? traceIdOf(sessionId),
-      parentSpanId: context?.parentSpanId ?? null,
-      sessionId,
-      agentName,
-    };
-    for (let after = from; ; ) {
-      const part = await readSpans({ db: tx, costOf }, sessionId, { after, limit: EVENTS_PER_EXPORT, wholeTurns: true });
-      if (part.spans.length > 0) await send(otlpSpans(resource, trace, part.spans));
-      if (part.last > after) await setExported(tx, sessionId, part.last);
-      after = part.last;
-      if (!part.more || part.spans.length === 0) return;
-    }
-  });
+  const agentName = await readSessionName(db, sessionId);
+  if (agentName === null) return;
+  const context = await readTraceContext(db, sessionId);
+  const trace = {
+    traceId: context?.traceId ?? traceIdOf(sessionId),
+    parentSpanId: context?.parentSpanId ?? null,
+    sessionId,
+    agentName,
+  };
+  for (let after = await readExported(db, sessionId); ; ) {
+    const part = await readSpans({ db, costOf }, sessionId, { after, limit: EVENTS_PER_EXPORT, wholeTurns: true });
+    if (part.spans.length > 0) await send(otlpSpans(resource, trace, part.spans));
+    if (part.last > after) await setExported(db, sessionId, part.last);
+    after = part.last;
+    if (!part.more || part.spans.length === 0) return;
+  }
 }

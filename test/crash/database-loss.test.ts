@@ -21,7 +21,7 @@ describe("the server loses its connections to Postgres and lives on", () => {
         parts: [sendOnce(INTERRUPT, "only talk")],
       });
       const created = await matrix.pointsOf({ parts: [sessionWith("only talk")], check: endedWell });
-      expect(inTurn).toHaveLength(2 * 11 + 2 * 3);
+      expect(inTurn).toHaveLength(2 * 14 + 2 * 3);
       await matrix.hitAll([...inTurn, ...waiting, ...interrupted, ...created]);
     },
     { blow: "disconnect" },

@@ -4,6 +4,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { explain } from "./client.ts";
 import { type Command, EXIT, type Output, UserError } from "./command.ts";
 import { formatEvent, type SessionEvent } from "./event-line.ts";
+import { isPreview } from "./follow.ts";
 import { printLine } from "./print.ts";
 import { startServer } from "./server.ts";
 import { loadSettings, type Settings } from "./settings.ts";
@@ -30,7 +31,7 @@ export const demo: Command = {
   positionals: [],
   options: {
     model: { type: "string", help: "the model (default: one that fits the provider key that is set)", value: "id" },
-    harness: { type: "string", help: "sandpi, claude or codex (SANDBOX0_HARNESS, default sandpi)", value: "name" },
+    harness: { type: "string", help: "what runs the agent (SANDBOX0_HARNESS, default sandpi)", value: "sandpi|claude|codex" },
     "data-dir": { type: "string", help: "where the demo's data lives (default .sandbox0/demo)", value: "path" },
   },
   details: `
@@ -141,6 +142,7 @@ async function runSession(client: Anthropic, model: string, signal: AbortSignal,
   const toolErrors: SessionEvent[] = [];
   let toolResults = 0;
   for await (const event of stream) {
+    if (isPreview(event)) continue;
     printLine(output, formatEvent(event));
     if (event.type === "agent.tool_result") {
       toolResults += 1;

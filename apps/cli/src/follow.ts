@@ -1,27 +1,50 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Anthropic from "@anthropic-ai/sdk";
 import { APIConnectionError, APIError } from "@anthropic-ai/sdk";
-import type { SessionEvent } from "./event-line.ts";
+import type { SessionEvent, StreamEvent } from "./event-line.ts";
 
-/** Attempts in a row without a single event before giving up. */
-const RECONNECTS_MAX = 8;
+/** Attempts in a row without a single event before giving up: with the delays, one and a half minutes. */
+const RECONNECTS_MAX = 20;
 const RECONNECT_DELAY_MS = 250;
 const RECONNECT_DELAY_MAX_MS = 5_000;
 /** Deliveries remembered to drop those that come twice: more than one page of history and a stream's start overlap. */
 const SEEN_MAX = 20_000;
 
+export interface FollowOptions {
+  /** Previews to ask for, which come as they are: never in the history, and lost when a connection breaks. */
+  previews?: ("agent.message" | "agent.thinking")[];
+  /** The history has been read: what comes from now on is new. Once. */
+  onLive?(): void;
+  /** The connection broke, and is made again. */
+  onBreak?(): void;
+  /** Ends it without an error. */
+  signal?: AbortSignal;
+}
+
 /**
  * The events of a session, each delivery once and in order: the history, then what comes. A stream has no replay, so it
  * is opened first and the history read after; when it breaks, both are done again from the last event on.
  *
- * @throws the SDK's errors once reconnecting has failed `RECONNECTS_MAX` times in a row, or at once when the answer is final
+ * @throws the SDK's errors: of the first connection at once, later once reconnecting has failed `RECONNECTS_MAX` times in
+ *   a row or when the answer is final
  */
-export async function* followSession(client: Anthropic, sessionId: string): AsyncGenerator<SessionEvent> {
+export async function* followSession(
+  client: Anthropic,
+  sessionId: string,
+  options: FollowOptions = {},
+): AsyncGenerator<StreamEvent> {
   const seen = new Set<string>();
+  const { signal } = options;
+  const ended = (): boolean => signal?.aborted === true;
   let since: string | undefined;
-  for (let attempt = 0; ; attempt += 1) {
+  let wasLive = false;
+  const live = (): void => {
+    if (!wasLive) options.onLive?.();
+    wasLive = true;
+  };
+  for (let attempt = 0; !ended(); attempt += 1) {
     try {
-      for await (const event of followOnce(client, sessionId, since)) {
+      for await (const event of followOnce(client, sessionId, { ...options, since, live })) {
         if (!remember(seen, event)) continue;
         if ("processed_at" in event && event.processed_at) since = event.processed_at;
         attempt = 0;
@@ -29,24 +52,46 @@ export async function* followSession(client: Anthropic, sessionId: string): Asyn
         if (event.type === "session.deleted" || event.type === "session.status_terminated") return;
       }
     } catch (error) {
-      if (!canReconnect(error) || attempt >= RECONNECTS_MAX) throw error;
+      if (ended()) return;
+      const never = !wasLive && seen.size === 0;
+      if (never || !canReconnect(error) || attempt >= RECONNECTS_MAX) throw error;
     }
-    await delay(Math.min(RECONNECT_DELAY_MS * 2 ** attempt, RECONNECT_DELAY_MAX_MS));
+    if (attempt === 0 && !ended()) options.onBreak?.();
+    await pause(Math.min(RECONNECT_DELAY_MS * 2 ** attempt, RECONNECT_DELAY_MAX_MS), signal);
   }
 }
 
-async function* followOnce(client: Anthropic, sessionId: string, since: string | undefined): AsyncGenerator<SessionEvent> {
-  const stream = await client.beta.sessions.events.stream(sessionId);
+async function* followOnce(
+  client: Anthropic,
+  sessionId: string,
+  { since, live, previews = [], signal }: FollowOptions & { since: string | undefined; live(): void },
+): AsyncGenerator<StreamEvent> {
+  const { events } = client.beta.sessions;
+  const request = signal === undefined ? {} : { signal };
+  const stream = await events.stream(sessionId, previews.length === 0 ? {} : { event_deltas: previews }, request);
   try {
-    yield* client.beta.sessions.events.list(sessionId, since === undefined ? {} : { "created_at[gte]": since });
+    yield* events.list(sessionId, since === undefined ? {} : { "created_at[gte]": since }, request);
+    live();
     yield* stream;
   } finally {
     stream.controller.abort();
   }
 }
 
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await delay(ms, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  }
+}
+
+/** A preview is no event of the log: it has no id of its own, and comes on one connection only. */
+export const isPreview = (event: StreamEvent): event is Exclude<StreamEvent, SessionEvent> =>
+  event.type === "event_start" || event.type === "event_delta";
+
 /** @returns false for a delivery seen before. An input comes twice, admitted and promoted: those are two. */
-function remember(seen: Set<string>, event: SessionEvent): boolean {
+function remember(seen: Set<string>, event: StreamEvent): boolean {
   if (!("id" in event)) return true;
   const key = `${event.id} ${"processed_at" in event && event.processed_at ? "promoted" : "admitted"}`;
   if (seen.has(key)) return false;

@@ -27,6 +27,7 @@ describe("usage", () => {
       "sessions fork",
       "sessions restore",
       "vaults rotate-key",
+      "completion",
     ]);
     for (const command of commands) {
       const help = await startCommandLine([...command.split(" "), "--help"]).ended;

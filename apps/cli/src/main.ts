@@ -1,4 +1,5 @@
 import { type Command, describeCommand, EXIT, type Output, parseCommandLine, UserError } from "./command.ts";
+import { safeText } from "./terminal-text.ts";
 
 /** Loaded one at a time: a server that starts, or a help text, does not wait for what the others need. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -10,13 +11,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "keys revoke": async () => (await import("./keys.ts")).keysRevoke,
   "sessions list": async () => (await import("./sessions.ts")).sessionsList,
   "sessions show": async () => (await import("./sessions.ts")).sessionsShow,
-  "sessions tail": async () => (await import("./sessions.ts")).sessionsTail,
+  "sessions tail": async () => (await import("./sessions-tail.ts")).sessionsTail,
   "sessions send": async () => (await import("./sessions.ts")).sessionsSend,
   "sessions snapshot": async () => (await import("./snapshots.ts")).sessionsSnapshot,
   "sessions snapshots": async () => (await import("./snapshots.ts")).sessionsSnapshots,
   "sessions fork": async () => (await import("./snapshots.ts")).sessionsFork,
   "sessions restore": async () => (await import("./snapshots.ts")).sessionsRestore,
   "vaults rotate-key": async () => (await import("./vaults.ts")).vaultsRotateKey,
+  completion: async () => (await import("./completion.ts")).createCompletion(() => loadCommands(Object.keys(COMMANDS))),
 };
 
 /**
@@ -38,7 +40,7 @@ export async function main(argv: readonly string[], output: Output): Promise<num
     return await command.run(parseCommandLine(command, rest), output);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    output.stderr.write(`sandbox0: ${error.message}\n`);
+    output.stderr.write(`sandbox0: ${safeText(error.message)}\n`);
     return error.exitCode;
   }
 }
@@ -66,8 +68,11 @@ function explainUnknown(first: string, second: string | undefined, group: readon
   return second === undefined ? `'${first}' needs one more word: ${words}` : `No command '${first} ${second}', but ${words}`;
 }
 
+const loadCommands = (names: readonly string[]): Promise<Command[]> =>
+  Promise.all(names.flatMap((name) => COMMANDS[name]?.() ?? []));
+
 async function describeCommands(names: readonly string[]): Promise<string> {
-  const commands = await Promise.all(names.flatMap((name) => COMMANDS[name]?.() ?? []));
+  const commands = await loadCommands(names);
   const rows = commands.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`);
   return [
     "sandbox0: a self-hosted backend that speaks the Claude Managed Agents API.",

@@ -2,7 +2,9 @@ import type Anthropic from "@anthropic-ai/sdk";
 import { callServer, createClient, explain, SERVER_OPTIONS } from "./client.ts";
 import { type Arguments, type Command, EXIT, JSON_OPTION, type Output, UserError, usageError } from "./command.ts";
 import { formatEvent, type SessionEvent } from "./event-line.ts";
+import { EventPrinter } from "./event-printer.ts";
 import { followSession } from "./follow.ts";
+import { createPaint } from "./paint.ts";
 import { printJson, printLine, printTable, shorten } from "./print.ts";
 
 const STATUSES = ["idle", "running", "rescheduling", "terminated"] as const;
@@ -19,7 +21,7 @@ export const sessionsList: Command = {
   summary: "List sessions, newest first.",
   positionals: [],
   options: {
-    status: { type: "string", help: `only those: ${STATUSES.join(", ")}`, value: "status" },
+    status: { type: "string", help: "only those", value: STATUSES.join("|") },
     limit: { type: "string", help: `how many (default ${LIST_DEFAULT}, at most ${LIST_MAX})`, value: "n" },
     all: { type: "boolean", help: "archived ones too" },
     ...SERVER_OPTIONS,
@@ -28,9 +30,6 @@ export const sessionsList: Command = {
   async run(args, output) {
     const limit = readLimit(args);
     const status = STATUSES.find((name) => name === args.text("status"));
-    if (args.text("status") !== undefined && status === undefined) {
-      throw usageError(sessionsList, `No status '${args.text("status")}': use ${STATUSES.join(", ")}`);
-    }
     const client = createClient(args);
     const sessions = await callServer(client, async () => {
       const found: Session[] = [];
@@ -102,52 +101,11 @@ export const sessionsShow: Command = {
       ],
     );
     printLine(output);
-    for (const event of events) printLine(output, formatEvent(event));
+    const paint = createPaint(output.stdout);
+    for (const event of events) printLine(output, formatEvent(event, { paint }));
     return EXIT.ok;
   },
 };
-
-export const sessionsTail: Command = {
-  name: "sessions tail",
-  summary: "Print a session's events and follow it until it ends or you stop.",
-  positionals: ["<session id>"],
-  options: {
-    "until-idle": { type: "boolean", help: "stop when the session is idle" },
-    ...SERVER_OPTIONS,
-    json: { type: "boolean", help: "print one JSON object a line" },
-  },
-  async run(args, output) {
-    const client = createClient(args);
-    const id = args.positionals[0] ?? "";
-    try {
-      if (args.flag("until-idle")) {
-        const session = await client.beta.sessions.retrieve(id);
-        if (session.status === "idle" || session.status === "terminated") {
-          for await (const event of client.beta.sessions.events.list(id)) printEvent(args, output, event);
-          return EXIT.ok;
-        }
-      }
-      let last: SessionEvent | undefined;
-      for await (const event of followSession(client, id)) {
-        printEvent(args, output, event);
-        last = event;
-        if (args.flag("until-idle") && (await isIdleNow(client, id, event))) break;
-      }
-      return last?.type === "session.status_terminated" ? EXIT.failed : EXIT.ok;
-    } catch (error) {
-      throw explain(error, client.baseURL);
-    }
-  },
-};
-
-/** An idle event of the history may be long past: the session itself says. */
-async function isIdleNow(client: Anthropic, id: string, event: SessionEvent): Promise<boolean> {
-  return event.type === "session.status_idle" && (await client.beta.sessions.retrieve(id)).status === "idle";
-}
-
-function printEvent(args: Arguments, output: Output, event: SessionEvent): void {
-  printLine(output, args.flag("json") ? JSON.stringify(event) : formatEvent(event));
-}
 
 export const sessionsSend: Command = {
   name: "sessions send",
@@ -187,12 +145,13 @@ async function sendAndWait(
 ): Promise<number> {
   try {
     const first = (await send()).data?.[0]?.id;
+    const printer = new EventPrinter(output, { json: args.flag("json") });
     let taken = false;
-    for await (const event of followSession(client, id)) {
+    for await (const event of followSession(client, id, args.flag("json") ? {} : { previews: ["agent.message"] })) {
       // The history comes first; this command shows what follows from its own message.
       if ("id" in event && event.id === first) taken = true;
       if (!taken) continue;
-      printEvent(args, output, event);
+      printer.print(event);
       if (event.type === "session.status_idle") return event.stop_reason.type === "retries_exhausted" ? EXIT.failed : EXIT.ok;
     }
     return EXIT.failed;

@@ -145,11 +145,24 @@ export interface LayerDraft {
    * Ends the sandbox. The layer is there from now on, whole; nothing of it changes any more.
    * @returns its host directory, for `Equipment.layers`
    * @param signal ends it before its time
-   * @throws SandboxError `unavailable` when no sandbox starts with it; the signal's reason. There is no layer then
+   * @param admit told what it takes on the disk, right before it is there
+   * @throws SandboxError `unavailable` when no sandbox starts with it; the signal's reason; what `admit` throws. There is no
+   *   layer then
    */
-  keep(signal?: AbortSignal): Promise<string>;
+  keep(signal?: AbortSignal, admit?: (sizeBytes: number) => Promise<void>): Promise<string>;
   /** Ends the sandbox and removes everything; idempotent, and without effect on what is kept. */
   discard(): Promise<void>;
+}
+
+/** A layer that is there. */
+export interface LayerInfo {
+  name: string;
+  /** When it was found, or its last sandbox ended. */
+  usedAt: Date;
+  /** On the disk. */
+  sizeBytes: number;
+  /** Sandboxes run with it, of this server or another one on the same directory. */
+  inUse: boolean;
 }
 
 /** Layers over the system of this machine, by name: `[A-Za-z0-9_-]`, 128 characters at most. */
@@ -163,9 +176,9 @@ export interface Layers {
   find(name: string): Promise<string | null>;
   /** Begins to make one. A draft that its process leaves behind is removed by the next. @throws SandboxError `unavailable` */
   draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft>;
-  list(): Promise<{ name: string; usedAt: Date }[]>;
-  /** Nothing may be running with it. Idempotent. */
-  remove(name: string): Promise<void>;
+  list(): Promise<LayerInfo[]>;
+  /** Idempotent. @returns false: sandboxes run with it, and it stays */
+  remove(name: string): Promise<boolean>;
 }
 
 export interface SandboxDriver {

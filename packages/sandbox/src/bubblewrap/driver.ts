@@ -109,6 +109,7 @@ class BubblewrapDriver implements SandboxDriver {
       prepare: async () => (await this.#prepare()).host,
       start: (spec, system) => this.#start(spec, system),
       commandMsMax: options.layerCommandMsMax,
+      onProblem: (problem) => this.#options.onProblem?.(problem instanceof Error ? problem : new Error(String(problem))),
     });
   }
 
@@ -135,7 +136,8 @@ class BubblewrapDriver implements SandboxDriver {
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
     const { equipment } = spec;
-    return this.#start(spec, equipment === undefined ? PLAIN_SYSTEM : await this.layers.systemOf(equipment));
+    if (equipment === undefined) return this.#start(spec, PLAIN_SYSTEM);
+    return this.layers.using(equipment, (system) => this.#start(spec, system));
   }
 
   async #start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox> {

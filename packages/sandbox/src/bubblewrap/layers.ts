@@ -10,6 +10,7 @@ import {
   SandboxError,
   type Equipment,
   type LayerDraft,
+  type LayerInfo,
   type Layers,
   type Sandbox,
   type SandboxSpec,
@@ -22,6 +23,8 @@ import { SYSTEM_CA_PLACES } from "./ca-bundle.ts";
 import { checkPlaces } from "./check-places.ts";
 import { HELPER_ENV, isRoot, type SandboxUser } from "./host.ts";
 import { writeLayerSeed } from "./layer-seed.ts";
+import { LayerSizes, treeBytes } from "./layer-sizes.ts";
+import { LayerUses } from "./layer-uses.ts";
 import { openNowhere } from "./egress-socket.ts";
 import {
   DRAFT_SYSTEM,
@@ -40,6 +43,7 @@ const run = promisify(execFile);
 const LAYER_FORMAT = 2;
 const NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const [KEPT, DRAFTS, SEEDS, VOLUMES] = ["kept", "drafts", "seeds", "volumes"] as const;
+const [USES, SIZES] = ["uses", "sizes"] as const;
 /** Change with the system's packages; a layer over other ones would be half of each. */
 const SYSTEM_FACTS = ["/var/lib/dpkg/status", "/usr", "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/lib", "/lib", "/bin"];
 const OS_RELEASE = "/usr/lib/os-release";
@@ -83,6 +87,8 @@ export interface LayersHost {
   start(spec: SandboxSpec, system: SystemPlan): Promise<Sandbox>;
   /** Default: `COMMAND_MS_MAX`. */
   commandMsMax?: number | undefined;
+  /** Told of what goes wrong behind a sandbox that is gone. */
+  onProblem(problem: unknown): void;
 }
 
 interface Opened {
@@ -107,17 +113,22 @@ interface CommandEnd {
 
 /**
  * The layers of a driver: `kept/<name>/` are finished ones, `drafts/` those in the making, `seeds/` what they lie over
- * (one for each user that makes layers); in `views/` launchers mount them, each in a mount namespace of its own.
+ * (one for each user that makes layers); in `views/` launchers mount them, each in a mount namespace of its own. `uses/` and
+ * `sizes/` say which of them sandboxes run with, and what they take.
  */
 export class BubblewrapLayers implements Layers {
   readonly #dir: string;
   readonly #host: LayersHost;
   readonly #instance = instanceTag();
+  readonly #uses: LayerUses;
+  readonly #sizes: LayerSizes;
   #opened: Promise<Opened> | null = null;
 
   constructor(dir: string, host: LayersHost) {
     this.#dir = dir;
     this.#host = host;
+    this.#uses = new LayerUses(join(dir, USES));
+    this.#sizes = new LayerSizes(join(dir, SIZES));
   }
 
   async systemKey(): Promise<string> {
@@ -125,48 +136,72 @@ export class BubblewrapLayers implements Layers {
     return systemKey();
   }
 
-  /** @throws SandboxError `unavailable` for what is no layer */
-  async systemOf({ layers }: Equipment): Promise<SystemPlan> {
-    if (layers.length === 0) return PLAIN_SYSTEM;
-    const stranger = layers.find((path) => !this.#isKept(path));
-    if (stranger !== undefined) throw new SandboxError("unavailable", `there is no layer ${stranger}`);
+  /**
+   * Starts a sandbox with the layers of this equipment, which stay until it is gone.
+   * @throws SandboxError `unavailable` for what is no layer; what `start` throws
+   */
+  async using({ layers }: Equipment, start: (system: SystemPlan) => Promise<Sandbox>): Promise<Sandbox> {
+    if (layers.length === 0) return start(PLAIN_SYSTEM);
     const { owner } = await this.#open();
-    // Any user's will do to look at.
-    const seed = await this.#seedFor(owner);
-    return { layers: layers.map((path) => relative(this.#dir, path)), draft: null, seed };
+    const stranger = layers.find((path) => path !== join(this.#dir, KEPT, basename(path)) || !NAME.test(basename(path)));
+    if (stranger !== undefined) throw noLayer(stranger);
+    // Held before it is looked for: who removes a layer looks in the other order.
+    const held = layers.map((path) => this.#uses.hold(basename(path)));
+    const give = (): void => {
+      for (const each of held) each();
+    };
+    try {
+      const gone = layers.find((path) => !existsSync(path));
+      if (gone !== undefined) throw noLayer(gone);
+      // Any user's will do to look at.
+      const seed = await this.#seedFor(owner);
+      const sandbox = await start({ layers: layers.map((path) => relative(this.#dir, path)), draft: null, seed });
+      void sandbox.gone
+        .then(() => this.#touch(layers))
+        .finally(give)
+        .catch((error: unknown) => this.#host.onProblem(error));
+      return sandbox;
+    } catch (error) {
+      give();
+      throw error;
+    }
   }
 
-  #isKept(path: string): boolean {
-    const name = basename(path);
-    return NAME.test(name) && path === join(this.#dir, KEPT, name) && existsSync(path);
+  /** In use until now, however long ago they were found. */
+  async #touch(layers: readonly string[]): Promise<void> {
+    for (const path of layers) await this.find(basename(path));
   }
 
   async find(name: string): Promise<string | null> {
     const path = this.#kept(name);
     const now = new Date();
-    return utimes(path, now, now).then(
-      () => path,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return null;
-        throw error;
-      },
-    );
+    return unlessMissing(utimes(path, now, now).then(() => path));
   }
 
-  async list(): Promise<{ name: string; usedAt: Date }[]> {
-    const names = await readdir(join(this.#dir, KEPT)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
-      throw error;
-    });
-    return Promise.all(names.map(async (name) => ({ name, usedAt: (await stat(join(this.#dir, KEPT, name))).mtime })));
+  async list(): Promise<LayerInfo[]> {
+    const names = (await unlessMissing(readdir(join(this.#dir, KEPT)))) ?? [];
+    const used = this.#uses.all();
+    const found: LayerInfo[] = [];
+    for (const name of names) {
+      const path = join(this.#dir, KEPT, name);
+      const entry = await unlessMissing(stat(path));
+      // Another server has removed it.
+      if (entry === null) continue;
+      found.push({ name, usedAt: entry.mtime, sizeBytes: await this.#sizes.of(name, path), inUse: used.has(name) });
+    }
+    return found;
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string): Promise<boolean> {
+    const path = this.#kept(name);
     const gone = this.#newDraft();
-    await rename(this.#kept(name), gone).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
+    // Out of the way before anybody is asked: a sandbox that starts now finds none.
+    if ((await unlessMissing(rename(path, gone).then(() => true))) === null) return true;
+    const isUsed = this.#uses.all().has(name);
+    if (isUsed) await renameNew(gone, path);
+    else await this.#sizes.forget(name);
     await removeTree(gone);
+    return !isUsed;
   }
 
   async draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft> {
@@ -184,9 +219,12 @@ export class BubblewrapLayers implements Layers {
       const seed = await this.#begin(dir, ownerOf(volume));
       sandbox = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir), seed });
       const made = sandbox;
-      const keep = async (signal?: AbortSignal): Promise<string> => {
+      const keep: LayerDraft["keep"] = async (signal, admit) => {
         try {
           await this.#finish({ sandbox: made, dir, volume, seed }, signal);
+          const sizeBytes = await treeBytes(join(dir, DRAFT_SYSTEM));
+          await admit?.(sizeBytes);
+          await this.#sizes.set(name, sizeBytes);
           await renameNew(join(dir, DRAFT_SYSTEM), target);
         } finally {
           await discard();
@@ -285,7 +323,7 @@ export class BubblewrapLayers implements Layers {
 
   async #makeOpened(): Promise<Opened> {
     const host = await this.#host.prepare();
-    for (const name of ["", KEPT, DRAFTS, SEEDS, VIEWS]) makeDir(join(this.#dir, name), PASSAGE_MODE);
+    for (const name of ["", KEPT, DRAFTS, SEEDS, USES, VIEWS]) makeDir(join(this.#dir, name), PASSAGE_MODE);
     for (const path of [...realDirs(host.systemDirs), ...SETTINGS_DIRS, SKELETON]) makeDir(join(this.#dir, VIEWS, path), 0o755);
     const dead = (await readdir(join(this.#dir, DRAFTS))).filter(belongsToTheDead);
     for (const name of dead) await removeTree(join(this.#dir, DRAFTS, name));
@@ -336,6 +374,17 @@ async function systemKey(): Promise<string> {
   const release = await readFile(OS_RELEASE, "utf8").catch(() => "");
   const all = [LAYER_FORMAT, process.arch, isRoot(), release, facts];
   return createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16);
+}
+
+function noLayer(path: string): SandboxError {
+  return new SandboxError("unavailable", `there is no layer ${path}`);
+}
+
+async function unlessMissing<T>(work: Promise<T>): Promise<T | null> {
+  return work.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
 }
 
 /** What another process has put there before is as good. */

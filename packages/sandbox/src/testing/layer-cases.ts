@@ -2,10 +2,14 @@ import { strict as assert } from "node:assert";
 import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { SandboxError } from "../port.ts";
 import type { ConformanceCase, ConformanceContext } from "./conformance-case.ts";
 import { rejectsWith, runCommand } from "./run-command.ts";
 
 const MIB = 1024 * 1024;
+const LOOK_MS = 20;
+const LOOKS_MAX = 3_000;
 /** What a script of a package may do to the system, and what is expected to be left of it. */
 const CHANGES = [
   "printf '#!/bin/sh\\necho installed\\n' > /usr/local/bin/installed && chmod 4755 /usr/local/bin/installed",
@@ -24,6 +28,49 @@ async function makeLayer({ draftLayer }: ConformanceContext, name: string, scrip
 const withLayer = (layer: string) => ({ equipment: { mounts: [], layers: [layer] } });
 
 export const layerCases: readonly ConformanceCase[] = [
+  {
+    name: "layers: say what they take and whether sandboxes run with them, and stay as long as one does",
+    needs: "layers",
+    run: async (context) => {
+      const { layers } = context;
+      const layer = await makeLayer(context, "sized", "head -c 3000000 /dev/urandom > /opt/content");
+      const look = async () => (await layers.list()).find(({ name }) => name === "sized");
+      const before = await look();
+      assert.equal(before?.inUse, false);
+      assert.ok(before.sizeBytes > 3_000_000 && before.sizeBytes < 10 * MIB, String(before.sizeBytes));
+      const [first, second] = [await context.createSandbox(withLayer(layer)), await context.createSandbox(withLayer(layer))];
+      assert.equal((await look())?.inUse, true);
+      assert.equal(await layers.remove("sized"), false);
+      await first.destroy();
+      assert.equal(await layers.remove("sized"), false);
+      assert.equal((await runCommand(second, "wc -c < /opt/content")).stdout, "3000000\n");
+      await second.destroy();
+      await second.gone;
+      for (let looks = 0; (await look())?.inUse === true; looks++) {
+        assert.ok(looks < LOOKS_MAX, "it is not given back");
+        await delay(LOOK_MS);
+      }
+      assert.equal(await layers.remove("sized"), true);
+      assert.equal(await look(), undefined);
+      assert.equal(await layers.remove("sized"), true);
+    },
+  },
+  {
+    name: "layers: one that does not fit is not kept",
+    needs: "layers",
+    run: async ({ layers, draftLayer }) => {
+      const draft = await draftLayer("refused");
+      const refusal = new SandboxError("limit", "no room");
+      let told = 0;
+      const kept = draft.keep(undefined, async (sizeBytes) => {
+        told = sizeBytes;
+        throw refusal;
+      });
+      await assert.rejects(kept, refusal);
+      assert.ok(told > 0);
+      assert.equal(await layers.find("refused"), null);
+    },
+  },
   {
     name: "layers: what its own root changes in a draft is in sandboxes that are equipped with the layer, and in no others",
     needs: "layers",

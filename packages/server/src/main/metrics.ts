@@ -1,7 +1,8 @@
 import type { AuditRow } from "@sandbox0/egress";
-import type { SandboxPool } from "@sandbox0/sandbox";
+import type { Layers, SandboxPool } from "@sandbox0/sandbox";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { TurnMeter } from "../orchestrator/meter.ts";
+import type { LayerMeter } from "../provision/packages/layer-room.ts";
 import type { Database } from "../store/pool.ts";
 import { countSessions, type SessionCounts } from "../store/session-counts.ts";
 import type { NewActivity } from "../store/timeline.ts";
@@ -99,6 +100,34 @@ export function addPoolMetrics(registry: Registry, pool: Pick<SandboxPool, "stat
       for (const state of POOL_STATES) this.set({ state }, stats[state]);
     },
   });
+}
+
+/** The prepared systems of environments on this server's disk. @returns to be told of what becomes of them */
+export function createLayerMeter(registry: Registry, layers: Pick<Layers, "list">): LayerMeter {
+  const registers = [registry];
+  new Gauge({
+    name: "sandbox0_layers_bytes",
+    help: "Disk that the packages of environments take on this server, by whether sandboxes run with them.",
+    labelNames: ["state"],
+    registers,
+    async collect() {
+      const bytes = { used: 0, unused: 0 };
+      for (const { inUse, sizeBytes } of await layers.list()) bytes[inUse ? "used" : "unused"] += sizeBytes;
+      for (const state of ["used", "unused"] as const) this.set({ state }, bytes[state]);
+    },
+  });
+  const removed = new Counter({
+    name: "sandbox0_layers_removed_total",
+    help: "Packages of environments that were removed from this server's disk: `unused` for long, or for the `room` of others.",
+    labelNames: ["reason"],
+    registers,
+  });
+  const refused = new Counter({
+    name: "sandbox0_layers_refused_total",
+    help: "Builds for which there was no room on this server's disk.",
+    registers,
+  });
+  return { removed: (reason) => removed.inc({ reason }), refused: () => refused.inc() };
 }
 
 /** Of the whole installation: every server says the same. */

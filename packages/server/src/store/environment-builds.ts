@@ -170,6 +170,16 @@ export async function noteBuildFailed(
   );
 }
 
+/** Whose the layers of a store are, by recipe. */
+export async function readBuildWorkspaces(db: Queryable, storeId: string): Promise<Map<string, string>> {
+  const { rows } = await db.query<{ recipe: string; workspaceId: string }>(
+    `select recipe, workspace_id as "workspaceId" from environment_builds where store_id = $1`,
+    [storeId],
+    "read_build_workspaces",
+  );
+  return new Map(rows.map(({ recipe, workspaceId }) => [recipe, workspaceId]));
+}
+
 /** Its layer is no more. */
 export async function forgetBuild(db: Queryable, recipe: string, storeId: string): Promise<void> {
   await db.query("delete from environment_builds where recipe = $1 and store_id = $2 and state <> 'building'", [recipe, storeId]);

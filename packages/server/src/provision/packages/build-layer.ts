@@ -55,6 +55,8 @@ export interface LayerBuild {
   /** Told before anything runs in it: its way out goes by this. */
   onSandbox(sandbox: Sandbox): void;
   onProgress(step: string | null, logTail: () => string): void;
+  /** Makes room for what was made. @throws SandboxError */
+  admit(sizeBytes: number): Promise<void>;
 }
 
 /**
@@ -72,7 +74,7 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
       build.onSandbox(draft.sandbox);
       await known;
       await install(draft.sandbox, build, tail);
-      await draft.keep(build.signal);
+      await draft.keep(build.signal, build.admit);
       return tail.text();
     } finally {
       await draft.discard();

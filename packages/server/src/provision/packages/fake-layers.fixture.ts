@@ -9,6 +9,10 @@ export interface FakeLayers extends Layers {
   readonly drafts: string[];
   /** Drafts that are open now. */
   readonly open: Set<string>;
+  /** Names that sandboxes run with. */
+  readonly used: Set<string>;
+  /** What each takes that is kept from now on, in bytes. */
+  sizeBytes: number;
   /** No sandbox starts with what is kept next. */
   refuseNext(error: Error): void;
 }
@@ -17,11 +21,15 @@ export function createFakeLayers(): FakeLayers {
   const kept = new Map<string, Date>();
   const drafts: string[] = [];
   const open = new Set<string>();
+  const used = new Set<string>();
+  const sizes = new Map<string, number>();
   let refusal: Error | null = null;
-  return {
+  const fake: FakeLayers = {
     kept,
     drafts,
     open,
+    used,
+    sizeBytes: 0,
     refuseNext: (error) => {
       refusal = error;
     },
@@ -36,20 +44,25 @@ export function createFakeLayers(): FakeLayers {
       open.add(name);
       return {
         sandbox: fakeSandbox(`draft_${drafts.length}`),
-        keep: async () => {
+        keep: async (_signal, admit) => {
           open.delete(name);
           const error = refusal;
           refusal = null;
           if (error !== null) throw error;
+          const { sizeBytes } = fake;
+          await admit?.(sizeBytes);
+          sizes.set(name, sizeBytes);
           kept.set(name, new Date());
           return `/layers/${name}`;
         },
         discard: async () => void open.delete(name),
       };
     },
-    list: async () => [...kept].map(([name, usedAt]) => ({ name, usedAt })),
-    remove: async (name) => void kept.delete(name),
+    list: async () =>
+      [...kept].map(([name, usedAt]) => ({ name, usedAt, sizeBytes: sizes.get(name) ?? 0, inUse: used.has(name) })),
+    remove: async (name) => !used.has(name) && (kept.delete(name) || true),
   };
+  return fake;
 }
 
 function fakeSandbox(id: string): Sandbox {

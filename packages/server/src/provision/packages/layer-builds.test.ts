@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SandboxError } from "@sandbox0/sandbox";
 import { createTestDatabase, until } from "@sandbox0/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createEnvironments, type Environments } from "../../resources/environments/environments.ts";
 import { createPool, type Database } from "../../store/pool.ts";
 import { BuildFailed, BuildStopped } from "./build-layer.ts";
 import { createFakeLayers, type FakeLayers } from "./fake-layers.fixture.ts";
-import { createLayerBuilds, type LayerBuilds, UNUSED_MS } from "./layer-builds.ts";
+import { createLayerBuilds, type LayerBuilds, type LayerBuildsDeps, UNUSED_MS } from "./layer-builds.ts";
 
 const WORKSPACE = "wrkspc_1";
 const BACK_OFF_MS = { first: 60_000, max: 3_600_000 };
@@ -20,6 +20,7 @@ let environments: Environments;
 let layers: FakeLayers;
 let alive: number[];
 let nodes = 0;
+let metered: string[];
 const started: LayerBuilds[] = [];
 
 beforeAll(async () => {
@@ -35,6 +36,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   layers = createFakeLayers();
+  metered = [];
   alive = [];
 });
 afterEach(async () => {
@@ -43,9 +45,7 @@ afterEach(async () => {
 });
 
 /** One server. */
-function server(
-  bounds: { buildMsMax?: number; backOffMs?: { first: number; max: number } } = {},
-): LayerBuilds & { nodeId: number } {
+function server(bounds: LayerBuildsDeps["bounds"] = {}): LayerBuilds & { nodeId: number } {
   const nodeId = ++nodes;
   alive.push(nodeId);
   const builds = createLayerBuilds({
@@ -59,6 +59,7 @@ function server(
     onProblem: (problem) => {
       throw problem;
     },
+    meter: { removed: (why) => metered.push(why), refused: () => metered.push("refused") },
     bounds: { backOffMs: BACK_OFF_MS, ...bounds },
   });
   started.push(builds);
@@ -216,4 +217,90 @@ test("a layer is removed when nothing has used it for long and no environment in
   expect(layers.kept.size).toBe(1);
   expect((await statusOf(archived)).state).toBe("queued");
   expect((await statusOf(needed)).state).toBe("ready");
+});
+
+describe("layers have room for", () => {
+  const GIB = 1024 ** 3;
+  const ROOM = { layersBytesMax: 10 * GIB, workspaceBytesMax: 8 * GIB, freshMs: -1 };
+  const OTHER = "wrkspc_other";
+  beforeAll(() => db.query("insert into workspaces (id, name) values ($1, 'other') on conflict do nothing", [OTHER]));
+
+  /** Of an environment of its own. @returns its directory */
+  async function built(builds: LayerBuilds, name: string, sizeBytes: number, workspace = WORKSPACE): Promise<string> {
+    layers.sizeBytes = sizeBytes;
+    const { id } = await environments.create(workspace, { name, metadata: { "sandbox0.setup": `echo ${name}` } });
+    const path = (await layerOf(builds, id)) ?? "";
+    // Each is older than the next.
+    const layer = path.replace("/layers/", "");
+    layers.kept.set(layer, new Date(Date.now() - 3_600_000 + layers.drafts.length));
+    return layer;
+  }
+  const failure = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => error);
+
+  test("so many bytes: the least recently used of the workspace that has most goes", async () => {
+    const builds = server(ROOM);
+    const others = await built(builds, "others", 3 * GIB, OTHER);
+    const [first, second] = [await built(builds, "first", 3 * GIB), await built(builds, "second", 3 * GIB)];
+    // Used again.
+    layers.kept.set(first, new Date());
+    const third = await built(builds, "third", 2 * GIB, OTHER);
+    expect([...layers.kept.keys()].sort()).toEqual([others, first, third].sort());
+    expect(metered).toEqual(["room"]);
+    // Its environment says that it is to be built, and its next session has it built.
+    const { rows } = await db.query("select from environment_builds where recipe = $1", [second.split("-")[0]]);
+    expect(rows).toEqual([]);
+  });
+
+  test("none that sandboxes run with to go: the build is a failure, and says so", async () => {
+    const builds = server(ROOM);
+    const [mine, others] = [await built(builds, "mine", 4 * GIB), await built(builds, "others", 4 * GIB, OTHER)];
+    layers.used.add(mine).add(others);
+    expect(await failure(built(builds, "more", 3 * GIB))).toMatchObject({
+      code: "build_failed",
+      message: expect.stringMatching(/^it takes 3.0 GiB of disk, .* all environments on this server may take 10.0 GiB/),
+      logTail: "more",
+    });
+    expect([...layers.kept.keys()]).toEqual([mine, others]);
+    expect(metered).toEqual(["refused"]);
+  });
+
+  test("no more of one workspace than its share, whatever is free", async () => {
+    const builds = server(ROOM);
+    const [first, second] = [await built(builds, "one", 4 * GIB), await built(builds, "two", 4 * GIB)];
+    const third = await built(builds, "three", 1 * GIB);
+    expect([...layers.kept.keys()]).toEqual([second, third]);
+    layers.used.add(second).add(third);
+    expect(await failure(built(builds, "four", 4 * GIB))).toMatchObject({
+      message: expect.stringMatching(/the packages of this workspace's environments may take 8.0 GiB/),
+    });
+    expect(first).not.toBe(second);
+  });
+
+  test("what a workspace with less has: nobody takes it for more of their own", async () => {
+    const builds = server(ROOM);
+    const little = await built(builds, "little", 3 * GIB, OTHER);
+    const mine = await built(builds, "much", 6 * GIB);
+    layers.used.add(mine);
+    // It would have most of all.
+    expect(await failure(built(builds, "yet more", 2 * GIB))).toMatchObject({ code: "build_failed" });
+    layers.used.clear();
+    const next = await built(builds, "instead", 7 * GIB);
+    expect([...layers.kept.keys()].sort()).toEqual([little, next].sort());
+  });
+
+  test("one that was found a moment ago: its sandbox may be on its way", async () => {
+    const builds = server({ ...ROOM, freshMs: 60_000 });
+    const mine = await built(builds, "fresh", 6 * GIB);
+    layers.kept.set(mine, new Date());
+    expect(await failure(built(builds, "too soon", 6 * GIB))).toMatchObject({ code: "build_failed" });
+    expect([...layers.kept.keys()]).toEqual([mine]);
+  });
+
+  test("so many bytes whoever has made them: the sweep removes what is beyond", async () => {
+    const all = server({ ...ROOM, layersBytesMax: 100 * GIB, workspaceBytesMax: 100 * GIB });
+    for (const name of ["a", "b", "c"]) await built(all, name, 5 * GIB);
+    const last = [...layers.kept.keys()].at(-1);
+    await server(ROOM).removeUnused(new Date());
+    expect([...layers.kept.keys()]).toEqual([last]);
+  });
 });

@@ -7,7 +7,6 @@ import {
   type BuildRow,
   claimBuild,
   dropWaitingBuild,
-  forgetBuild,
   noteBuildFailed,
   noteBuildProgress,
   noteBuildReady,
@@ -17,6 +16,7 @@ import { readEnvironmentById, readUsedEnvironments } from "../../store/environme
 import type { Database } from "../../store/pool.ts";
 import { BUILD_MS_MAX, BuildFailed, BuildStopped, buildLayer, type LayerBuild } from "./build-layer.ts";
 import { BuildTurns } from "./build-turns.ts";
+import { type LayerBounds, type LayerMeter, LayerRoom } from "./layer-room.ts";
 
 /** How often builds are looked for that somebody has asked for, or that a dead server has begun. */
 const WAITING_SWEEP_MS = 1_000;
@@ -44,7 +44,8 @@ export interface LayerBuildsDeps {
   /** Whatever the environment lets a build reach is known then. */
   awaitRegistries(): Promise<void>;
   onProblem(problem: unknown): void;
-  bounds?: { buildMsMax?: number; backOffMs?: { first: number; max: number } };
+  meter?: LayerMeter;
+  bounds?: { buildMsMax?: number; backOffMs?: { first: number; max: number } } & Partial<LayerBounds>;
 }
 
 /** The prepared systems of environments on this server: made once, then shared by all their sessions. */
@@ -57,7 +58,7 @@ export interface LayerBuilds {
   layerOf(environmentId: string, signal: AbortSignal): Promise<string | null>;
   /** Whose network policy a building sandbox has. */
   environmentOf(sandboxId: string): string | null;
-  /** Removes what has not been used for `UNUSED_MS` and no environment in use needs. */
+  /** Removes what has not been used for `UNUSED_MS` and no environment in use needs, and what is beyond the bounds. */
   removeUnused(now: Date): Promise<void>;
   /** Begins to build what is asked for. */
   start(): void;
@@ -86,10 +87,12 @@ class Builds implements LayerBuilds {
   readonly #environments = new Map<string, string>();
   readonly #closing = new AbortController();
   readonly #turns = new BuildTurns(BUILDS_AT_ONCE);
+  readonly #room: LayerRoom;
   #sweeps: { stop(): Promise<void> }[] = [];
 
   constructor(deps: LayerBuildsDeps) {
     this.#deps = deps;
+    this.#room = new LayerRoom({ ...deps, isBuilding: (recipe) => this.#running.has(recipe) });
   }
 
   async layerOf(environmentId: string, signal: AbortSignal): Promise<string | null> {
@@ -117,8 +120,9 @@ class Builds implements LayerBuilds {
   }
 
   async removeUnused(now: Date): Promise<void> {
-    const { db, layers, storeId } = this.#deps;
-    const old = (await layers.list()).filter(({ usedAt }) => now.getTime() - usedAt.getTime() > UNUSED_MS);
+    await this.#room.shrink();
+    const { db, layers } = this.#deps;
+    const old = (await layers.list()).filter(({ inUse, usedAt }) => !inUse && now.getTime() - usedAt.getTime() > UNUSED_MS);
     if (old.length === 0) return;
     const system = await layers.systemKey();
     const used = new Set<string>();
@@ -126,10 +130,7 @@ class Builds implements LayerBuilds {
       const recipe = recipeOf(environment.workspaceId, environment);
       if (recipe !== null) used.add(layerName(recipe, system));
     }
-    for (const { name } of old.filter((layer) => !used.has(layer.name))) {
-      await forgetBuild(db, name.split("-")[0] ?? "", storeId);
-      await layers.remove(name);
-    }
+    for (const { name } of old.filter((layer) => !used.has(layer.name))) await this.#room.remove(name, "unused");
   }
 
   async #wantedOf(environmentId: string): Promise<Wanted | null> {
@@ -225,7 +226,7 @@ class Builds implements LayerBuilds {
 
   async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
     const { layers, openEgress, env, bounds } = this.#deps;
-    const { recipe, environmentId } = wanted;
+    const { recipe, environmentId, workspaceId } = wanted;
     const awaitRegistries = wanted.needsRegistries ? this.#deps.awaitRegistries : nothingToAwait;
     const name = layerName(recipe, await layers.systemKey());
     const ids: string[] = [];
@@ -246,11 +247,13 @@ class Builds implements LayerBuilds {
         timeMsMax,
         onSandbox,
         onProgress,
+        admit: (sizeBytes) => this.#room.admit(name, workspaceId, sizeBytes),
       });
       const path = await layers.find(name);
       if (path === null) throw new BuildFailed("what was built is not there", null, logTail);
       return { path, logTail };
     } finally {
+      this.#room.settle(name);
       for (const id of ids) this.#environments.delete(id);
     }
   }
@@ -278,7 +281,7 @@ class Builds implements LayerBuilds {
 
 const nothingToAwait = async (): Promise<void> => undefined;
 
-/** The recipe's id has no hyphen. */
+/** As `recipeIn` reads it. */
 const layerName = (recipe: EnvironmentRecipe, system: string): string => `${recipe.id}-${system}`;
 
 function failureOf({ error, step, logTail, notBefore }: BuildRow): BuildFailed {

@@ -10,6 +10,8 @@ const rule = (name, from, to, comment) => ({ name, severity: "error", comment, f
 /** The architecture, bottom up: who may import whom. An edge that is not here is an error. */
 const edges = [
   [pkg("sandbox|harness|server|cli|console|testkit"), pkg("protocol", door)],
+  // The API's description is a part of its own: neither a browser nor a server that starts loads it.
+  [pkg("server", "http/routes/openapi"), pkg("protocol", "openapi[.]ts$")],
   [pkg("harness"), pkg("sandbox", door)],
   [server("store|log|resources|sessions|orchestrator|http"), server("domain")],
   [server("log|resources|sessions|orchestrator|blobs"), server("store")],

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { checkedParam, numberParam, textParam } from "./query.ts";
+import { checkedParam, numberParam, textParam, textsParam } from "./query.ts";
 
 /** Files (contract §13, semantics §11). */
 export const FILES_PAGE_SIZE_MAX = 1_000;
@@ -46,11 +46,7 @@ const limit = numberParam(1, FILES_PAGE_SIZE_MAX);
 
 export const fileListQuerySchema = z
   .object({
-    ids: z
-      .array(z.string())
-      .transform((ids) => [...new Set(ids)])
-      .pipe(z.array(z.string()).max(FILE_IDS_MAX))
-      .optional(),
+    ids: textsParam(FILE_IDS_MAX),
     scope_id: scopeId,
     limit,
     page: textParam,

@@ -138,6 +138,14 @@ export type {
   SpawningParams,
 } from "./multiagent.ts";
 export { OPERATIONS, OPERATION_NAMES, findOperation, type HttpMethod, type OperationName } from "./operations.ts";
+export {
+  apiKeyCreateParamsSchema,
+  masterKeyRotateParamsSchema,
+  type ApiKeyInfo,
+  type EgressRequest,
+  type EnvironmentBuild,
+  type HarnessInfo,
+} from "./own-shapes.ts";
 export { decodeCursor, encodeCursor, type Cursor, type Order, type Page } from "./pagination.ts";
 export { parseQuery, type Query } from "./query.ts";
 export { findProblems, parseEvent, parseStreamEvent, validateResponse } from "./responses.ts";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { JSON_FORMS, type JsonForm } from "./json-forms.ts";
 
 /** Query strings as the SDKs write them (contract §1.4). Keys that are parsed and accepted, but mean nothing. */
 const IGNORED_KEYS = new Set(["beta"]);
@@ -27,23 +28,57 @@ export function parseQuery(search: string): Query {
 const one = z.array(z.string()).transform((values) => values.at(-1) ?? "");
 const wholeNumber = /^[0-9]{1,15}$/;
 
+/** What a parameter is before it is read, for the API's description. */
+function shown<S extends z.ZodType>(schema: S, form: JsonForm): S {
+  JSON_FORMS.add(schema, form);
+  return schema;
+}
+
 /** A parameter that has one value; given more than once, the last one counts. */
-export const textParam = one.optional();
+export const textParam = shown(one.optional(), { type: "string" });
 /** As `textParam`, of a certain form. */
-export const checkedParam = <S extends z.ZodType<string, string>>(schema: S) => one.pipe(schema).optional();
-export const flagParam = one
-  .pipe(z.enum(["true", "false"]))
-  .transform((value) => value === "true")
-  .optional();
+export const checkedParam = <S extends z.ZodType<string, string>>(schema: S, form: JsonForm = {}) =>
+  shown(one.pipe(schema).optional(), { type: "string", ...form });
+export const flagParam = shown(
+  one
+    .pipe(z.enum(["true", "false"]))
+    .transform((value) => value === "true")
+    .optional(),
+  { type: "boolean" },
+);
 export const numberParam = (min: number, max = Number.MAX_SAFE_INTEGER) =>
-  one.pipe(z.string().regex(wholeNumber, "must be a whole number").transform(Number).pipe(z.int().min(min).max(max))).optional();
-export const enumParam = <const T extends readonly string[]>(values: T) => one.pipe(z.enum(values)).optional();
-export const listParam = <const T extends readonly string[]>(values: T, max = 100) => z.array(z.enum(values)).max(max).optional();
+  shown(
+    one
+      .pipe(z.string().regex(wholeNumber, "must be a whole number").transform(Number).pipe(z.int().min(min).max(max)))
+      .optional(),
+    { type: "integer", minimum: min, maximum: max },
+  );
+export const enumParam = <const T extends readonly string[]>(values: T) =>
+  shown(one.pipe(z.enum(values)).optional(), { type: "string", enum: values });
+export const listParam = <const T extends readonly string[]>(values: T, max = 100) =>
+  shown(z.array(z.enum(values)).max(max).optional(), {
+    type: "array",
+    items: { type: "string", enum: values },
+    maxItems: max,
+  });
 /** RFC 3339, with `Z` or an offset. */
-export const timeParam = one
-  .pipe(z.iso.datetime({ offset: true, error: "must be an RFC 3339 timestamp" }))
-  .transform((text) => new Date(text))
-  .optional();
+export const timeParam = shown(
+  one
+    .pipe(z.iso.datetime({ offset: true, error: "must be an RFC 3339 timestamp" }))
+    .transform((text) => new Date(text))
+    .optional(),
+  { type: "string", format: "date-time" },
+);
+/** A list of any texts, each counted once. */
+export const textsParam = (max: number) =>
+  shown(
+    z
+      .array(z.string())
+      .transform((texts) => [...new Set(texts)])
+      .pipe(z.array(z.string()).max(max))
+      .optional(),
+    { type: "array", items: { type: "string" }, maxItems: max },
+  );
 
 /** `created_at[gte]` and its like, for the operators a list has. */
 export const createdAtParams = {

@@ -37,7 +37,7 @@ export const errorBodySchema = z.object({
   request_id: z.string().nullable(),
 });
 
-const deleted = <T extends string>(type: T) => z.object({ id: z.string(), type: z.literal(type) });
+export const deletedSchema = <T extends string>(type: T) => z.object({ id: z.string(), type: z.literal(type) });
 const eventPage = pageOf(sessionEventSchema);
 const eitherSkill = z.union([skillInfoSchema, legacySkillInfoSchema]);
 const eitherSkillVersion = z.union([legacySkillVersionInfoSchema, skillVersionInfoSchema]);
@@ -55,13 +55,13 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "environments.retrieve": environmentSchema,
   "environments.update": environmentSchema,
   "environments.list": pageOf(environmentSchema),
-  "environments.delete": deleted("environment_deleted"),
+  "environments.delete": deletedSchema("environment_deleted"),
   "environments.archive": environmentSchema,
   "sessions.create": sessionSchema,
   "sessions.retrieve": sessionSchema,
   "sessions.update": sessionSchema,
   "sessions.list": bidirectionalPageOf(sessionSchema),
-  "sessions.delete": deleted("session_deleted"),
+  "sessions.delete": deletedSchema("session_deleted"),
   "sessions.archive": sessionSchema,
   "sessions.events.list": eventPage,
   "sessions.events.send": z.object({ data: z.array(z.discriminatedUnion("type", [...userEventSchemas])).optional() }),
@@ -69,7 +69,7 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "sessions.resources.retrieve": sessionResourceSchema,
   "sessions.resources.update": sessionResourceSchema,
   "sessions.resources.list": pageOf(sessionResourceSchema),
-  "sessions.resources.delete": deleted("session_resource_deleted"),
+  "sessions.resources.delete": deletedSchema("session_resource_deleted"),
   "sessions.threads.retrieve": threadSchema,
   "sessions.threads.list": pageOf(threadSchema),
   "sessions.threads.events.list": eventPage,
@@ -77,41 +77,41 @@ export const RESPONSES: Partial<Record<OperationName, z.ZodType>> = {
   "vaults.retrieve": vaultSchema,
   "vaults.update": vaultSchema,
   "vaults.list": pageOf(vaultSchema),
-  "vaults.delete": deleted("vault_deleted"),
+  "vaults.delete": deletedSchema("vault_deleted"),
   "vaults.archive": vaultSchema,
   "vaults.credentials.create": credentialSchema,
   "vaults.credentials.retrieve": credentialSchema,
   "vaults.credentials.update": credentialSchema,
   "vaults.credentials.list": pageOf(credentialSchema),
-  "vaults.credentials.delete": deleted("vault_credential_deleted"),
+  "vaults.credentials.delete": deletedSchema("vault_credential_deleted"),
   "vaults.credentials.archive": credentialSchema,
   "vaults.credentials.mcpOAuthValidate": credentialValidationSchema,
   "memoryStores.create": memoryStoreSchema,
   "memoryStores.retrieve": memoryStoreSchema,
   "memoryStores.update": memoryStoreSchema,
   "memoryStores.list": pageOf(memoryStoreSchema),
-  "memoryStores.delete": deleted("memory_store_deleted"),
+  "memoryStores.delete": deletedSchema("memory_store_deleted"),
   "memoryStores.archive": memoryStoreSchema,
   "memoryStores.memories.create": memorySchema,
   "memoryStores.memories.retrieve": memorySchema,
   "memoryStores.memories.update": memorySchema,
   "memoryStores.memories.list": pageOf(memoryListItemSchema),
-  "memoryStores.memories.delete": deleted("memory_deleted"),
+  "memoryStores.memories.delete": deletedSchema("memory_deleted"),
   "memoryStores.memoryVersions.retrieve": memoryVersionSchema,
   "memoryStores.memoryVersions.list": pageOf(memoryVersionSchema),
   "memoryStores.memoryVersions.redact": memoryVersionSchema,
   "skills.create": eitherSkill,
   "skills.retrieve": eitherSkill,
   "skills.list": z.union([legacyPageOf(legacySkillInfoSchema), pageOf(skillInfoSchema)]),
-  "skills.delete": deleted("skill_deleted"),
+  "skills.delete": deletedSchema("skill_deleted"),
   "skills.versions.create": eitherSkillVersion,
   "skills.versions.retrieve": eitherSkillVersion,
   "skills.versions.list": z.union([legacyPageOf(legacySkillVersionInfoSchema), pageOf(skillVersionInfoSchema)]),
-  "skills.versions.delete": deleted("skill_version_deleted"),
+  "skills.versions.delete": deletedSchema("skill_version_deleted"),
   "files.upload": fileSchema,
   "files.list": z.union([pageOf(fileSchema), idPageOf(legacyFileSchema)]),
   "files.retrieveMetadata": fileSchema,
-  "files.delete": deleted("file_deleted"),
+  "files.delete": deletedSchema("file_deleted"),
   "models.list": idPageOf(modelInfoSchema),
   "models.retrieve": modelInfoSchema,
 };
@@ -158,7 +158,7 @@ export function parseEvent(value: unknown): SessionEvent {
   return value as SessionEvent;
 }
 
-const streamEventSchema = z.discriminatedUnion("type", [sessionEventSchema, eventStartSchema, eventDeltaSchema]);
+export const streamEventSchema = z.discriminatedUnion("type", [sessionEventSchema, eventStartSchema, eventDeltaSchema]);
 
 /** As `parseEvent`, for streams that asked for previews. @throws Error */
 export function parseStreamEvent(value: unknown): SessionEvent | StreamPreview {

@@ -55,6 +55,8 @@ export interface TestServer {
   /** A raw request with the test key. */
   request(method: string, path: string, options?: RawRequest): Promise<Answer>;
   streams(): number;
+  /** As `HttpServer.routes`. */
+  routes(): readonly string[];
   /** Errors that the server logged: bugs. */
   bugs: unknown[];
   /** Also fails when an answer was not of the official type. */
@@ -123,7 +125,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       logger: { error: (fields) => bugs.push(fields.err) },
       checkReady: async () => null,
     },
-    { llmsText: "# test", ...options },
+    { llmsText: "# test", version: "0", ...options },
   );
   const url = await server.listen({ host: "127.0.0.1", port: 0 });
   const problems: string[] = [];
@@ -136,6 +138,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     blobsDir: join(dir, "blobs"),
     bugs,
     streams: server.streams,
+    routes: server.routes,
     client: (given = {}) => createTestClient(url, problems, given),
     request: (method, path, request = {}) => send(url, method, path, request, problems),
     async close() {

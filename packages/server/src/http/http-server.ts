@@ -29,6 +29,7 @@ import { addFileRoutes } from "./routes/files.ts";
 import { addHarnessRoutes } from "./routes/harnesses.ts";
 import { addMemoryRoutes, addMemoryStoreRoutes, addMemoryVersionRoutes } from "./routes/memory-stores.ts";
 import { addModelRoutes } from "./routes/models.ts";
+import { addOpenApiRoute } from "./routes/openapi.ts";
 import { addSessionEventRoutes } from "./routes/session-events.ts";
 import { addSessionResourceRoutes } from "./routes/session-resources.ts";
 import { addSessionRoutes } from "./routes/sessions.ts";
@@ -71,6 +72,8 @@ export interface HttpDeps {
 export interface HttpOptions {
   /** The text of `/llms.txt`. */
   llmsText: string;
+  /** Of the product, for `/openapi.json`. */
+  version: string;
   /** Origins whose pages may call the API. */
   corsOrigins?: readonly string[];
   streamsMax?: number;
@@ -85,6 +88,8 @@ export interface HttpServer {
   listen(address: { host: string; port: number }): Promise<string>;
   /** Streams that are open. */
   streams(): number;
+  /** Everything it answers, as it was registered: `POST /v1/sessions/:id/events`. */
+  routes(): readonly string[];
   /** Ends the streams, refuses new requests, lets running ones finish. Idempotent. */
   close(): Promise<void>;
 }
@@ -92,6 +97,7 @@ export interface HttpServer {
 /** The official API under `/v1`, ours under `/sandbox0/v1`, and what operations need (design §9). */
 export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServer {
   const app = createApp(deps.logger);
+  const routes = listRoutes(app);
   const unused = trackUnusedConnections(app.server);
   const hub = createStreamHub(options);
   const registry = deps.registry ?? new Registry();
@@ -110,6 +116,7 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   addCors(app, options.corsOrigins ?? []);
   // Before the guards: health and metrics must answer most of all when there is too much to do.
   addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
+  addOpenApiRoute(app, options.version);
   app.register(async (api) => {
     const guard = addOverloadGuard(api, isStopping);
     addBodyDeadline(api, options.bodyMsMax);
@@ -140,11 +147,21 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   return {
     listen: (address) => app.listen(address),
     streams: hub.size,
+    routes: () => routes,
     close() {
       stopping ??= stop(app, hub, unused);
       return stopping;
     },
   };
+}
+
+/** Filled as routes are added. */
+function listRoutes(app: FastifyInstance): readonly string[] {
+  const routes: string[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const each of [method].flat()) routes.push(`${each} ${url}`);
+  });
+  return routes;
 }
 
 async function stop(app: FastifyInstance, hub: StreamHub, unused: UnusedConnections): Promise<void> {

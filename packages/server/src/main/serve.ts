@@ -227,7 +227,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       registry,
       checkReady: () => checkDatabase(db),
     },
-    { llmsText: await readFile(LLMS_TEXT, "utf8") },
+    { llmsText: await readFile(LLMS_TEXT, "utf8"), version: VERSION },
   );
   closers.add(() => http.close());
   closers.add(() => follower.close());

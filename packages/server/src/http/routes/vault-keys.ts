@@ -1,4 +1,4 @@
-import { ApiError } from "@sandbox0/protocol";
+import { ApiError, masterKeyRotateParamsSchema } from "@sandbox0/protocol";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { parseKey } from "../../resources/vaults/envelope.ts";
@@ -12,7 +12,7 @@ const newKey = z.string().transform((text, context) => {
   context.addIssue({ code: "custom", message: "must be 32 bytes in hex or base64" });
   return z.NEVER;
 });
-const rotateSchema = z.object({ new_key: newKey.optional() });
+const rotateSchema = masterKeyRotateParamsSchema.extend({ new_key: newKey.optional() });
 
 /** Our own: the official API knows nothing of master keys. They are the installation's, so only an admin key may. */
 export function addVaultKeyRoutes(app: FastifyInstance, vaults: VaultApi): void {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { ApiError, createId, notFound } from "@sandbox0/protocol";
+import { ApiError, type ApiKeyInfo, createId, notFound } from "@sandbox0/protocol";
 import {
   type ApiKeyRecord,
   ensureWorkspace,
@@ -29,19 +29,6 @@ export interface Principal {
   keyId: string;
   workspaceId: string;
   admin: boolean;
-}
-
-export interface ApiKeyInfo {
-  id: string;
-  type: "api_key";
-  name: string;
-  workspace_id: string;
-  workspace_name: string;
-  /** Its last characters, to know it by. */
-  hint: string;
-  admin: boolean;
-  created_at: string;
-  revoked_at: string | null;
 }
 
 export interface NewApiKey {

@@ -1,24 +1,7 @@
-import { decodeCursor, encodeCursor, notFound, PAGE_SIZE_DEFAULT } from "@sandbox0/protocol";
+import { decodeCursor, type EgressRequest, encodeCursor, notFound, PAGE_SIZE_DEFAULT } from "@sandbox0/protocol";
 import { type EgressRow, listEgressRows } from "../../store/egress-audit.ts";
 import type { Queryable } from "../../store/query.ts";
 import { readIdentity } from "../../store/sessions.ts";
-
-/** One row of what a session's sandboxes sent out or tried to (`GET /sandbox0/v1/sessions/{id}/egress`). */
-export interface EgressRequest {
-  type: "egress_request";
-  at: string;
-  sandbox_id: string;
-  host: string | null;
-  port: number | null;
-  verdict: EgressRow["verdict"];
-  /** A fixed word; `null` for what was allowed. */
-  reason: string | null;
-  bytes_out: number;
-  bytes_in: number;
-  duration_ms: number;
-  /** Credentials whose secret was put in. */
-  credential_ids: readonly string[];
-}
 
 export interface EgressRequests {
   /** Newest first. @throws ApiError not_found_error for a session of another workspace */

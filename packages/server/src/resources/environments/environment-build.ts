@@ -1,25 +1,8 @@
+import type { EnvironmentBuild } from "@sandbox0/protocol";
 import type { EnvironmentRecord } from "../../store/environments.ts";
 import { recipeOf } from "./environment-recipe.ts";
 import { readBestBuild } from "../../store/environment-builds.ts";
 import type { Queryable } from "../../store/query.ts";
-
-/** How far the packages and the setup of an environment are (`GET /sandbox0/v1/environments/{id}/build`). */
-export interface EnvironmentBuild {
-  type: "environment_build";
-  environment_id: string;
-  /** `ready` also where there is nothing to build. */
-  state: "queued" | "building" | "ready" | "failed";
-  /** What is being installed, or was when it failed: a package manager, or `setup`. */
-  step: string | null;
-  /** Why it failed. */
-  error: string | null;
-  started_at: string | null;
-  finished_at: string | null;
-  /** After a failure: when the next session tries again. */
-  retry_at: string | null;
-  /** The end of the output of the last build. */
-  log_tail: string;
-}
 
 /** Of several servers with data directories of their own, the one that is furthest. */
 export async function environmentBuildOf(

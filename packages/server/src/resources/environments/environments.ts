@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import {
   ApiError,
   type Environment,
+  type EnvironmentBuild,
   type EnvironmentCreateParams,
   type EnvironmentListQuery,
   type EnvironmentUpdateParams,
@@ -25,7 +26,7 @@ import type { Queryable } from "../../store/query.ts";
 import { newestFirst } from "../created-at-cursor.ts";
 import { recipeOf } from "./environment-recipe.ts";
 import { askForBuild } from "../../store/environment-builds.ts";
-import { type EnvironmentBuild, environmentBuildOf } from "./environment-build.ts";
+import { environmentBuildOf } from "./environment-build.ts";
 import { mergeConfig, newConfig } from "./environment-config.ts";
 
 /** Environments (contract §4, semantics §3). Names need not be unique: the official examples use the same one again. */

@@ -1,28 +1,15 @@
-import { invalidRequest } from "@sandbox0/protocol";
+import { type HarnessInfo, invalidRequest } from "@sandbox0/protocol";
 
 /** A harness as this server has it, or why it does not. */
 export interface HarnessOffer {
   name: string;
   /** Of the vendor's program; `null` for one that is the server's own, or is not installed. */
   version: string | null;
-  placement: "sandbox-as-tool" | "agent-in-sandbox";
+  placement: HarnessInfo["placement"];
   /** The provider APIs that it speaks, the one it prefers first. */
   apis: readonly string[];
   /** A sentence fit for whoever asked for it; `null`: it can be used. */
   unavailable: string | null;
-}
-
-/** As `GET /sandbox0/v1/harnesses` lists them. */
-export interface HarnessInfo {
-  type: "harness";
-  name: string;
-  version: string | null;
-  placement: HarnessOffer["placement"];
-  apis: readonly string[];
-  available: boolean;
-  unavailable_reason: string | null;
-  /** Runs sessions that ask for none. */
-  default: boolean;
 }
 
 export interface Harnesses {

@@ -238,7 +238,7 @@ describe("while a session is still", () => {
     await pool.whileStill("sesn_1", async () => {
       await expect(claimed.sandbox.exec(["/bin/true"])).rejects.toMatchObject({ code: "unavailable" });
       expect(pool.stats()).toMatchObject({ idle: 1 });
-      expect(pool.isStill("sesn_1")).toBe(false);
+      expect(await pool.isQuiet("sesn_1")).toBe(false);
     });
     const then = await tick();
     await expect.poll(tick, POLL).not.toBe(then);
@@ -261,16 +261,30 @@ describe("while a session is still", () => {
   test("a session without a sandbox is, until it is claimed; a paused one says so", async () => {
     const paused: string[] = [];
     const pool = await openPool({ pauseAfterMs: 10, onPause: (sessionId) => paused.push(sessionId) });
-    expect(pool.isStill("sesn_1")).toBe(true);
+    expect(await pool.isQuiet("sesn_1")).toBe(true);
     const claimed = await pool.whileStill("sesn_1", (signal) => pool.claim("sesn_1", null).then(() => signal.aborted));
     expect(claimed).toBe(true);
-    expect(pool.isStill("sesn_1")).toBe(false);
+    expect(await pool.isQuiet("sesn_1")).toBe(false);
     pool.release("sesn_1");
     await expect.poll(() => paused, POLL).toEqual(["sesn_1"]);
-    expect(pool.isStill("sesn_1")).toBe(true);
+    expect(await pool.isQuiet("sesn_1")).toBe(true);
     expect(await pool.whileStill("sesn_1", async () => pool.stats().paused)).toBe(1);
     expect(pool.stats()).toMatchObject({ paused: 1 });
   });
+});
+
+test("a session that rests is quiet when nothing runs in the background", async () => {
+  const pool = await openPool();
+  const claimed = await pool.claim("sesn_1", null);
+  await bash(claimed, "echo done");
+  expect(await pool.isQuiet("sesn_1")).toBe(false);
+  pool.release("sesn_1");
+  expect(await pool.isQuiet("sesn_1")).toBe(true);
+  await bash(await pool.claim("sesn_1", null), "(until [ -e go ]; do sleep 0.05; done) > /dev/null 2>&1 &");
+  pool.release("sesn_1");
+  expect(await pool.isQuiet("sesn_1")).toBe(false);
+  await writeFile(join(claimed.volume.path, "workspace/go"), "");
+  await expect.poll(() => pool.isQuiet("sesn_1"), POLL).toBe(true);
 });
 
 describe("a volume that is made ahead of its session's claim", () => {

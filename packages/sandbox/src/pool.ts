@@ -123,8 +123,8 @@ export interface SandboxPool {
    * it, and aborts the signal: from then on files may change. @throws SandboxError `unavailable` while it is claimed
    */
   whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
-  /** Nothing of the session runs, and nothing will before it is claimed. */
-  isStill(sessionId: string): boolean;
+  /** Nothing of the session that could change its files runs, or will before it is claimed. @throws SandboxError */
+  isQuiet(sessionId: string): Promise<boolean>;
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
   stats(): PoolStats;
@@ -255,9 +255,10 @@ class Pool implements SandboxPool {
     }
   }
 
-  isStill(sessionId: string): boolean {
+  async isQuiet(sessionId: string): Promise<boolean> {
     const entry = this.#entries.get(sessionId);
-    return entry === undefined || entry.pooled?.state === "paused";
+    if (entry === undefined || entry.pooled?.state === "paused") return true;
+    return entry.isReleased && ((await entry.pooled?.sandbox.isQuiet()) ?? false);
   }
 
   async whileStill<T>(sessionId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -109,6 +109,8 @@ export interface Sandbox {
   readFile(path: string): Promise<Uint8Array>;
   writeFile(path: string, data: Uint8Array): Promise<void>;
   list(path: string): Promise<FileEntry[]>;
+  /** Nothing runs in it but the very commands that were started by `exec`: no program that one has left in the background. */
+  isQuiet(): Promise<boolean>;
   /** Freezes every process; idempotent. */
   pause(): Promise<void>;
   resume(): Promise<void>;

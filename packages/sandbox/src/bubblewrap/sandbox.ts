@@ -36,6 +36,8 @@ export interface SandboxParts {
 const SIGNAL_STATUS_BASE = 128;
 /** How long bwrap may take to end after its reaper was killed. */
 const STOP_FALLBACK_MS = 2000;
+/** In its pid namespace: the first after bwrap's reaper. */
+const COMMAND_PID = 2;
 const SIGKILL_STATUS = SIGNAL_STATUS_BASE + osConstants.signals.SIGKILL;
 
 /**
@@ -128,6 +130,10 @@ class BubblewrapSandbox implements Sandbox {
 
   list(path: string): ReturnType<Sandbox["list"]> {
     return listSandboxFiles(this.exec, path);
+  }
+
+  async isQuiet(): Promise<boolean> {
+    return this.#starting.size === 0 && [...this.#running].every((child) => child.isAlone());
   }
 
   async pause(): Promise<void> {
@@ -227,6 +233,15 @@ class BubblewrapProcess implements SandboxProcess {
   /** For what bwrap had not yet bound to its own life. */
   #killEach(pids: readonly number[]): void {
     if (!this.#isOver) for (const pid of pids) signalProcess(pid, "SIGKILL");
+  }
+
+  /** Only the command itself runs, and what bwrap and the way out need. */
+  isAlone(): boolean {
+    if (this.#isOver) return true;
+    const below = descendants(this.pid);
+    const forwarder = this.#hasForwarder ? below.find(({ innerPid }) => innerPid === FORWARDER_PID) : undefined;
+    const ways = forwarder === undefined ? [] : [forwarder, ...descendants(forwarder.pid)].map(({ pid }) => pid);
+    return below.every(({ pid, innerPid }) => innerPid <= COMMAND_PID || ways.includes(pid));
   }
 
   /** Signals the command's processes, not bwrap and its reaper, nor what keeps their way out open. */

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -104,6 +105,12 @@ class ProcessSandbox implements Sandbox {
     return listSandboxFiles(this.exec, path);
   }
 
+  /** Programs that have left their command's process group are not seen. */
+  async isQuiet(): Promise<boolean> {
+    const groups = new Set([...this.#running].flatMap(({ pid }) => (pid === undefined ? [] : [pid])));
+    return [...processGroups()].every(([pid, group]) => !groups.has(group) || pid === group);
+  }
+
   async pause(): Promise<void> {
     this.#signalAll("SIGSTOP");
     this.#isPaused = true;
@@ -143,7 +150,7 @@ class PlainProcess implements SandboxProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly exited: Promise<ExecExit>;
-  readonly #pid: number | undefined;
+  readonly pid: number | undefined;
   #isOver = false;
 
   constructor(child: ChildProcess) {
@@ -153,7 +160,7 @@ class PlainProcess implements SandboxProcess {
     this.stdin = stdin;
     this.stdout = stdout;
     this.stderr = stderr;
-    this.#pid = pid;
+    this.pid = pid;
     // Input to a command that has ended: its exit says so.
     stdin.on("error", dropInput);
     this.exited = new Promise((resolve) => {
@@ -171,11 +178,26 @@ class PlainProcess implements SandboxProcess {
   }
 
   signalGroup(signal: NodeJS.Signals): void {
-    if (this.#pid === undefined || this.#isOver) return;
+    if (this.pid === undefined || this.#isOver) return;
     try {
-      process.kill(-this.#pid, signal);
+      process.kill(-this.pid, signal);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+}
+
+/** By process: the one that leads its group. */
+function* processGroups(): Generator<[pid: number, group: number], void, undefined> {
+  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      // Behind the name, which may hold anything: state, parent, group.
+      const [state, , group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (state !== "Z") yield [Number(name), Number(group)];
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "ESRCH") throw error;
     }
   }
 }

@@ -5,6 +5,7 @@ import { EGRESS_PORT } from "../layout.ts";
 import type { OpenEgress } from "../port.ts";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { runCommand } from "./run-command.ts";
+import { tellsQuiet } from "./tells-quiet.ts";
 
 /** A gateway that says to each connection whose it is. */
 function createGateway(): { open: OpenEgress; listening: Set<string> } {
@@ -28,6 +29,15 @@ function createGateway(): { open: OpenEgress; listening: Set<string> } {
 const ASK = `exec 3<>/dev/tcp/127.0.0.1/${EGRESS_PORT} && cat <&3`;
 
 export const egressCases: readonly ConformanceCase[] = [
+  {
+    name: "a way out is nothing that runs in the background",
+    needs: "isolation",
+    run: async ({ createSandbox }) => {
+      const sandbox = await createSandbox({ openEgress: createGateway().open });
+      assert.notEqual((await runCommand(sandbox, ASK)).stdout, "");
+      await tellsQuiet(sandbox);
+    },
+  },
   {
     needs: "isolation",
     name: "egress: a command reaches the gateway as its own sandbox, through the proxy port that its environment names",

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ConformanceCase } from "./conformance-case.ts";
 import { readAll, readLine, rejectsWith, runCommand } from "./run-command.ts";
+import { tellsQuiet } from "./tells-quiet.ts";
 
 /** How long a frozen process is given to show that it is not. */
 const FROZEN_FOR_MS = 300;
@@ -58,6 +59,10 @@ export const lifecycleCases: readonly ConformanceCase[] = [
         await sandbox.destroy();
       }
     },
+  },
+  {
+    name: "is quiet when nothing runs that its commands have left in the background",
+    run: async ({ createSandbox }) => tellsQuiet(await createSandbox()),
   },
   {
     name: "leaves the volume to the next sandbox",

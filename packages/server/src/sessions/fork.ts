@@ -42,10 +42,10 @@ export async function forkSession(
   params: SessionForkParams,
 ): Promise<Session> {
   const now = new Date();
-  const attempt = async () => {
+  const attempt = async (isCaptured: boolean) => {
     const sealed = await sealForkTokens({ db, tokens }, workspaceId, sourceId);
     return db.transaction(async (tx) => {
-      const origin = await findOrigin(tx, workspaceId, sourceId, params);
+      const origin = await findOrigin(tx, workspaceId, sourceId, params, isCaptured);
       const id = await fork(tx, origin, params, now);
       await forkResources(tx, sourceId, { id, workspaceId, tokens: sealed }, now);
       if (origin.isNow) await forkOutputs(tx, sourceId, id, now);
@@ -64,6 +64,7 @@ async function findOrigin(
   workspaceId: string,
   sourceId: string,
   { snapshot_id, event_id }: SessionForkParams,
+  isCaptured: boolean,
 ): Promise<Origin> {
   // What a snapshot has never changes; else nothing is written to the log until there is the fork, which is soon.
   if (snapshot_id == null) await holdLog(tx, sourceId);
@@ -81,14 +82,15 @@ async function findOrigin(
     const point = await readIdlePoint(tx, sourceId, event_id);
     if (point === null) throw invalidRequest(`event_id: "${event_id}" is not a session.status_idle event of this session`);
     const isNow = head.shownStatus === "idle" && (await readIdleFacts(tx, sourceId, end)).eventId === event_id;
-    if (isNow) await expectKeptFiles(tx, sourceId);
-    const findCheckpoint = () => (isNow ? needKeptFiles(tx, sourceId) : findFilesAt(tx, sourceId, event_id, point));
+    if (isNow) await expectKeptFiles(tx, sourceId, isCaptured);
+    const findCheckpoint = () => (isNow ? needKeptFiles(tx, sourceId, isCaptured) : findFilesAt(tx, sourceId, event_id, point));
     return { source, point, inputs: [], findCheckpoint, isNow };
   }
   refuseUnlessIdle(head, "fork");
-  await expectKeptFiles(tx, sourceId);
+  await expectKeptFiles(tx, sourceId, isCaptured);
   const pending = await readPending(tx, sourceId, []);
-  return { source, point: end, inputs: pending?.inbox ?? [], findCheckpoint: () => needKeptFiles(tx, sourceId), isNow: true };
+  const findCheckpoint = () => needKeptFiles(tx, sourceId, isCaptured);
+  return { source, point: end, inputs: pending?.inbox ?? [], findCheckpoint, isNow: true };
 }
 
 /** The files as they were when the session rested there. @throws ApiError when nothing keeps them */

@@ -9,7 +9,7 @@ const ATTEMPTS_MAX = 3;
 /** Sees to it that all files of a resting session are kept outside its node. @throws ApiError when that cannot be */
 export type CaptureFiles = (sessionId: string) => Promise<void>;
 
-/** The session's files are newer than what is kept of them. */
+/** The session's files are newer than what is kept of them, or may be. */
 class FilesNotKept extends Error {
   readonly code = "files_not_kept";
 }
@@ -17,11 +17,16 @@ class FilesNotKept extends Error {
 /**
  * Runs `attempt`, which needs all files of the session kept, and has them kept when it finds that they are not. Outside of
  * any transaction: it may take as long as the files are many.
+ * @param attempt is told whether they were kept for it: what programs in the background write since then is not waited for
  */
-export async function withFilesKept<T>(capture: CaptureFiles, sessionId: string, attempt: () => Promise<T>): Promise<T> {
+export async function withFilesKept<T>(
+  capture: CaptureFiles,
+  sessionId: string,
+  attempt: (isCaptured: boolean) => Promise<T>,
+): Promise<T> {
   for (let tries = 1; tries <= ATTEMPTS_MAX; tries += 1) {
     try {
-      return await attempt();
+      return await attempt(tries > 1);
     } catch (error) {
       if (!(error instanceof FilesNotKept)) throw error;
     }
@@ -34,20 +39,21 @@ export async function withFilesKept<T>(capture: CaptureFiles, sessionId: string,
  * The checkpoint of the session's files as they are, for as long as the transaction lasts; `null`: it has none.
  * @throws FilesNotKept, for `withFilesKept`
  */
-export async function needKeptFiles(tx: Queryable, sessionId: string): Promise<string | null> {
+export async function needKeptFiles(tx: Queryable, sessionId: string, isCaptured: boolean): Promise<string | null> {
   const volume = await lockSessionVolume(tx, sessionId);
   if (volume === null || volume.isExpired) return null;
-  refuseNewer(volume);
+  refuseNewer(volume, isCaptured);
   await fenceCheckpoints(tx, sessionId);
   return volume.checkpointId;
 }
 
 /** A look ahead, before anything is done for which `needKeptFiles` would come too late. @throws as that */
-export async function expectKeptFiles(tx: Queryable, sessionId: string): Promise<void> {
+export async function expectKeptFiles(tx: Queryable, sessionId: string, isCaptured: boolean): Promise<void> {
   const volume = await readSessionVolume(tx, sessionId);
-  if (volume !== null && !volume.isExpired) refuseNewer(volume);
+  if (volume !== null && !volume.isExpired) refuseNewer(volume, isCaptured);
 }
 
-function refuseNewer({ dirty }: SessionVolume): void {
-  if (dirty) throw new FilesNotKept("the session's files are newer than what is kept of them");
+function refuseNewer({ dirty, uses, keptUses }: SessionVolume, isCaptured: boolean): void {
+  if (dirty && !(isCaptured && keptUses === uses))
+    throw new FilesNotKept("the session's files are newer than what is kept of them");
 }

@@ -78,23 +78,27 @@ async function takeSnapshot(
   sessionId: string,
   name: string | null,
 ): Promise<Snapshot> {
-  const attempt = () =>
+  const attempt = (isCaptured: boolean) =>
     log.locked(sessionId, [], async (session) => {
       if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
       refuseUnlessIdle(session.head, "snapshot");
-      return insertSnapshotOf(session, name);
+      return insertSnapshotOf(session, name, isCaptured);
     });
   const snapshot = await withFilesKept(captureFiles, sessionId, attempt);
   if (snapshot === null) throw unknownSession(sessionId);
   return snapshotObject(snapshot);
 }
 
-async function insertSnapshotOf({ tx, head, inbox }: LockedSession, name: string | null): Promise<SnapshotRecord> {
+async function insertSnapshotOf(
+  { tx, head, inbox }: LockedSession,
+  name: string | null,
+  isCaptured: boolean,
+): Promise<SnapshotRecord> {
   const { sessionId } = head;
   const [count, point, checkpointId] = await Promise.all([
     countSnapshots(tx, sessionId),
     readLogEnd(tx, sessionId),
-    needKeptFiles(tx, sessionId),
+    needKeptFiles(tx, sessionId, isCaptured),
   ]);
   if (point === null) throw unknownSession(sessionId);
   if (count >= SNAPSHOTS_PER_SESSION_MAX)

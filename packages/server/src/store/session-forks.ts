@@ -249,10 +249,10 @@ export async function renewVolume(tx: Queryable, sessionId: string): Promise<voi
 
 /**
  * A checkpoint takes over the blobs of the one before it, which only the session refers to. One that is being made now must not
- * take those of a checkpoint that this transaction begins to refer to: it finds that the files were used meanwhile.
+ * take those of a checkpoint that this transaction begins to refer to: it is given up, and made again. Turns do not mind.
  */
 export async function fenceCheckpoints(tx: Queryable, sessionId: string): Promise<void> {
-  await tx.query("update session_volumes set uses = uses + 1 where session_id = $1", [sessionId], "fence_checkpoints");
+  await tx.query("update session_volumes set fence = fence + 1 where session_id = $1", [sessionId], "fence_checkpoints");
 }
 
 /**

@@ -13,8 +13,15 @@ export interface SessionVolume {
   nodeId: number | null;
   /** Turns that have used it. */
   uses: number;
+  /** Raised by who begins to refer to the checkpoint (`fenceCheckpoints`). */
+  fence: number;
   /** The files may be newer than the checkpoint. */
   dirty: boolean;
+  /**
+   * `uses` when the checkpoint was made: with the same number, only programs that run on behind the turn can have made the
+   * files newer.
+   */
+  keptUses: number | null;
   /** When the session's first sandbox was made, of those whose files it still has. */
   startedAt: Date | null;
   /** It was made so long ago that its files are not kept any longer. */
@@ -27,7 +34,7 @@ export interface SessionVolume {
 export const VOLUME_RETENTION_DAYS = 30;
 
 const COLUMNS = `session_id as "sessionId", checkpoint_id as "checkpointId", home_id as "homeId", volume_id as "volumeId",
-  node_id as "nodeId", uses, dirty, started_at as "startedAt", notice,
+  node_id as "nodeId", uses, fence, dirty, kept_uses as "keptUses", started_at as "startedAt", notice,
   coalesce(started_at < now() - ${VOLUME_RETENTION_DAYS} * interval '1 day', false) as "isExpired"`;
 
 /** `null`: the session has had no files. */
@@ -125,28 +132,36 @@ export async function takeSessionVolume(
   return rowCount === 1;
 }
 
-/** The newest checkpoint is this one. @returns false: a turn has used the files since they were looked at */
-export async function setCheckpoint(tx: Queryable, volume: SessionVolume, checkpointId: string): Promise<boolean> {
+/**
+ * The newest checkpoint is this one. @param isQuiet nothing writes to the files before a turn does
+ * @returns false: a turn has used the files since they were looked at, or somebody refers to the checkpoint before
+ */
+export async function setCheckpoint(
+  tx: Queryable,
+  volume: SessionVolume,
+  checkpointId: string,
+  isQuiet: boolean,
+): Promise<boolean> {
   const { rowCount } = await tx.query(
-    `update session_volumes set checkpoint_id = $4, dirty = false
-     where session_id = $1 and home_id = $2 and uses = $3`,
-    [volume.sessionId, volume.homeId, volume.uses, checkpointId],
+    `update session_volumes set checkpoint_id = $4, dirty = not $5, kept_uses = uses
+     where session_id = $1 and home_id = $2 and uses = $3 and fence = $6`,
+    [volume.sessionId, volume.homeId, volume.uses, checkpointId, isQuiet, volume.fence],
     "set_checkpoint",
   );
   return rowCount === 1;
 }
 
-/** The checkpoint that there is has all of the files. @returns false: as `setCheckpoint` */
-export async function setClean(db: Queryable, volume: SessionVolume): Promise<boolean> {
+/** The checkpoint that there is has all of the files. @param isQuiet as for `setCheckpoint` @returns false: a turn has used them */
+export async function setKept(db: Queryable, volume: SessionVolume, isQuiet: boolean): Promise<boolean> {
   const { rowCount } = await db.query(
-    "update session_volumes set dirty = false where session_id = $1 and home_id = $2 and uses = $3",
-    [volume.sessionId, volume.homeId, volume.uses],
-    "set_clean",
+    "update session_volumes set dirty = not $4, kept_uses = uses where session_id = $1 and home_id = $2 and uses = $3",
+    [volume.sessionId, volume.homeId, volume.uses, isQuiet],
+    "set_kept",
   );
   return rowCount === 1;
 }
 
-/** The checkpoint is all there is from now on: the next turn makes a volume from it, wherever it runs. @returns as `setClean` */
+/** The checkpoint is all there is from now on: the next turn makes a volume from it, wherever it runs. @returns as `setKept` */
 export async function leaveHome(tx: Queryable, volume: SessionVolume): Promise<boolean> {
   const { rowCount } = await tx.query(
     `update session_volumes set home_id = null, volume_id = null, node_id = null
@@ -190,17 +205,27 @@ export async function clearNotice(db: Queryable, sessionId: string, notice: stri
   );
 }
 
-/** Takes the files of sessions whose time is over and that rest: `notice` tells the agent. @returns how many */
+/**
+ * Takes the files of sessions whose time is over and that rest: `notice` tells the agent. What was put there for them is no
+ * longer said to be there. @returns how many
+ */
 export async function expireVolumes(db: Queryable, notice: string): Promise<number> {
-  const { rowCount } = await db.query(
-    `update session_volumes v set checkpoint_id = null, home_id = null, volume_id = null, node_id = null, dirty = false,
-       started_at = null, uses = uses + 1, notice = $1
-     from session_heads h
-     where h.session_id = v.session_id and h.lease_owner is null
-       and v.started_at < now() - ${VOLUME_RETENTION_DAYS} * interval '1 day'`,
+  const { rows } = await db.query<{ count: number }>(
+    `with expired as (
+       update session_volumes v set checkpoint_id = null, home_id = null, volume_id = null, node_id = null, dirty = false,
+         started_at = null, uses = uses + 1, notice = $1
+       from session_heads h
+       where h.session_id = v.session_id and h.lease_owner is null
+         and v.started_at < now() - ${VOLUME_RETENTION_DAYS} * interval '1 day'
+       returning v.session_id),
+     scans as (delete from session_skill_scans where session_id in (select session_id from expired)),
+     repositories as (
+       delete from session_repositories where resource_id in (
+         select id from session_resources where session_id in (select session_id from expired)))
+     select count(*) from expired`,
     [notice],
   );
-  return rowCount;
+  return rows[0]?.count ?? 0;
 }
 
 /** This node has the data directory. */

@@ -75,6 +75,7 @@ function fakeSandbox(id: string): Sandbox {
     readFile: refuse,
     writeFile: refuse,
     list: refuse,
+    isQuiet: refuse,
     pause: refuse,
     resume: refuse,
     destroy: async () => undefined,

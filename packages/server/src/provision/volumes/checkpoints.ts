@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import type { Volume } from "@sandbox0/sandbox";
 import type { Blobs } from "../../blobs/blobs.ts";
 import type { Database } from "../../store/pool.ts";
-import { type SessionVolume, setCheckpoint, setClean } from "../../store/session-volumes.ts";
+import { type SessionVolume, setCheckpoint, setKept } from "../../store/session-volumes.ts";
 import {
   beginCheckpoint,
   dropCheckpoint,
@@ -30,7 +30,7 @@ const BLOB_BYTES_MAX = 1024 ** 3;
 /** Content is handed on in such pieces: each holds up the server's thread while it is hashed. */
 const PIECE_BYTES = 256 * 1024;
 
-/** A turn has begun to use the files while they were looked at. */
+/** A turn has begun to use the files while they were looked at, or the checkpoint before is somebody else's, too. */
 export class VolumeInUse extends Error {
   readonly code = "volume_in_use";
   constructor() {
@@ -45,10 +45,16 @@ export interface Checkpoints {
   /**
    * The files of the volume as they are, kept outside the machine; `session` is the row as it was before. Only what changed
    * since the last one is read and stored; without a change the last one is the answer.
+   * @param isQuiet nothing writes to the files before a turn does
    * @returns the checkpoint, and what is not in it unless that is the same as in the last one
    * @throws VolumeInUse, TooManyEntries, BlobsUnavailable, DatabaseUnavailable, what the signal says
    */
-  capture(volume: Volume, session: SessionVolume, signal: AbortSignal): Promise<{ id: string; omitted: Omitted | null }>;
+  capture(
+    volume: Volume,
+    session: SessionVolume,
+    isQuiet: boolean,
+    signal: AbortSignal,
+  ): Promise<{ id: string; omitted: Omitted | null }>;
   /** Puts its files into an empty volume. @throws BlobsUnavailable, BlobMissing, DatabaseUnavailable, what the signal says */
   restore(checkpointId: string, volume: Volume, signal: AbortSignal): Promise<void>;
 }
@@ -62,7 +68,7 @@ export interface CheckpointsDeps {
 
 export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
   return {
-    async capture(volume, session, signal) {
+    async capture(volume, session, isQuiet, signal) {
       const id = `vckpt_${randomBytes(16).toString("hex")}`;
       const records = new Records(volume);
       const previous = session.checkpointId === null ? null : await records.read(session.checkpointId);
@@ -73,7 +79,7 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
         const last = session.checkpointId;
         if (!captured.hasChanged && last !== null) {
           await draft.drop();
-          if (session.dirty && !(await setClean(deps.db, session))) throw new VolumeInUse();
+          if (session.dirty && !(await setKept(deps.db, session, isQuiet))) throw new VolumeInUse();
           // Which of its files can be trusted to be unchanged may be known better by now.
           await records.write(last, captured, id);
           await records.keepOnly(last, id);
@@ -81,7 +87,7 @@ export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
         }
         await records.write(id, captured, id);
         await draft.begin();
-        await keepManifest(deps, id, session, captured, records, signal);
+        await keepManifest(deps, { id, session, isQuiet }, captured, records, signal);
         await records.keepOnly(id);
         return { id, omitted: newsOf(captured.omitted, previous) };
       } catch (error) {
@@ -152,8 +158,7 @@ class Draft {
 /** From here on the session has this checkpoint, and no longer the one before. */
 async function keepManifest(
   { db, blobs }: CheckpointsDeps,
-  id: string,
-  session: SessionVolume,
+  { id, session, isQuiet }: { id: string; session: SessionVolume; isQuiet: boolean },
   captured: Captured,
   records: Records,
   signal: AbortSignal,
@@ -164,7 +169,7 @@ async function keepManifest(
   const hashes = captured.blobs.map(({ sha256 }) => sha256);
   await db.transaction(async (tx) => {
     await finishCheckpoint(tx, id, { sha256: manifest.sha256, blobs: hashes, entries, bytes }, session.checkpointId);
-    if (!(await setCheckpoint(tx, session, id))) throw new VolumeInUse();
+    if (!(await setCheckpoint(tx, session, id, isQuiet))) throw new VolumeInUse();
   });
 }
 

@@ -2,6 +2,8 @@ import { open, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BlobsUnavailable } from "../../blobs/port.ts";
+import { fenceCheckpoints } from "../../store/session-forks.ts";
+import { findUnscanned, insertScan } from "../../store/session-skills.ts";
 import { lockSessionVolume, readSessionVolume, setSessionCheckpoint } from "../../store/session-volumes.ts";
 import { Nodes } from "./nodes.fixture.ts";
 
@@ -76,6 +78,25 @@ describe("a session that rests", () => {
     expect(a.troubles).toEqual([]);
     const b = await nodes.start("b");
     expect((await b.read(session, "file")).content).toBe("two");
+  });
+
+  test("is kept again while its programs run on: what they write behind the turn is not lost", async () => {
+    const a = await nodes.start("a", { ...NOW, liveAgainMs: 50 });
+    const session = await nodes.newSession();
+    await a.turn(session, async () => {
+      const { tools } = await a.pool.claim(session, null);
+      const wait = "until [ -e go ]; do sleep 0.05; done; echo late > file";
+      expect(await tools.call("bash", { command: `(${wait}) > /dev/null 2>&1 &` })).toMatchObject({ isError: false });
+    });
+    await expect.poll(async () => (await row(session))?.checkpointId, POLL).toMatch(/^vckpt_/);
+    expect(await row(session)).toMatchObject({ dirty: true, uses: 1, keptUses: 1 });
+    const path = (await a.pool.volumeOf(session))?.path ?? "";
+    await writeFile(join(path, "workspace/go"), "");
+    await isClean(session);
+    a.storeFailure = full();
+    await a.die();
+    const b = await nodes.start("b");
+    expect(await b.read(session, "file")).toEqual({ content: "late\n", said: [] });
   });
 
   test("is kept by a server that comes back when the one that owed it died", async () => {
@@ -263,6 +284,17 @@ describe("files are kept", () => {
     await expect.poll(() => volumesIn("a"), POLL).toHaveLength(1);
   });
 
+  test("no longer, and what was put there for it is not said to be there until it is again", async () => {
+    const a = await nodes.start("a", NOW);
+    const session = await nodes.newSession();
+    await a.write(session, "file", "one");
+    await insertScan(nodes.db, session, "/workspace/app", []);
+    await isClean(session);
+    await nodes.db.query("update session_volumes set started_at = now() - interval '31 days'");
+    await expect.poll(async () => (await row(session))?.startedAt, POLL).toBe(null);
+    expect(await findUnscanned(nodes.db, session, ["/workspace/app"])).toEqual(["/workspace/app"]);
+  });
+
   test("also of a session that nobody uses: the sweep takes them", async () => {
     const a = await nodes.start("a", NOW);
     const session = await nodes.newSession();
@@ -321,6 +353,47 @@ describe("captureVolume", () => {
     await setSessionCheckpoint(nodes.db, session, then);
     expect(await a.read(session, "file")).toEqual({ content: "one", said: [] });
     await expect.poll(() => volumesIn("a"), POLL).toHaveLength(1);
+  });
+
+  test("is of the moment at which it is asked for, while programs run on in the background", async () => {
+    const a = await nodes.start("a");
+    const session = await nodes.newSession();
+    await a.turn(session, async () => {
+      const { tools } = await a.pool.claim(session, null);
+      await tools.call("bash", { command: "(until [ -e go ]; do sleep 0.05; done) > /dev/null 2>&1 &" });
+    });
+    const path = (await a.pool.volumeOf(session))?.path ?? "";
+    const first = await a.requests.captureVolume(session);
+    await writeFile(join(path, "workspace/file"), "from the background");
+    const second = await a.requests.captureVolume(session);
+    expect(second).not.toBe(first);
+    expect(await row(session)).toMatchObject({ checkpointId: second, dirty: true, uses: 1, keptUses: 1 });
+    await writeFile(join(path, "workspace/go"), "");
+    await expect.poll(() => a.pool.isQuiet(session), POLL).toBe(true);
+    await a.requests.captureVolume(session);
+    expect(await row(session)).toMatchObject({ dirty: false });
+  });
+
+  test("is made again when somebody begins to refer to the one before; a turn does not mind", async () => {
+    const a = await nodes.start("a");
+    const [session, fork] = [await nodes.newSession(), await nodes.newSession()];
+    await a.write(session, "file", "one");
+    const first = await a.requests.captureVolume(session);
+    await a.write(session, "file", "two");
+    a.beforePut = async () => {
+      a.beforePut = async () => undefined;
+      await nodes.db.transaction(async (tx) => {
+        await fenceCheckpoints(tx, session);
+        await setSessionCheckpoint(tx, fork, first);
+      });
+    };
+    await expect(a.requests.captureVolume(session)).rejects.toMatchObject({ reason: "refused" });
+    expect(await a.requests.captureVolume(session)).not.toBe(first);
+    expect((await a.read(fork, "file")).content).toBe("one");
+    const before = await row(session);
+    await fenceCheckpoints(nodes.db, session);
+    expect(await row(session)).toMatchObject({ uses: before?.uses, dirty: false });
+    expect((await a.read(session, "file")).content).toBe("two");
   });
 
   test("is refused while a turn runs, and when the files are gone", async () => {

@@ -30,6 +30,8 @@ import { ANSWER_CHANNEL, REQUEST_CHANNEL, type VolumeRequests } from "./volume-r
 
 /** A session that rests this long gets a checkpoint: not one that goes on at once. */
 export const CAPTURE_AFTER_MS = 2_000;
+/** Programs of a session that rests, and is not paused yet, run on: what they write is kept so often. */
+const LIVE_AGAIN_MS = 60_000;
 /** Before a checkpoint that failed is tried again, for as long as the session rests. */
 const RETRY_MS = 60_000;
 /** How often requests are looked for: the price of a lost hint. */
@@ -43,6 +45,7 @@ const CLOSE_MS = 10_000;
 
 export interface VolumeKeeperTimes {
   captureAfterMs: number;
+  liveAgainMs: number;
   retryMs: number;
   homeReturnMs: number;
   closeMs: number;
@@ -50,6 +53,7 @@ export interface VolumeKeeperTimes {
 }
 const TIMES: VolumeKeeperTimes = {
   captureAfterMs: CAPTURE_AFTER_MS,
+  liveAgainMs: LIVE_AGAIN_MS,
   retryMs: RETRY_MS,
   homeReturnMs: HOME_RETURN_MS,
   closeMs: CLOSE_MS,
@@ -58,7 +62,7 @@ const TIMES: VolumeKeeperTimes = {
 
 export interface VolumeKeeperDeps {
   db: Database;
-  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill" | "isStill">;
+  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill" | "isQuiet">;
   checkpoints: Checkpoints;
   requests: Pick<VolumeRequests, "ask">;
   notifier: Pick<Notifier, "publish" | "subscribe" | "onReconnect">;
@@ -218,7 +222,7 @@ class Keeper implements VolumeKeeper {
     this.#owed.set(sessionId, timer.unref());
   }
 
-  /** Of a session that rests. What fails is tried again later, unless a turn is the reason: it ends with a new debt. */
+  /** Of a session that rests, if its files are newer than the last one. What fails is tried again later, unless a turn is the reason: it ends with a new debt. */
   async #capture(sessionId: string): Promise<void> {
     try {
       await this.#locks.run(sessionId, () => this.#captureNow(sessionId));
@@ -238,13 +242,17 @@ class Keeper implements VolumeKeeper {
     const { db, pool, checkpoints } = this.#deps;
     const row = await this.#readHere(sessionId);
     const volume = row === null ? null : await pool.volumeOf(sessionId);
-    if (row === null || volume === null || volume.id !== row.volumeId) return;
+    if (row === null || !row.dirty || volume === null || volume.id !== row.volumeId) return;
     const stop = new AbortController();
     this.#capturing.set(sessionId, stop);
     try {
-      const { omitted } = await pool.whileStill(sessionId, (signal) =>
-        checkpoints.capture(volume, row, AbortSignal.any([signal, stop.signal])),
-      );
+      const { omitted, isQuiet } = await pool.whileStill(sessionId, async (signal) => {
+        const isQuiet = await pool.isQuiet(sessionId);
+        const either = AbortSignal.any([signal, stop.signal]);
+        return { isQuiet, ...(await checkpoints.capture(volume, row, isQuiet, either)) };
+      });
+      // What is in the background goes on writing now.
+      if (!isQuiet) this.#owe(sessionId, this.#times.liveAgainMs);
       if (omitted !== null && omitted.count > 0) await addNotice(db, sessionId, omittedNotice(omitted));
     } finally {
       this.#capturing.delete(sessionId);
@@ -293,8 +301,6 @@ class Keeper implements VolumeKeeper {
       await pool.whileStill(sessionId, async () => undefined);
       await pool.discard(sessionId);
       if (movesTo === pool.homeId) return;
-    } else if (pool.isStill(sessionId) && !this.#owed.has(sessionId) && (await this.#readHere(sessionId))?.dirty === false) {
-      return;
     }
     await this.#captureNow(sessionId);
     if (movesTo === null) return;

@@ -43,7 +43,8 @@ export interface VolumeRequests {
   /**
    * A checkpoint of the session's files as they are now, made if need be; `null`: it has none. Another one may take its place
    * at the next turn: whoever wants to keep it refers to it in a transaction that has locked the session's row
-   * (`lockSessionVolume`), which names it and is not `dirty` then.
+   * (`lockSessionVolume`), which names it and is not `dirty` then, or is so only for what programs in the background have
+   * written since (`keptUses`).
    * @throws VolumeUnavailable: `refused` also while a turn uses the files
    */
   captureVolume(sessionId: string, signal?: AbortSignal): Promise<string | null>;

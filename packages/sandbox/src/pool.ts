@@ -127,6 +127,8 @@ export interface SandboxPool {
   isQuiet(sessionId: string): Promise<boolean>;
   /** Destroys what runs on it and removes the files. Idempotent. */
   deleteVolume(volumeId: string): Promise<void>;
+  /** What sessions have claimed in this directory, and what is left of such. */
+  readonly stored: Pick<Volumes, "list" | "markUnnamed">;
   stats(): PoolStats;
   /** Whose sandbox this is, or for whom it is borrowed; `null`: nobody's, yet or any more. Known before anything of the session runs in it. */
   sessionOf(sandboxId: string): string | null;
@@ -237,6 +239,10 @@ class Pool implements SandboxPool {
 
   get homeId(): string {
     return this.#volumes.homeId;
+  }
+
+  get stored(): SandboxPool["stored"] {
+    return this.#volumes;
   }
 
   volumeOf(sessionId: string): Promise<Volume | null> {

@@ -54,6 +54,34 @@ describe("a volume", () => {
     await expect(volumes.claim(second, "sesn_1")).rejects.toThrow(/EEXIST/);
   });
 
+  test("that a crash has left half removed takes nothing from the one that its session has since", async () => {
+    const [left, next] = [await volumes.create(), await volumes.create()];
+    await volumes.claim(left, "sesn_1");
+    await rm(join(dir, "sessions/sesn_1"));
+    await volumes.claim(next, "sesn_1");
+    await volumes.remove(left.id);
+    expect(await volumes.ofSession("sesn_1")).toEqual(next);
+  });
+
+  test("is listed with its session, unless it was made ahead; and remembered as one that nothing names", async () => {
+    const [claimed, left] = [await volumes.create(), await volumes.create()];
+    await volumes.create();
+    await volumes.claim(claimed, "sesn_1");
+    await volumes.claim(left, "sesn_2");
+    await rm(join(left.path, "session"));
+    const found = (await volumes.list()).toSorted((a, b) => String(a.sessionId).localeCompare(String(b.sessionId)));
+    expect(found).toEqual([
+      { id: left.id, sessionId: null },
+      { id: claimed.id, sessionId: "sesn_1" },
+    ]);
+    // From the second time on it is known since when.
+    expect(await volumes.markUnnamed([left.id], -1)).toEqual([]);
+    expect(await volumes.markUnnamed([left.id], 3_600_000)).toEqual([]);
+    expect(await volumes.markUnnamed([left.id], -1)).toEqual([left.id]);
+    expect(await volumes.markUnnamed([], -1)).toEqual([]);
+    expect(await volumes.markUnnamed([left.id], -1)).toEqual([]);
+  });
+
   test("leaves nothing when it is removed, twice if need be", async () => {
     const volume = await volumes.create();
     await volumes.claim(volume, "sesn_1");

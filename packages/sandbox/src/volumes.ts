@@ -40,6 +40,7 @@ const NAME = /^[A-Za-z0-9_-]{1,128}$/;
  * - `owners/<uid>` holds the id of the volume that has this owner
  * - `sessions/<session>` links to the session's volume
  * - `unclaimed/<instance>.<id>` marks a volume made ahead
+ * - `unnamed/<id>` marks one that nothing names any more, since it was written
  * - `home` holds the directory's name
  */
 export interface Volumes {
@@ -55,8 +56,18 @@ export interface Volumes {
   open(id: string): Promise<Volume>;
   /** Idempotent; nothing may be running on it. */
   remove(id: string): Promise<void>;
+  /** All but those that are made ahead. */
+  list(): Promise<StoredVolume[]>;
+  /** Remembers since when nothing names these, and forgets it of all others. @returns those for which that is longer than `ageMs` */
+  markUnnamed(ids: readonly string[], ageMs: number): Promise<string[]>;
   /** Removes unclaimed volumes of servers that are gone. */
   sweep(): Promise<void>;
+}
+
+export interface StoredVolume {
+  id: string;
+  /** That claimed it; `null`: it is what is left of a volume. */
+  sessionId: string | null;
 }
 
 /** @param owners `null`: volumes belong to the server's own user */
@@ -67,6 +78,7 @@ export async function openVolumes(path: string, owners: OwnerRange | null): Prom
     owners: join(dir, "owners"),
     sessions: join(dir, "sessions"),
     unclaimed: join(dir, "unclaimed"),
+    unnamed: join(dir, "unnamed"),
   };
   for (const each of [dir, ...Object.values(dirs)]) makeDir(each, PASSAGE_MODE);
   return new DirectoryVolumes(nameOf(dir), dirs, owners);
@@ -110,7 +122,7 @@ export async function spareOwners(): Promise<OwnerRange | null> {
   return owners === null ? null : { first: owners.first + owners.count, count: SPARE_OWNERS };
 }
 
-type Dirs = Readonly<Record<"volumes" | "owners" | "sessions" | "unclaimed", string>>;
+type Dirs = Readonly<Record<"volumes" | "owners" | "sessions" | "unclaimed" | "unnamed", string>>;
 
 /** Its few small steps are synchronous: as asynchronous ones they take ten times the processor time. */
 class DirectoryVolumes implements Volumes {
@@ -165,18 +177,45 @@ class DirectoryVolumes implements Volumes {
     const found = unlessMissing(() => statSync(path));
     if (found !== null) {
       const sessionId = unlessMissing(() => readFileSync(this.#sessionFile(id), "utf8"));
-      if (sessionId !== null) unlessMissing(() => unlinkSync(join(this.#dirs.sessions, sessionId)));
+      if (sessionId !== null) this.#removeLink(sessionId, id);
       await removeTree(path);
       if (this.#owners !== null) unlessMissing(() => unlinkSync(join(this.#dirs.owners, String(found.uid))));
     }
-    unlessMissing(() => unlinkSync(this.#mark(id)));
+    for (const mark of [this.#mark(id), join(this.#dirs.unnamed, id)]) unlessMissing(() => unlinkSync(mark));
+  }
+
+  async list(): Promise<StoredVolume[]> {
+    const ids = await readdir(this.#dirs.volumes);
+    const ahead = new Set((await readdir(this.#dirs.unclaimed)).map(volumeIn));
+    const stored = ids.filter((id) => !ahead.has(id));
+    return stored.map((id) => ({ id, sessionId: unlessMissing(() => readFileSync(this.#sessionFile(id), "utf8")) }));
+  }
+
+  async markUnnamed(ids: readonly string[], ageMs: number): Promise<string[]> {
+    const unnamed = new Set(ids);
+    for (const id of await readdir(this.#dirs.unnamed)) {
+      if (!unnamed.has(id)) unlessMissing(() => unlinkSync(join(this.#dirs.unnamed, id)));
+    }
+    const now = Date.now();
+    return ids.filter((id) => {
+      const mark = join(this.#dirs.unnamed, checkName(id));
+      if (isNew(() => writeFileSync(mark, "", { flag: "wx" }))) return false;
+      const since = unlessMissing(() => statSync(mark));
+      return since !== null && now - since.mtimeMs > ageMs;
+    });
+  }
+
+  /** One that a crash has left behind may have the name of a session that has another by now. */
+  #removeLink(sessionId: string, volumeId: string): void {
+    const link = join(this.#dirs.sessions, sessionId);
+    if (unlessMissing(() => readlinkSync(link)) === volumeId) unlessMissing(() => unlinkSync(link));
   }
 
   async sweep(): Promise<void> {
     const marks = (await readdir(this.#dirs.unclaimed)).filter(belongsToTheDead);
     const sessions = marks.length === 0 ? new Map<string, string>() : await this.#sessionsByVolume();
     for (const mark of marks) {
-      const id = mark.slice(mark.lastIndexOf(".") + 1);
+      const id = volumeIn(mark);
       const sessionId = sessions.get(id);
       if (sessionId === undefined) await this.remove(id);
       // The server died in the middle of a claim, which stands.
@@ -208,6 +247,9 @@ class DirectoryVolumes implements Volumes {
     throw new SandboxError("limit", `all ${count} owners of volumes are taken`);
   }
 }
+
+/** Of a volume made ahead, whose mark this is. */
+const volumeIn = (mark: string): string => mark.slice(mark.lastIndexOf(".") + 1);
 
 function checkName(name: string): string {
   if (!NAME.test(name)) throw new SandboxError("path_refused", `not a name of a volume or session: ${JSON.stringify(name)}`);

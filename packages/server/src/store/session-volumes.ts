@@ -228,6 +228,45 @@ export async function expireVolumes(db: Queryable, notice: string): Promise<numb
   return rows[0]?.count ?? 0;
 }
 
+/**
+ * Volumes of sessions that no row knows, because they are older than the rows or a server died right behind the claim: they are
+ * their sessions' from now on, unless a turn runs, which is about to say so itself.
+ */
+export async function adoptVolumes(
+  db: Queryable,
+  { homeId, nodeId }: Place,
+  volumes: readonly { id: string; sessionId: string }[],
+  aliveNodeIds: readonly number[],
+): Promise<void> {
+  await db.query(
+    `insert into session_volumes (session_id, home_id, node_id, volume_id, dirty, started_at)
+     select h.session_id, $1, $2, v.id, true, now()
+     from unnest($3::text[], $4::text[]) as v(id, session_id) join session_heads h on h.session_id = v.session_id
+     where h.lease_owner is null or h.lease_owner <> all($5)
+     on conflict do nothing`,
+    [homeId, nodeId, volumes.map(({ id }) => id), volumes.map(({ sessionId }) => sessionId), aliveNodeIds],
+    "adopt_volumes",
+  );
+}
+
+/**
+ * Of these volumes those that no row names, whichever data directory it says, and that no turn is about to name.
+ * @param volumes with the sessions that claimed them
+ */
+export async function readUnnamedVolumes(
+  db: Queryable,
+  volumes: readonly { id: string; sessionId: string | null }[],
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `select v.id from unnest($1::text[], $2::text[]) as v(id, session_id)
+     where not exists (select from session_volumes where volume_id = v.id) and not exists (select from volume_trash where volume_id = v.id)
+       and not exists (select from session_heads h where h.session_id = v.session_id and h.lease_owner is not null)`,
+    [volumes.map(({ id }) => id), volumes.map(({ sessionId }) => sessionId)],
+    "read_unnamed_volumes",
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** This node has the data directory. */
 export async function registerHome(db: Queryable, { homeId, nodeId }: Place): Promise<void> {
   await db.query("insert into volume_homes (node_id, home_id) values ($1, $2) on conflict (node_id) do update set home_id = $2", [

@@ -26,6 +26,7 @@ import { ENTRIES_MAX, TooManyEntries } from "./capture-tree.ts";
 import { type Checkpoints, VolumeInUse } from "./checkpoints.ts";
 import { SessionLocks } from "./session-locks.ts";
 import { EXPIRED_NOTICE, HOME_RETURN_MS, placeVolume } from "./volume-place.ts";
+import { adoptUnnamed, removeUnnamed, UNNAMED_AGE_MS } from "./unnamed-volumes.ts";
 import { ANSWER_CHANNEL, REQUEST_CHANNEL, type VolumeRequests } from "./volume-requests.ts";
 
 /** A session that rests this long gets a checkpoint: not one that goes on at once. */
@@ -38,6 +39,8 @@ const RETRY_MS = 60_000;
 const REQUESTS_LOOK_MS = 1_000;
 /** How often volumes that nobody has any more are removed, what is old, and sessions looked for that no checkpoint is owed. */
 const SWEEP_MS = 10_000;
+/** How often the data directory is looked through for volumes that no row names. */
+const UNNAMED_LOOK_MS = 10 * 60_000;
 const UNKEPT_BATCH = 50;
 const TRASH_BATCH = 50;
 /** What the checkpoints that are still owed may take when the server stops. */
@@ -50,6 +53,8 @@ export interface VolumeKeeperTimes {
   homeReturnMs: number;
   closeMs: number;
   sweepMs: number;
+  unnamedLookMs: number;
+  unnamedAgeMs: number;
 }
 const TIMES: VolumeKeeperTimes = {
   captureAfterMs: CAPTURE_AFTER_MS,
@@ -58,11 +63,16 @@ const TIMES: VolumeKeeperTimes = {
   homeReturnMs: HOME_RETURN_MS,
   closeMs: CLOSE_MS,
   sweepMs: SWEEP_MS,
+  unnamedLookMs: UNNAMED_LOOK_MS,
+  unnamedAgeMs: UNNAMED_AGE_MS,
 };
 
 export interface VolumeKeeperDeps {
   db: Database;
-  pool: Pick<SandboxPool, "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill" | "isQuiet">;
+  pool: Pick<
+    SandboxPool,
+    "stored" | "homeId" | "volumeOf" | "makeVolume" | "discard" | "deleteVolume" | "whileStill" | "isQuiet"
+  >;
   checkpoints: Checkpoints;
   requests: Pick<VolumeRequests, "ask">;
   notifier: Pick<Notifier, "publish" | "subscribe" | "onReconnect">;
@@ -126,6 +136,8 @@ class Keeper implements VolumeKeeper {
   async start(): Promise<void> {
     const { db, pool, node, notifier } = this.#deps;
     await registerHome(db, { homeId: pool.homeId, nodeId: node.id() });
+    // Before any turn: another server would begin with nothing.
+    await adoptUnnamed(this.#deps);
     this.#off = [
       notifier.subscribe(REQUEST_CHANNEL, (homeId) => {
         if (homeId === pool.homeId) this.#run(this.#answerRequests());
@@ -135,6 +147,7 @@ class Keeper implements VolumeKeeper {
     this.#timers = [
       setInterval(() => this.#run(this.#answerRequests()), REQUESTS_LOOK_MS),
       setInterval(() => this.#run(this.#sweep()), this.#times.sweepMs),
+      setInterval(() => this.#run(this.#lookForUnnamed()), this.#times.unnamedLookMs),
     ];
   }
 
@@ -325,6 +338,12 @@ class Keeper implements VolumeKeeper {
     } finally {
       this.#isSweeping = false;
     }
+  }
+
+  async #lookForUnnamed(): Promise<void> {
+    if (this.#isClosing) return;
+    await adoptUnnamed(this.#deps);
+    await removeUnnamed(this.#deps, this.#times.unnamedAgeMs);
   }
 
   /** In the background; `close` waits for it. */

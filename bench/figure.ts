@@ -17,7 +17,7 @@ export interface Figure {
   p99?: number;
   value?: number;
   budget: Budget;
-  /** Median over the median of `against`, measured in the same run. */
+  /** Median over the median of `against`, or rate over its rate, measured in the same run. */
   ratio?: number;
   against?: string;
 }
@@ -45,6 +45,17 @@ export function times(
 
 export function value(name: string, amount: number, unit: string, n: number, budget: Budget): Figure {
   return { name, n, unit, value: round(amount), budget };
+}
+
+/** Operations a second. `bare`: the same kind of operation without us. */
+export function rate(
+  name: string,
+  perSecond: number,
+  n: number,
+  budget: Budget,
+  bare: { name: string; perSecond: number },
+): Figure {
+  return { ...value(name, perSecond, "/s", n, budget), ratio: round(perSecond / bare.perSecond), against: bare.name };
 }
 
 export function percentile(samples: readonly number[], share: number): number {

@@ -13,6 +13,7 @@ const MESSAGE =
 /** The log as another node of the installation writes to it: the same code, pool, database and notifications. */
 export interface SecondNode {
   readonly db: Database;
+  readonly connectionString: string;
   /** Appends `count` messages in one commit; resolves when they are durable, with the last one's seq. */
   append(sessionId: string, count: number): Promise<number>;
   close(): Promise<void>;
@@ -34,6 +35,7 @@ export async function startSecondNode(dataDir: string): Promise<SecondNode> {
   const log = createEventLog(db, createBells(notifier));
   return {
     db,
+    connectionString,
     async append(sessionId, count) {
       const events = Array.from({ length: count }, () =>
         newEvent("agent.message", { content: [{ type: "text", text: MESSAGE }] }),

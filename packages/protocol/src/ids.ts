@@ -29,17 +29,22 @@ export type IdKind = keyof typeof ID_PREFIXES;
 
 const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const TIME_CHARS = 9;
-const RANDOM_CHARS = 13;
 
 /** A new id of the kind. Random part: 13 base-58 characters (76 bits). */
 export function createId(kind: IdKind): string {
-  let time = "";
-  for (let rest = Date.now(), i = 0; i < TIME_CHARS; i++) {
-    time = ALPHABET[rest % 58] + time;
+  // The system is asked for randomness of many of these at a time; for the bytes alone it would be asked each time, at a
+  // hundred times the cost. 48 bits give 8 characters, 32 bits give 5.
+  const uuid = crypto.randomUUID();
+  const random = base58(Number.parseInt(uuid.slice(24), 16), 8) + base58(Number.parseInt(uuid.slice(0, 8), 16), 5);
+  return `${ID_PREFIXES[kind]}01${base58(Date.now(), TIME_CHARS)}${random}`;
+}
+
+/** The last `chars` digits of a whole number. */
+function base58(number: number, chars: number): string {
+  let digits = "";
+  for (let rest = number, i = 0; i < chars; i++) {
+    digits = ALPHABET.charAt(rest % 58) + digits;
     rest = Math.floor(rest / 58);
   }
-  let random = "";
-  const bytes = crypto.getRandomValues(new Uint32Array(RANDOM_CHARS));
-  for (const word of bytes) random += ALPHABET[word % 58];
-  return `${ID_PREFIXES[kind]}01${time}${random}`;
+  return digits;
 }

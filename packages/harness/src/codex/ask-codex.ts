@@ -40,7 +40,7 @@ export function createAsker(pool: ProgramPool, program: HarnessProgram, modelIdl
     return { conversation: await pool.take(threadId, sandbox, launch), token: sandbox.modelGateway.apiKey };
   };
   return {
-    // Only a head start: `ask` opens again, and tells what fails then.
+    // Only a head start, so its failure is nobody's yet: `ask` opens again behind it, and tells what fails then.
     prepare: (turn, effects) => void open(turn, effects).catch(() => undefined),
     async ask(turn, transcript, effects) {
       for (;;) {

@@ -225,7 +225,7 @@ export class Conversation {
   }
 
   async #abandon(thread: Thread, sent: Promise<void>): Promise<void> {
-    // A turn that is being started has no id yet to be stopped by.
+    // A turn that is being started has no id yet to be stopped by. If that fails, whoever asked was told, and there is none.
     if (thread.turn === null || thread.turn.id === "") await sent.catch(() => undefined);
     const { turn } = thread;
     if (turn !== null && !turn.isOver) {

@@ -140,7 +140,7 @@ export function conffilesIn(status: string): Map<string, string> {
 
 /** A file that somebody has changed may hold anything; dpkg takes a missing one for deleted. */
 async function copyPristine(path: string, md5: string, dir: string): Promise<void> {
-  const content = await readFile(path).catch(() => null);
+  const content = await readFile(path).catch(nullWhenNone);
   if (content === null || createHash("md5").update(content).digest("hex") !== md5) return;
   await mkdir(dirname(join(dir, path)), { recursive: true });
   // A script keeps its mode.
@@ -164,10 +164,10 @@ async function writeAptSettings(etc: string): Promise<void> {
   await writeFile(join(etc, "apt/apt.conf.d/99sandbox0"), APT_SETTINGS);
   for (const name of APT_SOURCES) {
     const path = join("/etc", name);
-    const names = name.endsWith(".d") ? await readdir(path).catch(() => []) : [""];
+    const names = name.endsWith(".d") ? ((await readdir(path).catch(nullWhenNone)) ?? []) : [""];
     for (const file of names) {
       if (!existsSync(join(path, file)) || !isReadable(realpathSync(join(path, file)))) continue;
-      const text = await readFile(join(path, file), "utf8").catch(() => null);
+      const text = await readFile(join(path, file), "utf8").catch(nullWhenNone);
       if (text !== null && !/:\/\/[^\s/]*@/.test(text)) await writeFile(join(etc, name, file), text);
     }
   }
@@ -202,7 +202,7 @@ function isSystemAccount(line: string): boolean {
 }
 
 async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8").catch(() => "");
+  const text = (await readFile(path, "utf8").catch(nullWhenNone)) ?? "";
   return text.split("\n").filter((line) => line.includes(":"));
 }
 
@@ -210,12 +210,20 @@ async function readLines(path: string): Promise<string[]> {
 async function packagedNames(): Promise<Set<string>> {
   const words = new Set<string>();
   for (const [dir, pattern] of ACCOUNT_SOURCES) {
-    for (const name of await readdir(dir).catch(() => [])) {
+    for (const name of (await readdir(dir).catch(nullWhenNone)) ?? []) {
       if (!pattern.test(name)) continue;
       for (const [word] of (await readFile(join(dir, name), "utf8")).matchAll(/[a-z_][a-z0-9_-]*/g)) words.add(word);
     }
   }
   return words;
+}
+
+/** What the machine has not, or keeps from the server's user, the sandbox has not either: systems differ in all of these files. */
+const NONE = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "EACCES", "EPERM"]);
+
+function nullWhenNone(error: NodeJS.ErrnoException): null {
+  if (!NONE.has(error.code ?? "")) throw error;
+  return null;
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

@@ -6,7 +6,7 @@ export interface Output {
   readonly stderr: NodeJS.WritableStream;
 }
 
-export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 interface OptionHelp {
   /** One line for `--help`. */

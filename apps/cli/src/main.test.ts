@@ -15,6 +15,7 @@ describe("usage", () => {
       "serve",
       "demo",
       "doctor",
+      "chat",
       "keys create",
       "keys list",
       "keys revoke",
@@ -26,6 +27,10 @@ describe("usage", () => {
       "sessions snapshots",
       "sessions fork",
       "sessions restore",
+      "agents apply",
+      "environments apply",
+      "vaults apply",
+      "files apply",
       "vaults rotate-key",
       "completion",
     ]);

@@ -6,6 +6,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   demo: async () => (await import("./demo.ts")).demo,
   doctor: async () => (await import("./doctor.ts")).doctor,
+  chat: async () => (await import("./chat/chat.ts")).chat,
   "keys create": async () => (await import("./keys.ts")).keysCreate,
   "keys list": async () => (await import("./keys.ts")).keysList,
   "keys revoke": async () => (await import("./keys.ts")).keysRevoke,
@@ -17,6 +18,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "sessions snapshots": async () => (await import("./snapshots.ts")).sessionsSnapshots,
   "sessions fork": async () => (await import("./snapshots.ts")).sessionsFork,
   "sessions restore": async () => (await import("./snapshots.ts")).sessionsRestore,
+  "agents apply": async () => (await import("./apply/apply.ts")).agentsApply,
+  "environments apply": async () => (await import("./apply/apply.ts")).environmentsApply,
+  "vaults apply": async () => (await import("./apply/apply.ts")).vaultsApply,
+  "files apply": async () => (await import("./apply/apply.ts")).filesApply,
   "vaults rotate-key": async () => (await import("./vaults.ts")).vaultsRotateKey,
   completion: async () => (await import("./completion.ts")).createCompletion(() => loadCommands(Object.keys(COMMANDS))),
 };

@@ -15,6 +15,11 @@ import { addMultipart, readParts } from "../multipart.ts";
 
 /** Asks for the shapes before the API was settled (contract §13). */
 const LEGACY_BETA = "files-api-2025-04-14";
+/**
+ * Our own: the SHA-256 of a file's content, in hex. Uploads cannot be downloaded, so this is how `sandbox0 files apply`
+ * knows whether one is the file it has.
+ */
+const CONTENT_DIGEST_HEADER = "sandbox0-content-sha256";
 /** `file` and `expires_in_seconds`, and some that mean nothing to us. */
 const PARTS_MAX = 16;
 /** What an upload has in memory at most: the parts of it that are on their way to an S3 store. */
@@ -39,7 +44,8 @@ export function addFileRoutes(app: FastifyInstance, files: Files): void {
       : sendValue(reply, await files.list(workspaceOf(request), readQuery(request, fileListQuerySchema))),
   );
   app.get<Id>("/v1/files/:id", async (request, reply) => {
-    const file = await files.retrieve(workspaceOf(request), request.params.id);
+    const { file, sha256 } = await files.retrieve(workspaceOf(request), request.params.id);
+    if (sha256 !== null) reply.header(CONTENT_DIGEST_HEADER, sha256);
     return sendValue(reply, isLegacy(request) ? legacyFileOf(file) : file);
   });
   app.get<Id>("/v1/files/:id/content", async (request, reply) => {

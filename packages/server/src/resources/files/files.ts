@@ -57,7 +57,8 @@ export interface Files {
   receive(workspaceId: string, file: IncomingFile): Promise<ReceivedFile>;
   /** @throws ApiError `storage_quota_exceeded` */
   create(workspaceId: string, received: ReceivedFile, params: FileUploadParams): Promise<FileMetadata>;
-  retrieve(workspaceId: string, id: string): Promise<FileMetadata>;
+  /** `sha256`: of its content, in hex; `null` once that has expired. */
+  retrieve(workspaceId: string, id: string): Promise<{ file: FileMetadata; sha256: string | null }>;
   list(workspaceId: string, query: FileListQuery): Promise<Page<FileMetadata>>;
   /** Under `anthropic-beta: files-api-2025-04-14`. */
   listLegacy(workspaceId: string, query: LegacyFileListQuery): Promise<LegacyFilePage>;
@@ -94,7 +95,10 @@ export function createFiles(deps: FilesDeps): Files {
       });
       return show(record);
     },
-    retrieve: async (workspaceId, id) => show(await needFile(db.reads, workspaceId, id)),
+    async retrieve(workspaceId, id) {
+      const record = await needFile(db.reads, workspaceId, id);
+      return { file: show(record), sha256: record.sha256 };
+    },
     async list(workspaceId, query) {
       const { ids, scope_id: sessionId } = query;
       if (ids !== undefined) {

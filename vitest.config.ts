@@ -20,10 +20,11 @@ const PURE = [
   "packages/egress/src/**",
   "packages/server/src/domain/**",
   "packages/testkit/src/**",
+  "apps/console/src/**",
   "scripts/**",
 ];
 const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
-const API = ["apps/*/src/**", "test/conformance/**", "test/docs/**"];
+const API = ["apps/cli/src/**", "test/conformance/**", "test/docs/**", "test/packaging/**"];
 const CRASH = ["test/crash/**", "test/attack/**", "test/harnesses/**"];
 /** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
 const EXTRA = "**/*.extra.test.ts";

@@ -14,6 +14,8 @@ const ROOTS = ["packages", "apps", "test", "bench", "scripts"].filter((folder) =
 /** Longest first, so that the short ones fill the second core. */
 const CHECKS: Record<string, readonly string[]> = {
   types: ["tsc", "--noEmit", "--incremental", "--tsBuildInfoFile", "node_modules/.cache/check.tsbuildinfo"],
+  // The console's code runs in browsers: other types, and JSX.
+  console: ["tsc", "--noEmit", "--incremental", "-p", "apps/console", "--tsBuildInfoFile", "node_modules/.cache/console.tsbuildinfo"],
   promises: ["oxlint", "--type-aware", "--deny-warnings", ...ROOTS],
   exports: ["knip", "--no-config-hints", "--include", "files,exports,types,unlisted,unresolved,duplicates"],
   imports: ["depcruise", "--config", ".dependency-cruiser.mjs", ...ROOTS],

@@ -1,0 +1,158 @@
+import type {
+  EventParams,
+  FileMetadata,
+  Session,
+  SessionForkParams,
+  SessionStatus,
+  Snapshot,
+  Timeline,
+} from "@sandbox0/protocol";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { ATTENTION_KEY } from "./attention.ts";
+import { type Client, type ListPage, useClient } from "./client.ts";
+
+const PAGE_SESSIONS = 100;
+/** Between two looks at a list of sessions: for each page of it, so that long lists are looked at less often. */
+const POLL_MS_PER_PAGE = 3_000;
+const TIMELINE_POLL_MS = 3_000;
+const FILES_POLL_MS = 5_000;
+
+export interface SessionFilters {
+  statuses?: readonly SessionStatus[];
+  agent_id?: string;
+  include_archived?: boolean;
+}
+
+export function useSession(sessionId: string) {
+  const client = useClient();
+  return useQuery({
+    queryKey: ["session", sessionId],
+    queryFn: ({ signal }) => client.get<Session>(`/v1/sessions/${sessionId}`, { signal }),
+  });
+}
+
+/** Newest first; one poll of the list shows how all of them are, however many run. */
+export function useSessionList(filters: SessionFilters, limit = PAGE_SESSIONS) {
+  const client = useClient();
+  return useInfiniteQuery({
+    queryKey: ["sessions", filters, limit],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      client.get<ListPage<Session>>("/v1/sessions", {
+        query: { ...filters, limit, ...(pageParam !== null && { page: pageParam }) },
+        signal,
+      }),
+    getNextPageParam: (last) => last.next_page,
+    refetchInterval: (query) => POLL_MS_PER_PAGE * (query.state.data?.pages.length ?? 1),
+  });
+}
+
+export function sendEvents(client: Client, sessionId: string, events: readonly EventParams[]): Promise<unknown> {
+  return client.post(`/v1/sessions/${sessionId}/events`, { body: { events } });
+}
+
+/** Sends events; what waits for a person is looked at again. */
+export function useSendEvents(sessionId: string) {
+  const client = useClient();
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (events: readonly EventParams[]) => sendEvents(client, sessionId, events),
+    onSuccess: () =>
+      Promise.all([
+        queries.invalidateQueries({ queryKey: ATTENTION_KEY }),
+        queries.invalidateQueries({ queryKey: ["session", sessionId] }),
+      ]),
+  });
+}
+
+export function useArchiveSession(sessionId: string) {
+  const client = useClient();
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => client.post<Session>(`/v1/sessions/${sessionId}/archive`),
+    onSuccess: () => queries.invalidateQueries(),
+  });
+}
+
+export function useDeleteSession(sessionId: string) {
+  const client = useClient();
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => client.delete(`/v1/sessions/${sessionId}`),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["sessions"] }),
+  });
+}
+
+export function useForkSession(sessionId: string) {
+  const client = useClient();
+  return useMutation({
+    mutationFn: (params: SessionForkParams) =>
+      client.post<Session>(`/sandbox0/v1/sessions/${sessionId}/fork`, { body: params, timeout: SNAPSHOT_MS_MAX }),
+  });
+}
+
+/** The server may wait for a minute until the files are kept. */
+const SNAPSHOT_MS_MAX = 120_000;
+
+export function useSnapshots(sessionId: string) {
+  const client = useClient();
+  return useInfiniteQuery({
+    queryKey: ["snapshots", sessionId],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      client.get<ListPage<Snapshot>>(`/sandbox0/v1/sessions/${sessionId}/snapshots`, {
+        query: pageParam === null ? {} : { page: pageParam },
+        signal,
+      }),
+    getNextPageParam: (last) => last.next_page,
+  });
+}
+
+/** Takes, restores and deletes snapshots. */
+export function useSnapshotActions(sessionId: string) {
+  const client = useClient();
+  const queries = useQueryClient();
+  const path = `/sandbox0/v1/sessions/${sessionId}`;
+  const onSuccess = () => queries.invalidateQueries({ queryKey: ["snapshots", sessionId] });
+  const take = useMutation({
+    mutationFn: (name: string) =>
+      client.post<Snapshot>(`${path}/snapshots`, { body: name === "" ? {} : { name }, timeout: SNAPSHOT_MS_MAX }),
+    onSuccess,
+  });
+  const restore = useMutation({
+    mutationFn: (id: string) => client.post<Session>(`${path}/restore`, { body: { snapshot_id: id } }),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["session", sessionId] }),
+  });
+  const remove = useMutation({ mutationFn: (id: string) => client.delete(`${path}/snapshots/${id}`), onSuccess });
+  return { take, restore, remove };
+}
+
+export function useTimeline(sessionId: string, live: boolean) {
+  const client = useClient();
+  return useInfiniteQuery({
+    queryKey: ["timeline", sessionId],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      client.get<Timeline>(`/sandbox0/v1/sessions/${sessionId}/timeline`, {
+        query: pageParam === null ? {} : { page: pageParam },
+        signal,
+      }),
+    getNextPageParam: (last) => last.next_page,
+    refetchInterval: live ? TIMELINE_POLL_MS : false,
+  });
+}
+
+export function useSessionFiles(sessionId: string, live: boolean) {
+  const client = useClient();
+  return useInfiniteQuery({
+    queryKey: ["files", "session", sessionId],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      client.get<ListPage<FileMetadata>>("/v1/files", {
+        query: { scope_id: sessionId, limit: PAGE_SESSIONS, ...(pageParam !== null && { page: pageParam }) },
+        signal,
+      }),
+    getNextPageParam: (last) => last.next_page,
+    refetchInterval: live ? FILES_POLL_MS : false,
+  });
+}

@@ -1,0 +1,4 @@
+import type { NavGroup } from "./nav-types.ts";
+
+/** The sidebar's entries of what sessions are made from: one for each page of `resource-routes.ts`. */
+export const resourceNavigation: readonly NavGroup[] = [];

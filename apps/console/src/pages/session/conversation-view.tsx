@@ -1,0 +1,131 @@
+import { useCallback, useMemo, useRef, useState } from "react";
+import { foldConversation, type Item, openCalls } from "../../session-log/conversation.ts";
+import type { LogState } from "../../session-log/session-log.ts";
+import { useLogState } from "../../session-log/use-session-log.ts";
+import { Button } from "../../ui/button.tsx";
+import { EmptyState, ErrorState, LoadingState } from "../../ui/states.tsx";
+import { VirtualList, type VirtualListHandle } from "../../ui/virtual-list.tsx";
+import { AnswerCall } from "./answer-call.tsx";
+import { Composer } from "./composer.tsx";
+import { ConversationItem, type Line } from "./conversation-item.tsx";
+import { useSessionView } from "./session-context.ts";
+
+/** Pixels, until an item has been laid out. */
+const ESTIMATES: Record<Line["kind"], number> = {
+  user: 80,
+  agent: 110,
+  tool: 40,
+  thinking: 28,
+  error: 72,
+  turn_end: 32,
+  notice: 32,
+  preview: 60,
+};
+
+/** What was said and done, live; what must be answered; and where to write. */
+export function ConversationView() {
+  const { session, log, running, closed } = useSessionView();
+  const state = useLogState(log);
+  const lines = useLines(state);
+  const calls = useMemo(() => openCalls(state.events, state.pending), [state.events, state.pending]);
+  const open = useOpenItems();
+  if (state.loading === "first" && state.error) return <ErrorState error={state.error} onRetry={() => log.reload()} />;
+  return (
+    <div className="conversation">
+      {state.loading === "first" ? (
+        <div className="grow conversation-column">
+          <LoadingState label="Loading the conversation" />
+        </div>
+      ) : lines.length === 0 ? (
+        <div className="grow">
+          <EmptyState icon="sessions" title="Nothing has been said yet">
+            <p>Write the first message below. The agent starts when it arrives.</p>
+          </EmptyState>
+        </div>
+      ) : (
+        <Lines lines={lines} state={state} open={open} />
+      )}
+      {calls.length > 0 && !running ? (
+        <section className="answers" aria-label="Waiting for your answer">
+          {calls.map(({ use, kind }) => (
+            <AnswerCall key={use.id} sessionId={session.id} call={{ id: use.id, name: use.name, input: use.input, kind }} />
+          ))}
+        </section>
+      ) : null}
+      {closed ? null : <Composer blocked={calls.length > 0 && !running} />}
+    </div>
+  );
+}
+
+function useLines({ events, pending, previews }: LogState): readonly Line[] {
+  const items = useMemo(() => foldConversation(events, pending), [events, pending]);
+  return useMemo(() => {
+    const live: Line[] = previews.map((preview) => ({ kind: "preview", id: preview.id, preview }));
+    return live.length === 0 ? items : [...items.filter(isLogged), ...live, ...items.filter((item) => !isLogged(item))];
+  }, [items, previews]);
+}
+
+/** Queued messages stand below what is written now. */
+const isLogged = (item: Item): boolean => item.kind !== "user" || !item.queued;
+
+/** Which items are unfolded: kept here, because items that are scrolled away are forgotten. */
+function useOpenItems(): { isOpen(id: string): boolean; toggle(id: string): void } {
+  const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
+  const toggle = useCallback((id: string) => {
+    setIds((before) => {
+      const after = new Set(before);
+      if (!after.delete(id)) after.add(id);
+      return after;
+    });
+  }, []);
+  return { isOpen: (id) => ids.has(id), toggle };
+}
+
+interface LinesProps {
+  lines: readonly Line[];
+  state: LogState;
+  open: ReturnType<typeof useOpenItems>;
+}
+
+function Lines({ lines, state, open }: LinesProps) {
+  const { log } = useSessionView();
+  const list = useRef<VirtualListHandle>(null);
+  const [atEnd, setAtEnd] = useState(true);
+  const toPresent = () => {
+    if (state.hasNewer) log.reload();
+    else list.current?.scrollToEnd();
+  };
+  return (
+    <div className="virtual-frame">
+      <VirtualList
+        label="Conversation"
+        items={lines}
+        itemKey={(line) => line.id}
+        estimate={(line) => ESTIMATES[line.kind]}
+        anchor="end"
+        handle={list}
+        onNearStart={() => log.loadOlder()}
+        onNearEnd={() => log.loadNewer()}
+        onAtEnd={setAtEnd}
+      >
+        {(line) => (
+          <div className="conversation-column">
+            <ConversationItem line={line} open={open.isOpen(line.id)} onToggle={() => open.toggle(line.id)} />
+          </div>
+        )}
+      </VirtualList>
+      {state.loading === "older" ? (
+        <div className="list-note list-note-top" role="status">
+          Loading older events…
+        </div>
+      ) : null}
+      {!atEnd || state.hasNewer ? (
+        <div className="list-note list-note-bottom">
+          <Button size="small" icon="arrowDown" onClick={toPresent}>
+            Latest
+          </Button>
+        </div>
+      ) : null}
+    </div>
+  );
+}

@@ -1,0 +1,181 @@
+import type { Nodes, Parents, Root } from "mdast";
+import { fromMarkdown } from "mdast-util-from-markdown";
+import { gfmFromMarkdown } from "mdast-util-gfm";
+import { gfm } from "micromark-extension-gfm";
+import { Fragment, memo, type ReactNode } from "react";
+import { CodeBlock } from "../ui/code-block.tsx";
+import { markHidden, safeHref, stripTerminal } from "./untrusted-text.ts";
+import { Pieces, Untrusted } from "./untrusted.tsx";
+
+/** Longer texts are shown as they were written: a parser's worst case must not stop the page. */
+const MARKDOWN_CHARS_MAX = 40_000;
+/** Deeper is shown as source. */
+const DEPTH_MAX = 24;
+
+/** A message as safe markdown: parsed to a tree and rendered from it. HTML in it stays text; images are links. */
+export const Markdown = memo(function Markdown({ text }: { text: string }) {
+  if (text.length > MARKDOWN_CHARS_MAX) return <Untrusted text={text} fileName="message.md" />;
+  const source = stripTerminal(text);
+  const tree = parse(source);
+  if (tree === null) return <Untrusted text={text} fileName="message.md" />;
+  return (
+    <div className="markdown" dir="auto">
+      <Children node={tree} source={source} depth={0} />
+    </div>
+  );
+});
+
+function parse(source: string): Root | null {
+  try {
+    return fromMarkdown(source, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] });
+  } catch {
+    // A parser that gives up on a hostile text (too deep a stack) must not take the page with it: it is shown as source.
+    return null;
+  }
+}
+
+interface NodeProps<N extends Nodes = Nodes> {
+  node: N;
+  source: string;
+  depth: number;
+}
+
+function Children({ node, source, depth }: NodeProps<Parents>) {
+  return node.children.map((child) => (
+    <Node key={child.position?.start.offset ?? 0} node={child} source={source} depth={depth + 1} />
+  ));
+}
+
+function Text({ text }: { text: string }) {
+  return <Pieces pieces={markHidden(text)} />;
+}
+
+function sourceOf({ node, source }: NodeProps): string {
+  return source.slice(node.position?.start.offset ?? 0, node.position?.end.offset ?? 0);
+}
+
+function Node(props: NodeProps): ReactNode {
+  const { node, depth } = props;
+  if (depth > DEPTH_MAX) return <Text text={sourceOf(props)} />;
+  switch (node.type) {
+    case "text":
+      return <Text text={node.value} />;
+    case "inlineCode":
+      return (
+        <code>
+          <Text text={node.value} />
+        </code>
+      );
+    case "code":
+      return <CodeBlock text={node.value} label={node.lang ? `${node.lang} code` : "Code"} />;
+    case "html":
+      return <code>{<Text text={node.value} />}</code>;
+    case "break":
+      return <br />;
+    case "thematicBreak":
+      return <hr />;
+    case "link":
+      return <SafeLink {...props} node={node} />;
+    case "image":
+      return <Address address={node.url} text={`image: ${node.alt || node.url}`} />;
+    default:
+      return "children" in node ? <Container {...props} node={node} /> : <Text text={sourceOf(props)} />;
+  }
+}
+
+const TAGS = {
+  paragraph: "p",
+  emphasis: "em",
+  strong: "strong",
+  delete: "del",
+  blockquote: "blockquote",
+  listItem: "li",
+} as const;
+
+function Container(props: NodeProps<Parents>): ReactNode {
+  const { node } = props;
+  const inner = <Children {...props} />;
+  switch (node.type) {
+    case "paragraph":
+    case "emphasis":
+    case "strong":
+    case "delete":
+    case "blockquote": {
+      const Tag = TAGS[node.type];
+      return <Tag>{inner}</Tag>;
+    }
+    case "heading":
+      return (
+        <p>
+          <strong>{inner}</strong>
+        </p>
+      );
+    case "list":
+      return node.ordered ? <ol start={node.start ?? 1}>{inner}</ol> : <ul>{inner}</ul>;
+    case "listItem":
+      return (
+        <li>
+          {typeof node.checked === "boolean" ? <input type="checkbox" checked={node.checked} disabled aria-label="Done" /> : null}
+          {inner}
+        </li>
+      );
+    case "table":
+      return (
+        <table>
+          <tbody>{inner}</tbody>
+        </table>
+      );
+    case "tableRow":
+      return <tr>{inner}</tr>;
+    case "tableCell":
+      return <td className="markdown-cell">{inner}</td>;
+    case "footnoteDefinition":
+      return (
+        <div className="small">
+          [{node.label ?? node.identifier}] {inner}
+        </div>
+      );
+    default:
+      return <Fragment>{inner}</Fragment>;
+  }
+}
+
+function SafeLink(props: NodeProps<Extract<Nodes, { type: "link" }>>): ReactNode {
+  const href = safeHref(props.node.url);
+  const inner = <Children {...props} />;
+  if (href === null) {
+    return (
+      <span>
+        {inner} <code className="small">{<Text text={props.node.url} />}</code>
+      </span>
+    );
+  }
+  return (
+    <span>
+      <a href={href} target="_blank" rel="noopener noreferrer" title={href}>
+        {inner}
+      </a>
+      <Host href={href} text={sourceOf(props)} />
+    </span>
+  );
+}
+
+function Address({ address, text }: { address: string; text: string }) {
+  const href = safeHref(address);
+  if (href === null) return <Text text={`${text} (${address})`} />;
+  return (
+    <span>
+      <a href={href} target="_blank" rel="noopener noreferrer" title={href}>
+        <Text text={text} />
+      </a>
+      <Host href={href} text={text} />
+    </span>
+  );
+}
+
+/** Where a link leads, when its words do not say so. */
+function Host({ href, text }: { href: string; text: string }) {
+  const url = new URL(href);
+  const host = url.host || url.pathname;
+  return text.startsWith("http") || text.startsWith("<") ? null : <span className="small muted"> ({host})</span>;
+}

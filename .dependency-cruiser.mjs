@@ -43,6 +43,7 @@ const edges = [
 /** What tests may reach besides: every package's door, the conformance suites, the testkit. */
 const testEdges = [
   [TEST, pkg("[^/]+", door)],
+  [TEST, pkg("protocol", "openapi[.]ts$")],
   [TEST, pkg("[^/]+", "testing/")],
   [TEST, pkg("server", "main/index[.]ts$")],
   // A test of one layer sets its stage with the layers below it, through the same files production uses.

@@ -15,6 +15,7 @@ export {
   type Skill,
   type SkillParams,
 } from "./agents.ts";
+export { attentionSchema, type Attention, type SessionAttention, type WaitingCall } from "./attention.ts";
 export type {
   AgentContent,
   DocumentBlock,

@@ -1,3 +1,4 @@
+import { attentionSchema } from "./attention.ts";
 import { z } from "zod";
 import { agentCreateParamsSchema, agentUpdateParamsSchema } from "./agents.ts";
 import { environmentCreateParamsSchema, environmentUpdateParamsSchema } from "./environments.ts";
@@ -242,6 +243,10 @@ export const OWN_OPERATIONS: Readonly<Record<string, OwnOperation>> = {
     summary: "Take a session back to a snapshot",
     body: sessionRestoreParamsSchema,
     response: sessionSchema,
+  }),
+  "sandbox0.attention": own("GET", "/sandbox0/v1/attention", {
+    summary: "The sessions that need a person: those that wait for answers, and those in trouble",
+    response: attentionSchema,
   }),
   "sandbox0.environments.build": own("GET", "/sandbox0/v1/environments/{environment_id}/build", {
     summary: "How far the packages of an environment are",

@@ -1,3 +1,4 @@
+import { attentionSchema, sessionAttentionSchema, waitingCallSchema } from "./attention.ts";
 import { z } from "zod";
 import { agentSchema, sessionAgentSchema, sessionThreadAgentSchema } from "./agents.ts";
 import {
@@ -95,6 +96,9 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   Snapshot: snapshotSchema,
   Timeline: timelineSchema,
   TimelineSpan: timelineSpanSchema,
+  Attention: attentionSchema,
+  SessionAttention: sessionAttentionSchema,
+  WaitingCall: waitingCallSchema,
   Harness: harnessSchema,
   EnvironmentBuild: environmentBuildSchema,
   EgressRequest: egressRequestSchema,
@@ -146,6 +150,8 @@ function adjust(zodSchema: z.core.$ZodTypes, json: JsonSchema): void {
   const form = JSON_FORMS.get(zodSchema);
   if (form !== undefined) replace(json, form);
   const { def } = zodSchema._zod;
+  // The format says it; the expression behind it is for machines that know no formats.
+  if (json.format === "date-time") delete json.pattern;
   // A field that a request must not have.
   if (def.type === "undefined") replace(json, { not: {} });
   if (def.type === "union" && "discriminator" in def) addDiscriminator(def as z.core.$ZodDiscriminatedUnionDef, json);

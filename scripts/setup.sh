@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing and nothing else: npm dependencies (Node 24 and Postgres are among them) and the Debian
-# packages the sandbox needs. Idempotent; the second run takes well under a second.
+# packages the sandbox needs; builds the console when its sources have changed. Idempotent; the second run takes well under a second.
 # Needs only git, npm and the (possibly older) Node that npm runs on.
 set -eu
 cd "$(dirname "$0")/.."
@@ -54,6 +54,17 @@ install_debian() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null || fail "$by_hand"
 }
 
+# The one part of the project that is built: what the server shows at /console.
+build_console() {
+  [ -f apps/console/index.html ] || return 0
+  built=apps/console/dist
+  sources=$(find apps/console -type f ! -path "$built/*" ! -path '*/node_modules/*' ! -name '*.test.ts' -exec cksum {} + | sort | cksum)
+  if [ -f "$built/index.html" ] && [ "$(cat "$built/.sources" 2>/dev/null)" = "$sources" ]; then return 0; fi
+  say "building the console"
+  PATH="$(pwd)/node_modules/.bin:$PATH" vite build apps/console --logLevel warn || fail "the console could not be built"
+  printf '%s' "$sources" >"$built/.sources"
+}
+
 if [ ! -f "$STAMP" ] || [ "$(cat "$STAMP")" != "$(fingerprint)" ] || [ ! -x "$NODE" ]; then
   install_dependencies
   check_node
@@ -63,10 +74,12 @@ if [ "$(uname -s)" = Linux ]; then
   install_debian bwrap bubblewrap "The sandbox"
   install_debian socat socat "The sandbox's way to the network"
   install_debian git git "A session with a repository"
-  # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it.
+  # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it; for the console's tests.
   if [ "${1:-}" = tests ]; then
     install_debian ip iproute2 "The attack suite"
     install_debian curl curl "The attack suite"
+    install_debian chromium chromium "The test suite of the console"
   fi
 fi
+build_console
 say "ready"

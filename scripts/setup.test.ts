@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 /** What a bare Debian has and setup.sh uses; everything else comes from the fakes below. */
-const SYSTEM_COMMANDS = ["sh", "cat", "cksum", "dirname", "uname", "ln", "mkdir", "touch", "env"];
+const SYSTEM_COMMANDS = ["sh", "cat", "cksum", "dirname", "uname", "ln", "mkdir", "touch", "env", "find", "sort"];
 
 let root: string;
 beforeEach(() => {
@@ -124,4 +124,24 @@ test("without a packaged Node, a new one of the machine does; an old one is name
   fake("node", "echo 24");
   expect(setup().status).toBe(0);
   expect(existsSync(join(root, "node_modules/.bin/node"))).toBe(true);
+});
+
+test("the console is built when its sources have changed, and not when its tests have", () => {
+  fake("id", "echo 0");
+  const source = join(root, "apps/console/src/main.tsx");
+  mkdirSync(join(root, "apps/console/src"), { recursive: true });
+  writeFileSync(join(root, "apps/console/index.html"), "<p>");
+  writeFileSync(source, "1");
+  fake("vite", "mkdir -p apps/console/dist && echo built >apps/console/dist/index.html");
+  expect(setup().calls).toContain("vite build apps/console --logLevel warn");
+  expect(setup().calls).toEqual([]);
+
+  writeFileSync(join(root, "apps/console/src/main.test.ts"), "2");
+  expect(setup().calls).toEqual([]);
+  writeFileSync(source, "2");
+  expect(setup().calls).toEqual(["vite build apps/console --logLevel warn"]);
+
+  writeFileSync(source, "3");
+  fake("vite", "exit 1");
+  expect(setup()).toMatchObject({ status: 1, output: expect.stringContaining("the console could not be built") });
 });

@@ -44,6 +44,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // Kilobytes. The official SDK is most of it.
+    chunkSizeWarningLimit: 800,
   },
   // `npx vite apps/console`: with the API of a server that runs beside it.
   server: { proxy: { "/v1": "http://127.0.0.1:8787", "/sandbox0": "http://127.0.0.1:8787" } },

@@ -63,6 +63,12 @@ test("definitions and footnotes hide nothing", () => {
 test.each([
   ["nested quotes", ">".repeat(20_000)],
   ["nested emphasis", "*a ".repeat(10_000)],
+  ["dashes", "- ".repeat(20_000)],
+  ["nested quotes over lines", Array.from({ length: 200 }, (_, depth) => `${"> ".repeat(depth)}x`).join("\n")],
+  ["backticks", "`a``b".repeat(8_000)],
+  ["autolinks", "http://a.".repeat(4_000)],
+  ["angle brackets", "<a ".repeat(13_000)],
+  ["table cells", `|${"a|".repeat(2_000)}\n|${"-|".repeat(2_000)}\n|${"b|".repeat(2_000)}`],
   ["brackets", "[".repeat(20_000)],
   [
     "nested lists",

@@ -7,16 +7,20 @@ import { CodeBlock } from "../ui/code-block.tsx";
 import { markHidden, safeHref, stripTerminal } from "./untrusted-text.ts";
 import { Pieces, Untrusted } from "./untrusted.tsx";
 
-/** Longer texts are shown as they were written: a parser's worst case must not stop the page. */
+/** Beyond these a text is shown as it was written: what a parser takes for its worst cases grows with their square. */
 const MARKDOWN_CHARS_MAX = 40_000;
+const DELIMITERS_MAX = 3_000;
+const INDENT_COLUMNS_MAX = 80;
+/** Quotes and lists that begin on one line, within each other. */
+const NESTED_ON_A_LINE = /^(?:[ \t]*(?:[>*+-]|\d{1,9}[.)])[ \t]*){10}/m;
+const INDENTED = new RegExp(`^[ \\t]{${INDENT_COLUMNS_MAX}}`, "m");
 /** Deeper is shown as source. */
 const DEPTH_MAX = 24;
 
 /** A message as safe markdown: parsed to a tree and rendered from it. HTML in it stays text; images are links. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  if (text.length > MARKDOWN_CHARS_MAX) return <Untrusted text={text} fileName="message.md" />;
-  const source = stripTerminal(text);
-  const tree = parse(source);
+  const source = text.length > MARKDOWN_CHARS_MAX ? "" : stripTerminal(text);
+  const tree = text.length > MARKDOWN_CHARS_MAX || isTooMuch(source) ? null : parse(source);
   if (tree === null) return <Untrusted text={text} fileName="message.md" />;
   return (
     <div className="markdown" dir="auto">
@@ -24,6 +28,11 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
     </div>
   );
 });
+
+function isTooMuch(source: string): boolean {
+  const delimiters = source.match(/[*_~[\]`|<]/g)?.length ?? 0;
+  return delimiters > DELIMITERS_MAX || NESTED_ON_A_LINE.test(source) || INDENTED.test(source);
+}
 
 function parse(source: string): Root | null {
   try {

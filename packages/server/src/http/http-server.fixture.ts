@@ -12,6 +12,7 @@ import { createFollower } from "../log/follow.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
+import { createAttention } from "../resources/attention/attention.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { type FilesDeps, createFiles } from "../resources/files/files.ts";
 import { createHarnesses, type HarnessOffer } from "../resources/harnesses/harnesses.ts";
@@ -109,6 +110,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const server = createHttpServer(
     {
       agents: createAgents({ db, models }),
+      attention: createAttention(db),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db),
       // Whose uploads can be downloaded, unless the test says otherwise.

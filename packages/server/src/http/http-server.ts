@@ -4,6 +4,7 @@ import { ApiError, createId, invalidRequest, notFound, parseQuery } from "@sandb
 import { type FastifyInstance, fastify } from "fastify";
 import type { Agents } from "../resources/agents/agents.ts";
 import type { ApiKeys } from "../resources/api-keys/api-keys.ts";
+import type { AttentionApi } from "../resources/attention/attention.ts";
 import type { EgressRequests } from "../resources/egress/egress-requests.ts";
 import type { Environments } from "../resources/environments/environments.ts";
 import type { Files } from "../resources/files/files.ts";
@@ -23,6 +24,8 @@ import { addOverloadGuard } from "./overload.ts";
 import { BODY_BYTES_MAX, type Logger, createErrorHandler, errorBody, toApiError } from "./request-errors.ts";
 import { addAgentRoutes } from "./routes/agents.ts";
 import { addApiKeyRoutes } from "./routes/api-keys.ts";
+import { addAttentionRoutes } from "./routes/attention.ts";
+import { addConsoleRoutes } from "./routes/console.ts";
 import { addEgressRoutes } from "./routes/egress.ts";
 import { addEnvironmentRoutes } from "./routes/environments.ts";
 import { addFileRoutes } from "./routes/files.ts";
@@ -50,6 +53,7 @@ const PATH_PARAM_CHARS_MAX = 512;
 
 export interface HttpDeps {
   agents: Agents;
+  attention: AttentionApi;
   environments: Environments;
   egress: EgressRequests;
   files: Files;
@@ -74,6 +78,8 @@ export interface HttpOptions {
   llmsText: string;
   /** Of the product, for `/openapi.json`. */
   version: string;
+  /** Where the built console lies; without it there is none. */
+  consoleDir?: string;
   /** Origins whose pages may call the API. */
   corsOrigins?: readonly string[];
   streamsMax?: number;
@@ -117,12 +123,14 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   // Before the guards: health and metrics must answer most of all when there is too much to do.
   addSystemRoutes(app, { registry, checkReady: deps.checkReady, isStopping, llmsText: options.llmsText });
   addOpenApiRoute(app, options.version);
+  if (options.consoleDir !== undefined) addConsoleRoutes(app, options.consoleDir);
   app.register(async (api) => {
     const guard = addOverloadGuard(api, isStopping);
     addBodyDeadline(api, options.bodyMsMax);
     addRequestMetrics(api, registry, { streams: hub.size, inFlight: guard.inFlight });
     api.addHook("onRequest", createAuthHook(deps.apiKeys));
     addAgentRoutes(api, deps.agents);
+    addAttentionRoutes(api, deps.attention);
     addEnvironmentRoutes(api, deps.environments);
     addEgressRoutes(api, deps.egress);
     addFileRoutes(api, deps.files);

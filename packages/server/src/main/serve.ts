@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createSandpi, type Harness, type ProviderConfig, type Sandpi } from "@sandbox0/harness";
 import { BUILT_IN_TOOLS, type SandboxPool } from "@sandbox0/sandbox";
 import type { Logger } from "pino";
@@ -26,6 +27,7 @@ import { createPackagesPart } from "../provision/packages/packages-part.ts";
 import type { ProvisionPart } from "../provision/port.ts";
 import { createAgents } from "../resources/agents/agents.ts";
 import { type ApiKeys, createApiKeys } from "../resources/api-keys/api-keys.ts";
+import { createAttention } from "../resources/attention/attention.ts";
 import { createEgressRequests } from "../resources/egress/egress-requests.ts";
 import { createEnvironments } from "../resources/environments/environments.ts";
 import { createHarnesses, type Harnesses } from "../resources/harnesses/harnesses.ts";
@@ -70,6 +72,7 @@ const RETRY_BASE_MS = 1_000;
 /** Of the product, as MCP servers are told. */
 const VERSION = "0.1.0";
 const LLMS_TEXT = new URL("../../../../docs/llms.txt", import.meta.url);
+const CONSOLE_DIR = new URL("../../../../apps/console/dist/", import.meta.url);
 
 export interface ServeOptions {
   /** Before the second attempt of a failed turn. Default one second. */
@@ -202,6 +205,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
     {
       apiKeys,
       agents: createAgents({ db, models }),
+      attention: createAttention(db.reads),
       environments: createEnvironments({ db }),
       egress: createEgressRequests(db.reads),
       files: createFiles({ db, blobs: parts.storage.blobs, uploadsDownloadable: config.uploadsDownloadable }),
@@ -227,7 +231,7 @@ async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers):
       registry,
       checkReady: () => checkDatabase(db),
     },
-    { llmsText: await readFile(LLMS_TEXT, "utf8"), version: VERSION },
+    { llmsText: await readFile(LLMS_TEXT, "utf8"), version: VERSION, consoleDir: fileURLToPath(CONSOLE_DIR) },
   );
   closers.add(() => http.close());
   closers.add(() => follower.close());

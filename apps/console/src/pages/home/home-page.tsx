@@ -1,6 +1,6 @@
-import type { Session } from "@sandbox0/protocol";
+import type { Session, SessionAttention } from "@sandbox0/protocol";
 import { Link } from "@tanstack/react-router";
-import { type SessionAttention, useAttention } from "../../api/attention.ts";
+import { useAttention } from "../../api/attention.ts";
 import { useSessionList } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge, StatusBadge } from "../../ui/badge.tsx";

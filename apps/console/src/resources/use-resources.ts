@@ -1,0 +1,67 @@
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type Client, type ListPage, useClient } from "../api/client.ts";
+
+/** Reading and changing what sessions are made from: agents, environments, vaults and so on. */
+const RESOURCE = "resource";
+/** What the form of a new session offers. */
+const CHOICES = "new-session-choices";
+const PAGE_ROWS = 50;
+
+type QueryValue = string | number | boolean | undefined;
+export type ListQuery = Readonly<Record<string, QueryValue>>;
+
+interface Reading<T> {
+  query?: ListQuery;
+  /** Milliseconds until it is looked at again; `false`: when it is changed here. */
+  pollMs?: (data: T | undefined) => number | false;
+  enabled?: boolean;
+}
+
+/** One thing by its path, such as `/v1/agents/agent_1`. */
+export function useResource<T>(path: string, { query = {}, pollMs, enabled = true }: Reading<T> = {}) {
+  const client = useClient();
+  return useQuery({
+    queryKey: [RESOURCE, path, query],
+    queryFn: ({ signal }) => client.get<T>(path, { query, signal }),
+    enabled,
+    ...(pollMs && { refetchInterval: (state) => pollMs(state.state.data as T | undefined) }),
+  });
+}
+
+/** A list by its path, page after page; `rows` are those of all pages that were read. */
+export function useResourceList<T>(path: string, query: ListQuery = {}, options: { pollMs?: number; enabled?: boolean } = {}) {
+  const client = useClient();
+  const { data, ...list } = useInfiniteQuery({
+    queryKey: [RESOURCE, path, "list", query],
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam, signal }) =>
+      client.get<ListPage<T>>(path, {
+        query: { limit: PAGE_ROWS, ...query, ...(pageParam !== null && { page: pageParam }) },
+        signal,
+      }),
+    getNextPageParam: (last) => last.next_page,
+    enabled: options.enabled ?? true,
+    ...(options.pollMs !== undefined && { refetchInterval: options.pollMs }),
+  });
+  return { ...list, rows: data?.pages.flatMap((page) => page.data) };
+}
+
+export type ResourceList<T> = ReturnType<typeof useResourceList<T>>;
+
+/**
+ * Something that changes what the server has. Everything that is shown is read again behind it, without waiting: a page whose
+ * subject was deleted is left first.
+ */
+export function useChange<V, R>(change: (client: Client, value: V) => Promise<R>) {
+  const client = useClient();
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (value: V) => change(client, value),
+    onSuccess: () => {
+      for (const key of [RESOURCE, CHOICES]) void queries.invalidateQueries({ queryKey: [key] });
+    },
+  });
+}
+
+/** A change is asked for once: what was done may have been done although the answer was lost. */
+export const ONCE = { maxRetries: 0 } as const;

@@ -20,11 +20,11 @@ interface Reading<T> {
 /** One thing by its path, such as `/v1/agents/agent_1`. */
 export function useResource<T>(path: string, { query = {}, pollMs, enabled = true }: Reading<T> = {}) {
   const client = useClient();
-  return useQuery({
+  return useQuery<T>({
     queryKey: [RESOURCE, path, query],
-    queryFn: ({ signal }) => client.get<T>(path, { query, signal }),
+    queryFn: async ({ signal }): Promise<T> => client.get<T>(path, { query, signal }),
     enabled,
-    ...(pollMs && { refetchInterval: (state) => pollMs(state.state.data as T | undefined) }),
+    ...(pollMs && { refetchInterval: ({ state }) => pollMs(state.data) }),
   });
 }
 

@@ -226,7 +226,8 @@ function customTool({ name, description, schema }: CustomToolRow): ToolParams {
   } catch (error) {
     throw problem(`the input schema is not JSON (${error instanceof Error ? error.message : String(error)})`);
   }
-  if (typeof input !== "object" || input === null || Array.isArray(input)) throw problem("the input schema must be a JSON object");
+  if (typeof input !== "object" || input === null || Array.isArray(input))
+    throw problem("the input schema must be a JSON object");
   return { type: "custom", name: name.trim(), description, input_schema: input as { type: "object" } };
 }
 

@@ -92,8 +92,15 @@ function AgentDetails({ agent }: { agent: Agent }) {
         <Facts
           facts={[
             ["Model", <code key="model">{modelText(agent.model)}</code>],
-            ["Harness", agent.metadata[HARNESS_KEY] ? <UntrustedLine text={agent.metadata[HARNESS_KEY]} /> : "the server's default"],
-            ["Description", agent.description ? <Untrusted text={agent.description} /> : null],
+            [
+              "Harness",
+              agent.metadata[HARNESS_KEY] ? (
+                <UntrustedLine key="harness" text={agent.metadata[HARNESS_KEY]} />
+              ) : (
+                "the server's default"
+              ),
+            ],
+            ["Description", agent.description ? <Untrusted key="description" text={agent.description} /> : null],
             ["Created", <RelativeTime key="created" at={agent.created_at} />],
             ["Changed", <RelativeTime key="changed" at={agent.updated_at} />],
             ["Id", <CopyId key="id" id={agent.id} label="agent id" />],

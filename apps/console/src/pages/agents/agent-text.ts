@@ -68,7 +68,8 @@ function extras(config: ToolDefaults & { name: string }): string[] {
     .map(([key, value]) => `${key.replaceAll("_", " ")} ${JSON.stringify(value)}`);
 }
 
-const multiagentText = (multiagent: Multiagent | null): string => (multiagent === null ? "" : JSON.stringify(multiagent, null, 2));
+const multiagentText = (multiagent: Multiagent | null): string =>
+  multiagent === null ? "" : JSON.stringify(multiagent, null, 2);
 
 function metadataText(metadata: Readonly<Record<string, string>>): string {
   const keys = Object.keys(metadata).sort();

@@ -22,9 +22,7 @@ export function SkillFields({ chosen, onChange, error }: SkillFieldsProps) {
       <Loaded reading={{ ...list, data: list.rows }} label="Loading skills">
         {(skills) => (
           <div className="stack stack-sm">
-            {skills.length === 0 && chosen.length === 0 ? (
-              <p className="muted">There are no skills on this server yet.</p>
-            ) : null}
+            {skills.length === 0 && chosen.length === 0 ? <p className="muted">There are no skills on this server yet.</p> : null}
             {choices(skills, chosen).map((skill) => (
               <SkillLine key={skill.row.skillId} {...skill} chosen={chosen} onChange={onChange} />
             ))}

@@ -57,7 +57,11 @@ interface BuiltinFieldsProps {
 /** Each tool of the toolset, and whether it runs by itself. */
 export function BuiltinFields({ choices, onChange, error }: BuiltinFieldsProps) {
   return (
-    <Group legend="Built-in tools" hint="“Ask first” waits for a person. Files and commands are those of the sandbox." error={error}>
+    <Group
+      legend="Built-in tools"
+      hint="“Ask first” waits for a person. Files and commands are those of the sandbox."
+      error={error}
+    >
       <ul className="choice-list">
         {BUILTIN_TOOLS.map((name) => (
           <li key={name} className="choice-row">
@@ -121,7 +125,7 @@ function ServerCard({ server, place, onChange, onRemove }: ServerCardProps) {
   const addTool = () =>
     onChange({ tools: [...server.tools, { id: nextId(server.tools), name: "", choice: "always_allow" as const }] });
   return (
-    <div className="card card-body stack" role="group" aria-label={`MCP server ${server.name || place}`}>
+    <section className="card card-body stack" aria-label={`MCP server ${server.name || place}`}>
       <div className="form-grid">
         <TextField label="Name" mono required value={server.name} onChange={(event) => onChange({ name: event.target.value })} />
         <TextField
@@ -158,9 +162,7 @@ function ServerCard({ server, place, onChange, onRemove }: ServerCardProps) {
             auto
             options={CHOICES}
             value={tool.choice}
-            onChange={(event) =>
-              onChange({ tools: change(server.tools, tool.id, { choice: event.target.value as ToolChoice }) })
-            }
+            onChange={(event) => onChange({ tools: change(server.tools, tool.id, { choice: event.target.value as ToolChoice }) })}
           />
           <IconButton
             icon="close"
@@ -177,7 +179,7 @@ function ServerCard({ server, place, onChange, onRemove }: ServerCardProps) {
           Remove server
         </Button>
       </div>
-    </div>
+    </section>
   );
 }
 
@@ -200,7 +202,7 @@ export function CustomToolFields({ tools, onChange }: CustomToolFieldsProps) {
         {tools.map((tool, index) => {
           const set = (patch: Partial<CustomToolRow>) => onChange(change(tools, tool.id, patch));
           return (
-            <div key={tool.id} className="card card-body stack" role="group" aria-label={`Custom tool ${tool.name || index + 1}`}>
+            <section key={tool.id} className="card card-body stack" aria-label={`Custom tool ${tool.name || index + 1}`}>
               <TextField label="Name" mono required value={tool.name} onChange={(event) => set({ name: event.target.value })} />
               <TextField
                 label="Description"
@@ -223,7 +225,7 @@ export function CustomToolFields({ tools, onChange }: CustomToolFieldsProps) {
                   Remove tool
                 </Button>
               </div>
-            </div>
+            </section>
           );
         })}
         <div>

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -115,6 +115,33 @@ test("a crash between the content's deletion and the row's: the row is left, and
   await put(content);
   expect(await buffer(await blobs.open(sha256))).toEqual(content);
   expect((await collect()).blobs).toBe(1);
+});
+
+test("content whose hash is known is written once, and stays for the grace period from then on", async () => {
+  const content = randomBytes(1_000);
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  const staged: string[] = [];
+  const counting: BlobStore = {
+    ...store,
+    stage: async (source, options) => {
+      staged.push(options.sha256 ?? "");
+      return store.stage(source, options);
+    },
+  };
+  const known = createBlobs({ db, store: counting, graceMs: -60_000, onProblem: (error) => problems.push(error) });
+  const never = new AbortController().signal;
+  for (let n = 0; n < 2; n++) await known.putKnown(content, sha256, never);
+  await keep("known", sha256);
+  expect(staged).toEqual([sha256]);
+  expect(await buffer(await blobs.open(sha256))).toEqual(content);
+  expect(await readFile(known.pathOf(sha256) ?? "")).toEqual(content);
+  // Of one that a crash has left without its content the row says nothing.
+  await store.delete(sha256);
+  await known.putKnown(content, sha256, never);
+  expect(await store.exists(sha256)).toBe(true);
+  await expect(known.putKnown(randomBytes(9), "0".repeat(64), AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+  expect(await store.exists("0".repeat(64))).toBe(false);
+  await collect();
 });
 
 test("two collectors at once delete each blob once", async () => {

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { takeUnreferencedBlob, touchBlob } from "../store/blobs.ts";
 import type { Database } from "../store/pool.ts";
-import { type BlobRef, type BlobStore, BlobsUnavailable, type ByteRange, type StageOptions } from "./port.ts";
+import { type BlobRef, type BlobStore, BlobsUnavailable, type ByteRange, type StagedBlob, type StageOptions } from "./port.ts";
 
 /**
  * How long content stays that nothing refers to: more than anyone needs from `put` to the row that refers to it, or to read
@@ -23,6 +23,13 @@ export interface Blobs {
    * `sha256`. Nothing is left when it fails. @throws BlobTooLarge, BlobsUnavailable, DatabaseUnavailable, what the source throws
    */
   put(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<BlobRef>;
+  /**
+   * As `put`, of content whose hash the caller has computed: it is not written again where it is.
+   * @param signal stops it, and leaves nothing that nobody knows of
+   */
+  putKnown(content: Uint8Array, sha256: string, signal: AbortSignal): Promise<void>;
+  /** Where the content is, if it is there, as a file of this machine's that must not be changed; `null`: it is none. */
+  pathOf(sha256: string): string | null;
   /** The content, as a stream; destroy it to stop early. @throws BlobMissing, BlobsUnavailable */
   open(sha256: string, range?: ByteRange): Promise<Readable>;
   /**
@@ -47,19 +54,34 @@ export function createBlobs({ db, store, graceMs = BLOB_GRACE_MS, onProblem }: B
     if (error instanceof BlobsUnavailable) onProblem(error);
     throw error;
   };
+  const publish = async (staged: StagedBlob): Promise<void> => {
+    try {
+      await staged.publish().catch(report);
+    } catch (error) {
+      await staged.discard().catch(onProblem);
+      throw error;
+    }
+  };
   return {
     async put(source, options) {
       const staged = await store.stage(source, options).catch(report);
       try {
         // The row first: a crash in between leaves one that `collect` removes, and never content that nobody knows of.
         await touchBlob(db, staged);
-        await staged.publish().catch(report);
       } catch (error) {
         await staged.discard().catch(onProblem);
         throw error;
       }
+      await publish(staged);
       return { sha256: staged.sha256, sizeBytes: staged.sizeBytes };
     },
+    async putKnown(content, sha256, signal) {
+      // As above; and what is there is from now on not deleted for the grace period.
+      await touchBlob(db, { sha256, sizeBytes: content.length });
+      if (await store.exists(sha256).catch(report)) return;
+      await publish(await store.stage(whole(content), { bytesMax: content.length, signal, sha256 }).catch(report));
+    },
+    pathOf: (sha256) => store.pathOf?.(sha256) ?? null,
     open: (sha256, range) => store.get(sha256, range).catch(report),
     async collect() {
       let blobs = 0;
@@ -67,6 +89,10 @@ export function createBlobs({ db, store, graceMs = BLOB_GRACE_MS, onProblem }: B
       return { blobs, unfinished: await store.sweep(new Date(Date.now() - UNFINISHED_GRACE_PERIODS * graceMs)) };
     },
   };
+}
+
+async function* whole(content: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield content;
 }
 
 /** The content goes while the row is held: a crash leaves the row, and the deletion is done again. */

@@ -30,6 +30,7 @@ export async function createDirectoryStore(path: string): Promise<BlobStore> {
       return { ...ref, publish: () => publish(file, addressOf(ref.sha256)), discard: () => rm(file, { force: true }) };
     },
     get: (sha256, range) => read(sha256, addressOf(sha256), range),
+    pathOf: addressOf,
     exists: (sha256) => exists(addressOf(sha256)),
     delete: (sha256) => rm(addressOf(sha256), { force: true }),
     sweep: (before) => sweep(staging, before),

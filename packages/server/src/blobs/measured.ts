@@ -41,10 +41,10 @@ export class Measured implements AsyncIterable<Uint8Array> {
       signal?.throwIfAborted();
       this.#sizeBytes += chunk.byteLength;
       if (this.#sizeBytes > bytesMax) throw new BlobTooLarge(bytesMax);
-      this.#hash.update(chunk);
+      if (this.#options.sha256 === undefined) this.#hash.update(chunk);
       yield chunk;
     }
     signal?.throwIfAborted();
-    this.#ref = { sha256: this.#hash.digest("hex"), sizeBytes: this.#sizeBytes };
+    this.#ref = { sha256: this.#options.sha256 ?? this.#hash.digest("hex"), sizeBytes: this.#sizeBytes };
   }
 }

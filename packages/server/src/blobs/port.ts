@@ -18,6 +18,8 @@ export interface StageOptions {
   bytesMax: number;
   /** Stops the reading and leaves nothing. */
   signal?: AbortSignal;
+  /** Of the whole source, when the caller knows it: it is not computed again. */
+  sha256?: string;
 }
 
 /** Content that is stored whole, and not yet found by its address. */
@@ -45,6 +47,8 @@ export interface BlobStore {
   stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<StagedBlob>;
   /** The content; destroy the stream to stop early. @throws BlobMissing, BlobsUnavailable */
   get(sha256: string, range?: ByteRange): Promise<Readable>;
+  /** Where the content is, if it is there, as a file of this machine's that must not be changed. Absent: it is none. */
+  pathOf?(sha256: string): string;
   /** @throws BlobsUnavailable */
   exists(sha256: string): Promise<boolean>;
   /** What is not there is deleted already. Who reads it now may read on or be cut off. @throws BlobsUnavailable */

@@ -223,7 +223,7 @@ describe("layers have room for", () => {
   const GIB = 1024 ** 3;
   const ROOM = { layersBytesMax: 10 * GIB, workspaceBytesMax: 8 * GIB, freshMs: -1 };
   const OTHER = "wrkspc_other";
-  beforeAll(() => db.query("insert into workspaces (id, name) values ($1, 'other') on conflict do nothing", [OTHER]));
+  beforeAll(() => db.query("insert into workspaces (id, name) values ($1, 'room') on conflict do nothing", [OTHER]));
 
   /** Of an environment of its own. @returns its directory */
   async function built(builds: LayerBuilds, name: string, sizeBytes: number, workspace = WORKSPACE): Promise<string> {

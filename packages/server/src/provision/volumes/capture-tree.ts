@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Stats } from "node:fs";
+import { fstatSync, type Stats } from "node:fs";
 import { LineWriter, readLines } from "./line-file.ts";
 import {
   comparePaths,
@@ -14,20 +14,20 @@ import { NumberedBlobs } from "./numbered-blobs.ts";
 import { identityOf, microseconds, readInto, readUnchanged, safeIdentityOf } from "./read-content.ts";
 import { DEPTH_MAX, type Found, walkTrees } from "./walk-tree.ts";
 
-/** A larger file has blobs of its own. */
-export const SMALL_BYTES_MAX = 256 * 1024;
+/** A larger file has blobs of its own: each costs the store some milliseconds, whatever is in it. */
+export const SMALL_BYTES_MAX = 1024 * 1024;
 /** Small files are stored together, up to so much of them: 10,000 are not 10,000 blobs. */
 export const PACK_BYTES = 8 * 1024 * 1024;
 /** Of a large file; only those that have changed are stored again. */
 export const CHUNK_BYTES = 8 * 1024 * 1024;
-/** Blobs that are being stored while the next one is read; each is in memory. */
-const STORES_AT_ONCE = 2;
+/** Blobs that are being stored while the next one is read; each is in memory. Most of it is waiting for the disk. */
+const STORES_AT_ONCE = 4;
 /** A pack of which less is still used is left: its files are packed anew. */
 const PACK_USED_MIN = 0.3;
 /** In one volume. */
 export const ENTRIES_MAX = 1_000_000;
-/** A file with holes is read to its end like any other: a larger one is left out. */
-export const SPARSE_BYTES_MAX = 32 * 1024 ** 3;
+/** Of holes, which are read like content, in all files of one capture: files beyond that are left out. One without content is none. */
+export const HOLE_BYTES_MAX = 16 * 1024 ** 3;
 /** What was left out is named so often, and counted. */
 const OMISSIONS_SHOWN = 10;
 const BLOCK_BYTES = 512;
@@ -40,6 +40,8 @@ export interface CaptureJob {
   previous: { blobs: readonly ManifestBlob[]; entriesPath: string } | null;
   /** Where the entries of this one go. */
   entriesPath: string;
+  /** Default {@link HOLE_BYTES_MAX}. */
+  holeBytesMax?: number;
 }
 
 export interface Captured {
@@ -66,15 +68,11 @@ export class TooManyEntries extends Error {
 
 /**
  * Writes down what the files of a volume are and stores the content that is not stored yet. Blocks its thread.
- * @param store keeps the content, which becomes its own, and answers with its hash
+ * @param store keeps the content, which becomes its own and has this hash
  * @throws TooManyEntries, what `store` and `checkStopped` throw
  */
-export async function captureTree(
-  job: CaptureJob,
-  store: (content: Uint8Array<ArrayBuffer>) => Promise<string>,
-  checkStopped: () => void,
-): Promise<Captured> {
-  const capture = new Capture(job, store);
+export async function captureTree(job: CaptureJob, store: Store, checkStopped: () => void): Promise<Captured> {
+  const capture = new Capture(job, store, checkStopped);
   try {
     for (const found of walkTrees(job.root, job.names, { onTooDeep: (path) => capture.omit(path, TOO_DEEP) })) {
       checkStopped();
@@ -86,8 +84,10 @@ export async function captureTree(
   }
 }
 
+type Store = (content: Uint8Array<ArrayBuffer>, sha256: string) => Promise<void>;
+
 const TOO_DEEP = `more than ${DEPTH_MAX} directories deep`;
-const TOO_SPARSE = `a file with holes of more than ${SPARSE_BYTES_MAX / 1024 ** 3} GiB`;
+const TOO_SPARSE = `files with holes of more than ${HOLE_BYTES_MAX / 1024 ** 3} GiB together`;
 
 class Capture {
   readonly #previous: PreviousEntries;
@@ -101,12 +101,18 @@ class Capture {
   #entries = 0;
   #bytes = 0;
   #hasChanged: boolean;
+  readonly #checkStopped: () => void;
+  #holeBytesLeft: number;
+  /** For the next chunk, unless the last one was handed on. */
+  #spare: Buffer<ArrayBuffer> | null = null;
 
-  constructor({ previous, entriesPath }: CaptureJob, store: (content: Uint8Array<ArrayBuffer>) => Promise<string>) {
+  constructor({ previous, entriesPath, holeBytesMax = HOLE_BYTES_MAX }: CaptureJob, store: Store, checkStopped: () => void) {
+    this.#checkStopped = checkStopped;
+    this.#holeBytesLeft = holeBytesMax;
     this.#previous = new PreviousEntries(previous?.entriesPath ?? null);
     this.#blobs = new NumberedBlobs(previous?.blobs ?? [], PACK_USED_MIN);
     this.#lines = new LineWriter(entriesPath);
-    this.#storing = new Stores(this.#blobs, store);
+    this.#storing = new Stores(store);
     this.#hasChanged = previous === null;
   }
 
@@ -155,8 +161,6 @@ class Capture {
     }
     const known = before?.type === "small" || before?.type === "large" ? this.#unchanged(stat, before) : null;
     if (known !== null) return this.#addFile(before, known);
-    const hasHoles = stat.size > SPARSE_BYTES_MAX && stat.blocks * BLOCK_BYTES < stat.size;
-    if (hasHoles && stat.blocks > 0) return this.omit(path, TOO_SPARSE);
     const read = stat.size <= SMALL_BYTES_MAX ? await this.#readSmall(found) : await this.#readLarge(found);
     if (read !== null) this.#addFile(before, read);
   }
@@ -202,33 +206,56 @@ class Capture {
     const pack = this.#pack;
     if (pack === null) return;
     this.#pack = null;
-    await this.#storing.add(pack.number, pack.content.subarray(0, pack.length));
+    const content = pack.content.subarray(0, pack.length);
+    const sha256 = hashOf(content);
+    this.#blobs.setContent(pack.number, sha256, content.length);
+    await this.#storing.add(content, sha256);
   }
 
   async #readLarge(found: Found): Promise<FileEntry | null> {
     const startedAtMs = Date.now();
-    const isHole = found.stat.blocks === 0;
     const read = await readUnchanged(found, async (fd, sizeBytes) => {
-      const chunks: number[] = [];
-      for (let at = 0; at < sizeBytes; at += CHUNK_BYTES)
-        chunks.push(isHole ? ZEROS : await this.#readChunk(fd, at, Math.min(CHUNK_BYTES, sizeBytes - at)));
-      return { chunks, sizeBytes };
+      const chunks = await this.#readChunks(fd, sizeBytes);
+      return chunks === null ? null : { chunks, sizeBytes };
     });
     if (read === null) return null;
+    if (read.content === null) {
+      this.omit(found.path, TOO_SPARSE);
+      return null;
+    }
     const identity = read.isStable ? safeIdentityOf(read.stat, startedAtMs) : "";
     return { type: "large", ...stamp(found, read.stat), ...read.content, identity };
   }
 
+  /** Without the zeros at the end. `null`: it has too many holes. */
+  async #readChunks(fd: number, sizeBytes: number): Promise<number[] | null> {
+    const { blocks } = fstatSync(fd);
+    if (blocks === 0) return [];
+    const holeBytes = Math.max(0, sizeBytes - blocks * BLOCK_BYTES);
+    if (holeBytes > this.#holeBytesLeft) return null;
+    this.#holeBytesLeft -= holeBytes;
+    const chunks: number[] = [];
+    for (let at = 0; at < sizeBytes; at += CHUNK_BYTES) {
+      this.#checkStopped();
+      chunks.push(await this.#readChunk(fd, at, Math.min(CHUNK_BYTES, sizeBytes - at)));
+    }
+    return chunks.slice(0, chunks.findLastIndex((number) => number !== ZEROS) + 1);
+  }
+
   async #readChunk(fd: number, position: number, length: number): Promise<number> {
-    const content = Buffer.from(new ArrayBuffer(length));
+    const chunk = this.#spare ?? Buffer.from(new ArrayBuffer(CHUNK_BYTES));
+    this.#spare = chunk;
+    const content = chunk.subarray(0, length);
     readInto(fd, content, position);
     if (isZeros(content)) return ZEROS;
-    const sha256 = createHash("sha256").update(content).digest("hex");
+    const sha256 = hashOf(content);
     const known = this.#blobs.numberOf(sha256);
     if (known !== undefined) return known;
     const number = this.#blobs.add(length);
     this.#blobs.setContent(number, sha256, length);
-    await this.#storing.add(number, content);
+    // Whoever stores it has its memory from now on.
+    this.#spare = null;
+    await this.#storing.add(content, sha256);
     return number;
   }
 
@@ -270,27 +297,25 @@ function isZeros(content: Buffer): boolean {
   return content[0] === 0 && content.subarray(1).equals(content.subarray(0, -1));
 }
 
+function hashOf(content: Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
 /** Stores blobs while the next ones are read. */
 class Stores {
-  readonly #blobs: NumberedBlobs;
-  readonly #store: (content: Uint8Array<ArrayBuffer>) => Promise<string>;
+  readonly #store: Store;
   readonly #pending = new Set<Promise<void>>();
   bytes = 0;
 
-  constructor(blobs: NumberedBlobs, store: (content: Uint8Array<ArrayBuffer>) => Promise<string>) {
-    this.#blobs = blobs;
+  constructor(store: Store) {
     this.#store = store;
   }
 
-  async add(number: number, content: Uint8Array<ArrayBuffer>): Promise<void> {
+  async add(content: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
     while (this.#pending.size >= STORES_AT_ONCE) await Promise.race(this.#pending);
-    const { length } = content;
-    this.bytes += length;
-    const task = this.#store(content).then((sha256) => {
-      this.#blobs.setContent(number, sha256, length);
-      // One that failed stays, for whoever looks next.
-      this.#pending.delete(task);
-    });
+    this.bytes += content.length;
+    // One that failed stays, for whoever looks next.
+    const task = this.#store(content, sha256).then(() => void this.#pending.delete(task));
     task.catch(() => undefined);
     this.#pending.add(task);
   }

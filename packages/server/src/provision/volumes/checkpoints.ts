@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, existsSync } from "node:fs";
 import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -18,7 +18,7 @@ import {
 import type { Captured } from "./capture-tree.ts";
 import { readLines } from "./line-file.ts";
 import { MANIFEST_FORMAT, type ManifestBlob, type ManifestHead } from "./manifest.ts";
-import type { TreeThreads } from "./tree-threads.ts";
+import type { BlobContent, TreeThreads } from "./tree-threads.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** What of a volume is kept: all that the session writes. Its mounted files come from elsewhere. */
@@ -27,8 +27,6 @@ const KEPT_DIRECTORIES = ["workspace", "home", "outputs", "tool-outputs"];
 const RECORDS = "checkpoints";
 /** Far above a pack and a chunk; a manifest of a million entries with the longest names fits. */
 const BLOB_BYTES_MAX = 1024 ** 3;
-/** Content is handed on in such pieces: each holds up the server's thread while it is hashed. */
-const PIECE_BYTES = 256 * 1024;
 
 /** A turn has begun to use the files while they were looked at, or the checkpoint before is somebody else's, too. */
 export class VolumeInUse extends Error {
@@ -61,7 +59,7 @@ export interface Checkpoints {
 
 export interface CheckpointsDeps {
   db: Database;
-  blobs: Pick<Blobs, "put" | "open">;
+  blobs: Pick<Blobs, "put" | "putKnown" | "pathOf" | "open">;
   threads: TreeThreads;
   nodeId(): number;
 }
@@ -116,10 +114,9 @@ async function captureInto(
   previous: Known | null,
   signal: AbortSignal,
 ): Promise<Captured> {
-  const store = async (content: Uint8Array): Promise<string> => {
-    const { sha256 } = await blobs.put(pieces(content), { bytesMax: BLOB_BYTES_MAX, signal });
+  const store = async (content: Uint8Array, sha256: string): Promise<void> => {
+    await blobs.putKnown(content, sha256, signal);
     await draft.keep(sha256);
-    return sha256;
   };
   const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(draft.id) };
   return threads.capture(job, store, signal);
@@ -183,10 +180,12 @@ async function restore(deps: CheckpointsDeps, checkpointId: string, volume: Volu
   await pipeline(manifest, createWriteStream(manifestPath, { mode: 0o600 }), { signal });
   const { blobs } = readHead(manifestPath);
   const numbered = new Map(blobs.map((blob) => [blob.number, blob]));
-  const fetch = async (number: number): Promise<Uint8Array> => {
+  const fetch = async (number: number): Promise<BlobContent> => {
     const blob = numbered.get(number);
     if (blob === undefined) throw new Error(`the manifest of ${checkpointId} names no blob ${number}`);
-    return read(await deps.blobs.open(blob.sha256), blob.sizeBytes);
+    const path = deps.blobs.pathOf(blob.sha256);
+    if (path !== null && existsSync(path)) return { path };
+    return { content: await read(await deps.blobs.open(blob.sha256), blob.sizeBytes) };
   };
   const owner = await ownerOf(volume);
   const entriesPath = records.entriesPath(checkpointId);
@@ -220,10 +219,6 @@ async function read(content: Readable, sizeBytes: number): Promise<Uint8Array> {
     length += chunk.length;
   }
   return bytes.subarray(0, length);
-}
-
-async function* pieces(content: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let at = 0; at < content.length; at += PIECE_BYTES) yield content.subarray(at, at + PIECE_BYTES);
 }
 
 /** Of a checkpoint, on the machine that made it or that the files were brought to. */

@@ -43,7 +43,7 @@ export interface SmallFileEntry extends Stamped, Identified {
   blob: number;
   offset: number;
 }
-/** Its content is so many blobs, one behind the other. */
+/** Its content is so many blobs, one behind the other; behind the last one it is zeros to its end. */
 export interface LargeFileEntry extends Stamped, Identified {
   type: "large";
   sizeBytes: number;

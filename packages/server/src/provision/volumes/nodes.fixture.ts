@@ -132,12 +132,19 @@ export class TestNode {
     this.#registry = registry;
     const { db, threads } = nodes;
     this.requests = createVolumeRequests({ db, notifier });
-    const blobs: Pick<Blobs, "put" | "open"> = {
+    const blobs: Pick<Blobs, "put" | "putKnown" | "pathOf" | "open"> = {
       put: async (source, options) => {
         await this.beforePut();
         if (this.storeFailure !== null) throw this.storeFailure;
         return nodes.blobs.put(source, options);
       },
+      putKnown: async (content, sha256, signal) => {
+        await this.beforePut();
+        if (this.storeFailure !== null) throw this.storeFailure;
+        return nodes.blobs.putKnown(content, sha256, signal);
+      },
+      // Tests look at what is opened.
+      pathOf: () => null,
       open: async (sha256, range) => {
         await this.beforeOpen();
         return nodes.blobs.open(sha256, range);

@@ -3,8 +3,9 @@ import { type Captured, type CaptureJob, TooManyEntries } from "./capture-tree.t
 import type { RestoreJob } from "./restore-tree.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
-/** At the same time; more wait. */
-const THREADS_MAX = 2;
+/** At the same time; more wait. A turn waits for the files that are restored for it, and never for what others capture. */
+const CAPTURES_MAX = 2;
+const RESTORES_MAX = 2;
 /** A thread that nobody needs is ended after this. */
 const IDLE_MS = 30_000;
 /** Of a thread's own objects: the names of a million files. */
@@ -16,20 +17,23 @@ export type ToWorker =
   | { type: "start"; job: TreeJob; stop: SharedArrayBuffer }
   | { type: "answer"; id: number; answer: { value: unknown } | { refused: string } };
 export type FromWorker =
-  | { type: "store"; id: number; content: Uint8Array<ArrayBuffer> }
+  | { type: "store"; id: number; content: Uint8Array<ArrayBuffer>; sha256: string }
   | { type: "fetch"; id: number; blob: number }
   | { type: "done"; result: TreeResult }
   | { type: "failed"; message: string; isTooMany: boolean };
+
+/** Content, or where it is: then the thread reads it by itself. */
+export type BlobContent = { content: Uint8Array } | { path: string };
 
 /**
  * Walks, reads and writes the trees of volumes, in threads of their own: 100,000 files would hold up the server's own for
  * seconds. What is thrown is what `store` or `fetch` threw, what `signal` says, TooManyEntries, or an Error about the files.
  */
 export interface TreeThreads {
-  /** @param store keeps content and answers with its hash */
-  capture(job: CaptureJob, store: (content: Uint8Array) => Promise<string>, signal: AbortSignal): Promise<Captured>;
-  /** @param fetch the content of one of the manifest's blobs, whose buffer is the thread's from then on */
-  restore(job: RestoreJob, fetch: (blob: number) => Promise<Uint8Array>, signal: AbortSignal): Promise<void>;
+  /** @param store keeps content, which has this hash */
+  capture(job: CaptureJob, store: (content: Uint8Array, sha256: string) => Promise<void>, signal: AbortSignal): Promise<Captured>;
+  /** @param fetch one of the manifest's blobs; the buffer of its content is the thread's from then on */
+  restore(job: RestoreJob, fetch: (blob: number) => Promise<BlobContent>, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -40,7 +44,7 @@ export function createTreeThreads(): TreeThreads {
   const threads = new Threads();
   return {
     async capture(job, store, signal) {
-      const serve: Serve = async (question) => question.type === "store" && store(question.content);
+      const serve: Serve = async (question) => question.type === "store" && store(question.content, question.sha256);
       const result = await threads.run({ type: "capture", ...job }, serve, signal);
       if (result.type !== "captured") throw new Error("a capture ended as something else");
       return result.captured;
@@ -53,23 +57,58 @@ export function createTreeThreads(): TreeThreads {
   };
 }
 
+/** First come, first served. */
+class Turns {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(turnsMax: number) {
+    this.#free = turnsMax;
+  }
+
+  /** @throws what the signal says: who waits no more has no turn */
+  async take(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) return void this.#free--;
+    const turn = Promise.withResolvers<void>();
+    const leave = (): void => {
+      const index = this.#waiting.indexOf(turn.resolve);
+      if (index < 0) return;
+      this.#waiting.splice(index, 1);
+      turn.reject(signal.reason);
+    };
+    this.#waiting.push(turn.resolve);
+    signal.addEventListener("abort", leave, { once: true });
+    try {
+      await turn.promise;
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
+  }
+
+  give(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}
+
 class Threads {
   readonly #idle: { worker: Worker; timer: NodeJS.Timeout }[] = [];
   readonly #busy = new Set<Worker>();
-  readonly #waiting: (() => void)[] = [];
-  #taken = 0;
+  readonly #turns = { capture: new Turns(CAPTURES_MAX), restore: new Turns(RESTORES_MAX) };
   #isClosed = false;
 
   async run(job: TreeJob, serve: Serve, signal: AbortSignal): Promise<TreeResult> {
-    await this.#takeTurn();
+    const turns = this.#turns[job.type];
+    await turns.take(signal);
     try {
-      signal.throwIfAborted();
       if (this.#isClosed) throw new Error("the server is stopping");
       const worker = this.#idle.pop();
       if (worker !== undefined) clearTimeout(worker.timer);
       return await this.#runOn(worker?.worker ?? startWorker(), job, serve, signal);
     } finally {
-      this.#giveTurn();
+      turns.give();
     }
   }
 
@@ -78,17 +117,6 @@ class Threads {
     const idle = this.#idle.splice(0);
     for (const { timer } of idle) clearTimeout(timer);
     await Promise.all([...idle.map(({ worker }) => worker), ...this.#busy].map((worker) => worker.terminate()));
-  }
-
-  async #takeTurn(): Promise<void> {
-    if (this.#taken < THREADS_MAX) this.#taken++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  #giveTurn(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#taken--;
-    else next();
   }
 
   async #runOn(worker: Worker, job: TreeJob, serve: Serve, signal: AbortSignal): Promise<TreeResult> {
@@ -162,10 +190,15 @@ async function answer(
     worker.postMessage({ type: "answer", id: question.id, answer: said } satisfies ToWorker, transfer);
   try {
     const value = await serve(question);
-    // Content becomes the thread's own, and is not copied.
-    reply({ value }, value instanceof Uint8Array && value.buffer instanceof ArrayBuffer ? [value.buffer] : []);
+    reply({ value }, transferOf(value));
   } catch (error) {
     fail(error);
     reply({ refused: error instanceof Error ? error.message : String(error) });
   }
+}
+
+/** Content becomes the thread's own, and is not copied. */
+function transferOf(value: unknown): ArrayBuffer[] {
+  if (typeof value !== "object" || value === null || !("content" in value) || !(value.content instanceof Uint8Array)) return [];
+  return value.content.buffer instanceof ArrayBuffer ? [value.content.buffer] : [];
 }

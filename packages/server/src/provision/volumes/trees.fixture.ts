@@ -34,16 +34,17 @@ export class Trees {
     root: string,
     before: { captured: Captured; entriesPath: string } | null,
     signal = NEVER,
+    holeBytesMax?: number,
   ): Promise<{ captured: Captured; entriesPath: string }> {
     const entriesPath = join(this.dir, `entries-${++this.captures}`);
     const previous = before && { blobs: before.captured.blobs, entriesPath: before.entriesPath };
-    const store = async (content: Uint8Array): Promise<string> => {
-      const sha256 = createHash("sha256").update(content).digest("hex");
+    const store = async (content: Uint8Array, sha256: string): Promise<void> => {
+      expect(createHash("sha256").update(content).digest("hex")).toBe(sha256);
       this.blobs.set(sha256, content);
       this.stored++;
-      return sha256;
     };
-    const job = { root, names: ["home", "workspace"], previous, entriesPath };
+    const bounds = holeBytesMax === undefined ? {} : { holeBytesMax };
+    const job = { root, names: ["home", "workspace"], previous, entriesPath, ...bounds };
     return { captured: await this.threads.capture(job, store, signal), entriesPath };
   }
 
@@ -58,7 +59,7 @@ export class Trees {
     const { blobs } = from.captured;
     await writeFile(manifestPath, `${JSON.stringify({ blobs })}\n${await readFile(from.entriesPath, "utf8")}`);
     const hashes = new Map(blobs.map(({ number, sha256 }: ManifestBlob) => [number, sha256]));
-    const fetch = async (blob: number): Promise<Uint8Array> => Uint8Array.from(this.blobs.get(hashes.get(blob) ?? "") ?? []);
+    const fetch = async (blob: number) => ({ content: Uint8Array.from(this.blobs.get(hashes.get(blob) ?? "") ?? []) });
     await this.threads.restore({ root, owner, manifestPath, blobs, entriesPath }, fetch, NEVER);
     return { captured: from.captured, entriesPath };
   }

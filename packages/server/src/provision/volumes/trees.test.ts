@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CHUNK_BYTES } from "./capture-tree.ts";
+import { CHUNK_BYTES, captureTree } from "./capture-tree.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
 import { bash, expectSameTree, Trees } from "./trees.fixture.ts";
 
@@ -182,6 +182,46 @@ describe("the next capture", () => {
   });
 });
 
+test("files with holes are read up to so many bytes of holes, in all; those without content for nothing", async () => {
+  const make = "truncate -s 20M a b c && for f in a b c; do printf x | dd of=$f bs=1 seek=9000000 conv=notrunc status=none; done";
+  await bash(`cd "$1/workspace" && ${make} && truncate -s 1T hollow hollower`, a);
+  const captured = await trees.capture(a, null, undefined, 45_000_000);
+  expect(captured.captured.omitted).toEqual({ count: 1, shown: [expect.stringMatching(/^workspace\/c \(files with holes/)] });
+  await trees.restore(captured, b);
+  await bash('cd "$1/workspace" && cmp a "$2/workspace/a" && test ! -e c && test "$(stat -c %s hollow)" = 1099511627776', b, a);
+  // Those that are kept are not read again.
+  const next = await trees.capture(a, captured, undefined, 45_000_000);
+  expect(next.captured.omitted.count).toBe(0);
+});
+
+test("a capture stops within a file", async () => {
+  await bash('cd "$1/workspace" && head -c 60000000 /dev/urandom > large', a);
+  let stored = 0;
+  const store = async (): Promise<void> => void stored++;
+  const job = { root: a, names: ["workspace"], previous: null, entriesPath: join(trees.dir, "entries") };
+  const checkStopped = (): void => {
+    if (stored === 2) throw new Error("stopped");
+  };
+  await expect(captureTree(job, store, checkStopped)).rejects.toThrow("stopped");
+  expect(stored).toBe(2);
+});
+
+test("who waits for captures of others can go, and files are brought meanwhile", async () => {
+  await writeFile(join(a, "workspace/file"), "content");
+  const captured = await trees.capture(a, null);
+  const stop = new AbortController();
+  const stuck = () => new Promise<never>(() => undefined);
+  const job = (n: number) => ({ root: a, names: ["workspace"], previous: null, entriesPath: join(trees.dir, `stuck-${n}`) });
+  const running = [1, 2].map((n) => threads.capture(job(n), stuck, stop.signal));
+  const leave = new AbortController();
+  const waiting = threads.capture(job(3), stuck, leave.signal);
+  leave.abort(new Error("a turn begins"));
+  await expect(waiting).rejects.toThrow("a turn begins");
+  await trees.restore(captured, b);
+  stop.abort(new Error("enough"));
+  for (const each of running) await expect(each).rejects.toThrow("enough");
+});
+
 test("content that is not what was stored is refused", async () => {
   await writeFile(join(a, "workspace/file"), "content");
   const captured = await trees.capture(a, null);
@@ -196,10 +236,7 @@ test("a capture stops when it is told to, with what the store threw or the signa
   const full = new Error("the disk is full");
   await expect(threads.capture(job, () => Promise.reject(full), new AbortController().signal)).rejects.toBe(full);
   const stop = new AbortController();
-  const store = async (): Promise<string> => {
-    stop.abort(new Error("a turn begins"));
-    return "";
-  };
+  const store = async (): Promise<void> => stop.abort(new Error("a turn begins"));
   const stopped = threads.capture(job, store, stop.signal);
   await expect(stopped).rejects.toThrow("a turn begins");
   expect(existsSync(entriesPath)).toBe(true);

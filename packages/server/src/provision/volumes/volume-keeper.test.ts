@@ -122,6 +122,22 @@ describe("a session that rests", () => {
     expect(await b.read(session, "file")).toEqual({ content: "one", said: [] });
   });
 
+  test("is kept before its server stops, to the last that its programs wrote", async () => {
+    const a = await nodes.start("a", NOW);
+    const session = await nodes.newSession();
+    await a.turn(session, async () => {
+      const { tools } = await a.pool.claim(session, null);
+      await tools.call("bash", { command: "(while sleep 0.02; do echo x >> file; done) > /dev/null 2>&1 &" });
+    });
+    await expect.poll(async () => (await row(session))?.checkpointId, POLL).toMatch(/^vckpt_/);
+    const path = (await a.pool.volumeOf(session))?.path ?? "";
+    await a.stop();
+    expect(await row(session)).toMatchObject({ dirty: false });
+    const b = await nodes.start("b");
+    const content = await readFile(join(path, "workspace/file"), "utf8");
+    expect(await b.read(session, "file")).toEqual({ content, said: [] });
+  });
+
   test("is kept before its server stops", async () => {
     const a = await nodes.start("a", { captureAfterMs: 60_000 });
     const session = await nodes.newSession();
@@ -162,7 +178,7 @@ test("what cannot be kept is said, and said once", async () => {
   await isClean(session);
   await expect
     .poll(async () => (await row(session))?.notice, POLL)
-    .toMatch(/workspace\/holes \(a file with holes of more than 32 GiB\)/);
+    .toMatch(/workspace\/holes \(files with holes of more than 16 GiB together\)/);
   expect(await a.write(session, "file", "one")).toEqual([expect.stringMatching(/^Not kept beyond this machine.*holes/)]);
   await isClean(session);
   expect(await a.write(session, "file", "two")).toEqual([]);

@@ -256,6 +256,7 @@ class Keeper implements VolumeKeeper {
     const row = await this.#readHere(sessionId);
     const volume = row === null ? null : await pool.volumeOf(sessionId);
     if (row === null || !row.dirty || volume === null || volume.id !== row.volumeId) return;
+    if (this.#isClosing) await this.#endSandbox(sessionId);
     const stop = new AbortController();
     this.#capturing.set(sessionId, stop);
     try {
@@ -310,15 +311,20 @@ class Keeper implements VolumeKeeper {
   async #grant({ sessionId, movesTo }: VolumeRequest): Promise<void> {
     const { db, pool } = this.#deps;
     if (movesTo !== null) {
-      // Not while it is in use; what has no turn is ended, and with it the last that could write.
-      await pool.whileStill(sessionId, async () => undefined);
-      await pool.discard(sessionId);
+      await this.#endSandbox(sessionId);
       if (movesTo === pool.homeId) return;
     }
     await this.#captureNow(sessionId);
     if (movesTo === null) return;
     const row = await this.#readHere(sessionId);
     if (row !== null && !(await leaveHome(db, row))) throw new VolumeInUse();
+  }
+
+  /** And with it the last that could write. @throws SandboxError `unavailable` while it is in use */
+  async #endSandbox(sessionId: string): Promise<void> {
+    const { pool } = this.#deps;
+    await pool.whileStill(sessionId, async () => undefined);
+    await pool.discard(sessionId);
   }
 
   async #sweep(): Promise<void> {

@@ -6,13 +6,13 @@ export {
   createSandboxPool,
   DEFAULT_LIMITS,
   POOL_DEFAULTS,
-  type BorrowedSandbox,
   type ClaimedSandbox,
   type Equip,
   type PoolOptions,
   type PoolStats,
   type SandboxPool,
 } from "./pool.ts";
+export type { BorrowedSandbox } from "./borrowed-sandboxes.ts";
 export { ToolClient, type CallOptions, type ToolResult } from "./tool-server/tool-client.ts";
 export { cutText, RESULT_CHARS_MAX } from "./tool-server/result-text.ts";
 export { BUILT_IN_TOOLS, type BuiltInTool } from "./tool-server/tool-definitions.ts";

@@ -7,8 +7,10 @@ import {
   type SandboxLimits,
   type Volume,
 } from "./port.ts";
+import { type BorrowedSandbox, BorrowedSandboxes } from "./borrowed-sandboxes.ts";
 import { PooledSandbox } from "./pooled-sandbox.ts";
 import { Slots } from "./slots.ts";
+import { StillWork } from "./still-work.ts";
 import { OutputMeter } from "./tool-server/output-meter.ts";
 import { ToolClient, type SharedBounds } from "./tool-server/tool-client.ts";
 import { defaultOwners, openVolumes, type Volumes } from "./volumes.ts";
@@ -70,13 +72,6 @@ export interface ClaimedSandbox {
   sandbox: Sandbox;
   /** `reused`: the session's own, still living. */
   source: "warm" | "cold" | "reused";
-}
-
-/** A sandbox of the server's own, on an empty volume. */
-export interface BorrowedSandbox {
-  sandbox: Sandbox;
-  /** Destroys it with its volume; idempotent. */
-  end(): Promise<void>;
 }
 
 export interface PoolStats {
@@ -161,10 +156,9 @@ class Pool implements SandboxPool {
   readonly #bounds: SharedBounds;
   readonly #entries = new Map<string, Entry>();
   readonly #warm: PooledSandbox[] = [];
-  /** By sandbox. */
-  readonly #borrowed = new Map<string, { sessionId: string; pooled: PooledSandbox }>();
-  /** What is done while the session is still, to be aborted by a claim. */
-  readonly #still = new Map<string, Set<AbortController>>();
+  readonly #borrowed: BorrowedSandboxes;
+  /** To be aborted by a claim. */
+  readonly #still = new StillWork();
   #filling: Promise<void> | null = null;
   #isClosed = false;
 
@@ -183,12 +177,16 @@ class Pool implements SandboxPool {
     this.#live = new Slots(this.#options.liveMax, this.#options.queueMax);
     const starts = new Slots(this.#options.startingMax, this.#options.queueMax);
     this.#bounds = { meter: new OutputMeter(), starts };
+    this.#borrowed = new BorrowedSandboxes({
+      start: (equipment) => this.#startOnNewVolume(equipment),
+      remove: (pooled) => this.#removeUnclaimed(pooled),
+    });
   }
 
   async claim(sessionId: string, volumeId: string | null, equip: Equip = noEquipment): Promise<ClaimedSandbox> {
     for (;;) {
       this.#refuseWhenClosed();
-      for (const work of this.#still.get(sessionId) ?? []) work.abort(new SandboxError("unavailable", "the session goes on"));
+      this.#still.abort(sessionId);
       const known = this.#entries.get(sessionId);
       const entry = known ?? this.#addEntry(sessionId, volumeId, equip);
       entry.isReleased = false;
@@ -209,15 +207,7 @@ class Pool implements SandboxPool {
 
   async borrow(sessionId: string, equipment: Equipment | null): Promise<BorrowedSandbox> {
     this.#refuseWhenClosed();
-    await this.#takeLiveSlot();
-    const volume = await this.#givingBack(this.#volumes.create());
-    const pooled = await this.#start(volume, equipment).catch(async (error: unknown) => {
-      await this.#volumes.remove(volume.id);
-      throw error;
-    });
-    const { sandbox } = pooled;
-    this.#borrowed.set(sandbox.id, { sessionId, pooled });
-    return { sandbox, end: () => this.#endBorrowed(sandbox.id) };
+    return this.#borrowed.borrow(sessionId, equipment);
   }
 
   release(sessionId: string): void {
@@ -272,20 +262,7 @@ class Pool implements SandboxPool {
     const pooled = entry?.pooled ?? null;
     if (entry !== undefined && (!entry.isReleased || pooled === null || pooled.tools.callsRunning > 0))
       throw new SandboxError("unavailable", "the session's sandbox is in use");
-    const controller = new AbortController();
-    const all = this.#still.get(sessionId) ?? new Set();
-    this.#still.set(sessionId, all.add(controller));
-    try {
-      await pooled?.freeze();
-      controller.signal.throwIfAborted();
-      return await work(controller.signal);
-    } finally {
-      all.delete(controller);
-      if (all.size === 0) {
-        this.#still.delete(sessionId);
-        await pooled?.unfreeze();
-      }
-    }
+    return this.#still.run(sessionId, pooled, work);
   }
 
   async deleteVolume(volumeId: string): Promise<void> {
@@ -310,7 +287,7 @@ class Pool implements SandboxPool {
 
   sessionOf(sandboxId: string): string | null {
     for (const [sessionId, { pooled }] of this.#entries) if (pooled?.sandbox.id === sandboxId) return sessionId;
-    return this.#borrowed.get(sandboxId)?.sessionId ?? null;
+    return this.#borrowed.sessionOf(sandboxId);
   }
 
   async close(): Promise<void> {
@@ -318,8 +295,7 @@ class Pool implements SandboxPool {
     await this.#filling;
     const endings = [...this.#entries.keys()].map((sessionId) => this.discard(sessionId));
     const warm = this.#warm.splice(0).map((pooled) => this.#removeUnclaimed(pooled));
-    const borrowed = [...this.#borrowed.keys()].map((sandboxId) => this.#endBorrowed(sandboxId));
-    for (const ending of await Promise.allSettled([...endings, ...warm, ...borrowed])) {
+    for (const ending of await Promise.allSettled([...endings, ...warm, ...this.#borrowed.endAll()])) {
       if (ending.status === "rejected") this.#options.onProblem(asError(ending.reason));
     }
   }
@@ -403,6 +379,15 @@ class Pool implements SandboxPool {
     return volume;
   }
 
+  async #startOnNewVolume(equipment: Equipment | null): Promise<PooledSandbox> {
+    await this.#takeLiveSlot();
+    const volume = await this.#givingBack(this.#volumes.create());
+    return this.#start(volume, equipment).catch(async (error: unknown) => {
+      await this.#volumes.remove(volume.id);
+      throw error;
+    });
+  }
+
   /** The caller has taken a live slot; it is given back when the sandbox is gone. */
   async #start(volume: Volume, equipment: Equipment | null = null): Promise<PooledSandbox> {
     const { limits, env, openEgress, onProblem } = this.#options;
@@ -451,13 +436,6 @@ class Pool implements SandboxPool {
     const isClaimed = [...this.#entries.values()].some(({ pooled }) => pooled === victim);
     const ending = isClaimed ? victim.destroy() : this.#removeUnclaimed(victim);
     await ending.catch((error: unknown) => this.#options.onProblem(asError(error)));
-  }
-
-  async #endBorrowed(sandboxId: string): Promise<void> {
-    const borrowed = this.#borrowed.get(sandboxId);
-    if (borrowed === undefined) return;
-    this.#borrowed.delete(sandboxId);
-    await this.#removeUnclaimed(borrowed.pooled);
   }
 
   async #removeUnclaimed(pooled: PooledSandbox): Promise<void> {

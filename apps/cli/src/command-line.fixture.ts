@@ -17,18 +17,28 @@ export interface CommandLine {
 
 export const BIN = fileURLToPath(new URL("../bin/sandbox0.js", import.meta.url));
 
-/** `launch`: what stands before the arguments, when it is not this Node with the CLI's file. */
+export interface CommandLineOptions {
+  /** What stands before the arguments, when it is not this Node with the CLI's file. */
+  launch?: readonly string[];
+  /** Standard input: this text and its end, or `pipe` to write to `child.stdin`. Default: none. */
+  input?: string | typeof PIPE;
+}
+
+/** To write to standard input while the command runs. */
+export const PIPE = Symbol("pipe");
+
 export function startCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  launch: readonly string[] = [process.execPath, BIN],
+  { launch = [process.execPath, BIN], input }: CommandLineOptions = {},
 ): CommandLine {
   const { PATH = "", HOME = "" } = process.env;
   const [command = "", ...before] = launch;
   const child = spawn(command, [...before, ...argv], {
     env: { PATH, HOME, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  if (input !== PIPE) child.stdin.end(input);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {

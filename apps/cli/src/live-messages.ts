@@ -3,12 +3,12 @@
 const UNFINISHED = /(?:[\ud800-\udbff]|\r|\x1b(?:\[[\d;:]{0,16})?)$/;
 
 interface Message {
-  /** All that has come of it. */
-  text: string;
+  /** What was handed out. */
+  shown: string[];
+  /** What waits for the rest of it. */
+  held: string;
   /** Of the text block that comes now. */
   index: number;
-  /** Characters of `text` that were handed out. */
-  shown: number;
 }
 
 /**
@@ -20,14 +20,14 @@ export class LiveMessages {
 
   /** @returns what to show now of the message; blocks are lines of their own, as in `textOf` */
   add(id: string, index: number, text: string): string {
-    const message = this.messages.get(id) ?? { text: "", index: 0, shown: 0 };
+    const message = this.messages.get(id) ?? { shown: [], held: "", index: 0 };
     this.messages.set(id, message);
-    message.text += (index > message.index ? "\n" : "") + text;
+    const whole = message.held + (index > message.index ? "\n" : "") + text;
     message.index = index;
-    const ready = message.text.length - (UNFINISHED.exec(message.text)?.[0].length ?? 0);
-    if (ready <= message.shown) return "";
-    const piece = message.text.slice(message.shown, ready);
-    message.shown = ready;
+    const ready = whole.length - (UNFINISHED.exec(whole)?.[0].length ?? 0);
+    message.held = whole.slice(ready);
+    const piece = whole.slice(0, ready);
+    if (piece !== "") message.shown.push(piece);
     return piece;
   }
 
@@ -36,10 +36,9 @@ export class LiveMessages {
    * @returns what of its text was not shown yet; `undefined` when none of it was, or something else
    */
   finish(id: string, text: string): string | undefined {
-    const message = this.messages.get(id);
+    const shown = this.messages.get(id)?.shown.join("") ?? "";
     this.messages.delete(id);
-    if (message === undefined || message.shown === 0 || !text.startsWith(message.text.slice(0, message.shown))) return undefined;
-    return text.slice(message.shown);
+    return shown === "" || !text.startsWith(shown) ? undefined : text.slice(shown.length);
   }
 
   /** The model request has ended: what has not come by now will not come. */

@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 function startServer(extra: Readonly<Record<string, string>> = {}, launch?: readonly string[]): CommandLine {
-  const server = startCommandLine(["serve"], { ...environment, ...extra }, launch);
+  const server = startCommandLine(["serve"], { ...environment, ...extra }, launch === undefined ? {} : { launch });
   running.push(server);
   return server;
 }
@@ -84,6 +84,16 @@ describe("serve", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("sandbox0: The configuration cannot be used.\nSANDBOX0_PORT: must be");
     expect(stderr).not.toContain("    at ");
+  });
+
+  test("a data directory that cannot be made is said at once", async () => {
+    for (const path of ["/proc/x", "/proc/x/y"]) {
+      const { code, stdout, stderr } = await startCommandLine(["serve"], { ...environment, SANDBOX0_DATA_DIR: path }).ended;
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(
+        new RegExp(`^sandbox0: The configuration cannot be used\\.\nSANDBOX0_DATA_DIR: ${path} cannot be made: ENOENT.*\n$`),
+      );
+    }
   });
 
   test("started by npx: SIGTERM to npx, which its shell keeps to itself, stops the server", async () => {

@@ -42,7 +42,7 @@ export function match<N extends Named, S extends Stored>(
     const ids = candidates.map(({ id }) => id).join(", ");
     if (candidates.length > 1) problems.push(`${where}: there are ${candidates.length} ${kind}s of this name: ${ids}`);
     else if (ours.length === 0 && candidates.length === 1 && !adopt)
-      problems.push(`${where}: there is a ${kind} of this name that apply did not make: ${ids}; --adopt takes it over`);
+      problems.push(`${where}: the ${kind} of this name was not made by apply: ${ids}; --adopt takes it over`);
     return { named, stored: candidates[0] };
   });
   if (problems.length > 0) refuse(problems);
@@ -56,6 +56,6 @@ function findDuplicates(documents: readonly Named[], kind: string): string[] {
     const other = first.get(named.name);
     first.set(named.name, other ?? named);
     const where = named.document.where(named.field);
-    return other === undefined ? [] : [`${where}: a ${kind} of this name is in ${other.document.where(other.field)} already`];
+    return other === undefined ? [] : [`${where}: another ${kind} of this name is in ${other.document.where(other.field)}`];
   });
 }

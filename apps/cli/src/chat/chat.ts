@@ -168,7 +168,7 @@ class Talk {
   private async send(events: readonly (EventParams | Answer)[]): Promise<void> {
     this.interrupted = undefined;
     const sending = this.client.beta.sessions.events
-      .send(this.sessionId, { events: [...events] })
+      .send(this.sessionId, { events: [...events] }, { signal: this.ending.signal })
       .then(({ data = [] }) => this.conversation.expect(data.map((event) => event.id)));
     this.sending = sending;
     try {
@@ -197,8 +197,11 @@ class Talk {
     }
     screen.note("interrupting; Ctrl-C once more leaves");
     this.client.beta.sessions.events
-      .send(this.sessionId, { events: [{ type: "user.interrupt" }] })
-      .catch((error: unknown) => screen.note(`cannot interrupt: ${describeError(explain(error, this.client.baseURL))}`, "red"));
+      .send(this.sessionId, { events: [{ type: "user.interrupt" }] }, { signal: this.ending.signal })
+      .catch((error: unknown) => {
+        if (!this.ending.signal.aborted)
+          screen.note(`cannot interrupt: ${describeError(explain(error, this.client.baseURL))}`, "red");
+      });
   }
 }
 

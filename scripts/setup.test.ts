@@ -33,7 +33,7 @@ beforeEach(() => {
   fake("id", "echo 1000");
   fake(
     "apt-get",
-    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *git) made=git;; *iproute2) made=ip;; *curl) made=curl;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
+    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *git) made=git;; *iproute2) made=ip;; *curl) made=curl;; *chromium) made=chromium;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
   );
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -76,7 +76,7 @@ test("as root: installs dependencies, bubblewrap, socat and git, then nothing mo
   expect(setup().calls).toEqual([expect.stringMatching(/^npm ci /)]);
 });
 
-test("for the tests: what the attack suite needs too", () => {
+test("for the tests: what the attack suite and the console's tests need, too", () => {
   fake("id", "echo 0");
   setup();
   expect(setup("tests").calls).toEqual([
@@ -84,6 +84,8 @@ test("for the tests: what the attack suite needs too", () => {
     "apt-get install -y -qq --no-install-recommends iproute2",
     "apt-get update -qq",
     "apt-get install -y -qq --no-install-recommends curl",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends chromium",
   ]);
   expect(setup("tests").calls).toEqual([]);
 });

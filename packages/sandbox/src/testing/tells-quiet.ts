@@ -7,7 +7,7 @@ export async function tellsQuiet(sandbox: Sandbox): Promise<void> {
   assert.equal(await sandbox.isQuiet(), true);
   const shell = await sandbox.exec(["/bin/bash", "--norc"]);
   const say = async (command: string): Promise<void> => {
-    shell.stdin.write(`${command}; echo ready\n`);
+    shell.stdin.write(`${command}\necho ready\n`);
     assert.equal(await readLine(shell.stdout), "ready\n");
   };
   await say(":");

@@ -4,6 +4,10 @@ import type { NavGroup } from "./nav-types.ts";
 export const resourceNavigation: readonly NavGroup[] = [
   {
     title: "What sessions are made from",
-    items: [{ to: "/agents", label: "Agents", icon: "agent" }],
+    items: [
+      { to: "/agents", label: "Agents", icon: "agent" },
+      { to: "/environments", label: "Environments", icon: "environment" },
+      { to: "/vaults", label: "Vaults", icon: "vault" },
+    ],
   },
 ];

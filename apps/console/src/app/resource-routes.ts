@@ -26,5 +26,41 @@ const agentRoutes = [
   }),
 ] as const;
 
+const environmentRoutes = [
+  createRoute({
+    ...parent,
+    path: "/environments",
+    component: lazyRouteComponent(() => import("../pages/environments/environments-page.tsx"), "EnvironmentsPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/environments/new",
+    component: lazyRouteComponent(() => import("../pages/environments/environment-editor-page.tsx"), "NewEnvironmentPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/environments/$environmentId",
+    component: lazyRouteComponent(() => import("../pages/environments/environment-page.tsx"), "EnvironmentPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/environments/$environmentId/edit",
+    component: lazyRouteComponent(() => import("../pages/environments/environment-editor-page.tsx"), "EditEnvironmentPage"),
+  }),
+] as const;
+
+const vaultRoutes = [
+  createRoute({
+    ...parent,
+    path: "/vaults",
+    component: lazyRouteComponent(() => import("../pages/vaults/vaults-page.tsx"), "VaultsPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/vaults/$vaultId",
+    component: lazyRouteComponent(() => import("../pages/vaults/vault-page.tsx"), "VaultPage"),
+  }),
+] as const;
+
 /** The pages of what sessions are made from: agents, environments, vaults and so on. Each is loaded when it is opened. */
-export const resourceRoutes = [...agentRoutes] as const;
+export const resourceRoutes = [...agentRoutes, ...environmentRoutes, ...vaultRoutes] as const;

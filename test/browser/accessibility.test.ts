@@ -1,7 +1,7 @@
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { call, say } from "@sandbox0/testkit";
 import { expect, test } from "vitest";
-import { message, openSession, type TestSession, waitingIds } from "../conformance/fixture/test-session.ts";
+import { message, openSession, type TestSession } from "../conformance/fixture/test-session.ts";
 import { accessibilityFaults } from "./fixture/accessibility.ts";
 import { API_KEY, consoleStage, MODEL, PHONE } from "./fixture/console-stage.ts";
 
@@ -87,49 +87,42 @@ test("the sign-in and its error, a dialog, an open menu, a phone: no serious fau
   expect(await accessibilityFaults(page)).toEqual([]);
 });
 
-/** Tab until `name` has the focus. */
-async function tabTo(page: Page, name: string | RegExp, tabsMax = 60): Promise<void> {
+/** Tab until `target` has the focus. */
+async function tabTo(page: Page, target: Locator, tabsMax = 100): Promise<void> {
   for (let tabs = 0; tabs < tabsMax; tabs += 1) {
+    if ((await target.and(page.locator(":focus")).count()) > 0) return;
     await page.keyboard.press("Tab");
-    if (
-      await page
-        .getByRole("button", { name, exact: typeof name === "string" })
-        .and(page.locator(":focus"))
-        .count()
-    )
-      return;
   }
-  throw new Error(`${tabsMax} tabs did not lead to ${name}`);
+  throw new Error(`${tabsMax} tabs did not lead to ${target}`);
 }
 
-test("with nothing but a keyboard: sign in, deny one call with a reason and allow the next from the home page", async () => {
-  const denied = await waitingSession("keyboard, denied");
+test("with nothing but a keyboard: sign in, deny one call with a reason and allow another, on the home page", async () => {
+  const [denied, allowed] = [await waitingSession("keyboard, denied"), await waitingSession("keyboard, allowed")];
   const { page } = await stage.open("/", { signedIn: false });
   await page.getByLabel("API key").waitFor();
-  await page.keyboard.press("Tab");
+  await tabTo(page, page.getByLabel("API key"));
   await page.keyboard.type(API_KEY);
   await page.keyboard.press("Enter");
-  await page.getByRole("article", { name: "keyboard, denied" }).waitFor();
 
-  await tabTo(page, "Deny…");
+  const first = page.getByRole("article", { name: "Session keyboard, denied" });
+  await first.waitFor();
+  await tabTo(page, first.getByRole("button", { name: "Deny…" }));
   await page.keyboard.press("Enter");
-  const reason = page.getByRole("textbox", { name: "Reason (the agent reads it)" });
+  const reason = first.getByRole("textbox", { name: "Reason (the agent reads it)" });
   await reason.waitFor();
-  while ((await reason.and(page.locator(":focus")).count()) === 0) await page.keyboard.press("Shift+Tab");
+  await tabTo(page, reason);
   await page.keyboard.type("Not on a Friday.");
-  await tabTo(page, "Deny call");
+  await tabTo(page, first.getByRole("button", { name: "Deny call" }));
   await page.keyboard.press("Space");
-  const events = await denied.until((log) => log.some((event) => event.type === "user.tool_confirmation"));
-  expect(events.findLast((event) => event.type === "user.tool_confirmation")).toMatchObject({
-    result: "deny",
-    deny_message: "Not on a Friday.",
-  });
+  expect(await confirmationOf(denied)).toMatchObject({ result: "deny", deny_message: "Not on a Friday." });
 
-  const allowed = await waitingSession("keyboard, allowed");
-  expect(waitingIds(await allowed.events())).toHaveLength(1);
-  await page.getByRole("article", { name: "keyboard, allowed" }).waitFor();
-  await tabTo(page, "Allow");
+  const second = page.getByRole("article", { name: "Session keyboard, allowed" });
+  await tabTo(page, second.getByRole("button", { name: "Allow" }));
   await page.keyboard.press("Enter");
-  const after = await allowed.until((log) => log.some((event) => event.type === "user.tool_confirmation"));
-  expect(after.findLast((event) => event.type === "user.tool_confirmation")).toMatchObject({ result: "allow" });
+  expect(await confirmationOf(allowed)).toMatchObject({ result: "allow" });
 });
+
+async function confirmationOf(session: TestSession): Promise<unknown> {
+  const log = await session.until((events) => events.some((event) => event.type === "user.tool_confirmation"));
+  return log.find((event) => event.type === "user.tool_confirmation");
+}

@@ -220,13 +220,15 @@ function SpanRow({ span, depth, bar, chosen, onChoose }: SpanRowProps) {
       data-kind={span.kind}
       data-status={span.status}
       aria-pressed={chosen}
-      aria-label={`${span.name}, ${took}${span.status === "error" ? ", failed" : ""}`}
       onClick={onChoose}
     >
       <span className="span-name truncate" style={{ paddingLeft: `${depth * 0.875}rem` }}>
         <UntrustedLine text={span.name} />
       </span>
-      <span className="span-took tabular muted">{took}</span>
+      <span className="span-took tabular muted">
+        {took}
+        {span.status === "error" ? <span className="visually-hidden">, failed</span> : null}
+      </span>
       <span className="timeline-track">
         {bar ? <span className="span-bar" style={{ left: `${bar.left}%`, width: `max(2px, ${bar.width}%)` }} /> : null}
       </span>

@@ -1,7 +1,7 @@
 # Everything a person or a script needs, on a fresh machine too: each target does its own set-up.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo serve test test-extra check format bench
+.PHONY: help setup setup-tests demo serve test test-extra check format bench package
 
 # The Node that npm installed, before an older one of the machine. `setup` runs without it: npm replaces it.
 WITH_NODE := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -35,3 +35,6 @@ format: setup ## write the formatting that check asks for
 
 bench: setup-tests ## the figures of docs and README, one JSON line each
 	@$(WITH_NODE) node bench/run.ts
+
+package: setup ## the npm package, in dist/
+	@$(WITH_NODE) node scripts/package.ts

@@ -2,7 +2,7 @@
 // The door of the CLI, in JavaScript that an old Node still reads: the project runs on Node 24, which npm has put beside
 // its dependencies. Started by an older Node, this starts itself again under that one and passes signals on.
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
@@ -45,6 +45,11 @@ function hangUpWithParent() {
   timer.unref();
 }
 
+/** By any Node, and before anything else can go wrong: whoever asks may be about to report a fault. */
+function printVersion() {
+  console.log(JSON.parse(readFileSync(join(here, "..", "package.json"), "utf8")).version);
+}
+
 function relaunch(node) {
   // The channel lets the child see this process die by any signal, SIGKILL too, and stop as well.
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
@@ -57,7 +62,7 @@ function relaunch(node) {
     });
   }
   child.on("error", (error) => {
-    console.error(`sandbox0: cannot start ${node}: ${error.message}. Run 'make setup' again.`);
+    console.error(`sandbox0: cannot start ${node}: ${error.message}. Install sandbox0's npm dependencies again.`);
     process.exit(1);
   });
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
@@ -74,7 +79,9 @@ async function start() {
 }
 
 hangUpWithParent();
-if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+if (["--version", "-v"].includes(process.argv[2])) {
+  printVersion();
+} else if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
   start().catch((error) => {
     console.error(error);
     process.exit(1);
@@ -83,7 +90,7 @@ if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
   const modules = findModules();
   if (modules === undefined) {
     console.error(
-      `sandbox0: needs Node ${NODE_MAJOR_MIN}, this is ${process.version}. Run 'make setup', which installs it from npm.`,
+      `sandbox0: needs Node ${NODE_MAJOR_MIN} or newer, this is ${process.version}: install that, or sandbox0 with npm's optional dependencies ('make setup' in a checkout), which bring it.`,
     );
     process.exit(1);
   }

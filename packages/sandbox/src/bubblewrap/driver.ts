@@ -40,6 +40,7 @@ import { BubblewrapLayers } from "./layers.ts";
 import { createBubblewrapSandbox } from "./sandbox.ts";
 import { Spawner } from "./spawner.ts";
 import { seccompFilter } from "./seccomp.ts";
+import { startFix } from "./start-fix.ts";
 import { PLAIN_SYSTEM, type SystemPlan } from "./system-view.ts";
 
 /** How long the spawner process outlives the last sandbox: another one may be on its way. */
@@ -49,9 +50,6 @@ const OWNER_ALL = 0o700;
 const BASH_PATH = "/bin/bash";
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
-const START_FIX =
-  "let unprivileged users make user namespaces (Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; " +
-  "in a container: --security-opt seccomp=unconfined --security-opt apparmor=unconfined); see docs/sandbox.md";
 const CHECK_LIMITS: SandboxLimits = {
   memoryBytesMax: 256 * 1024 ** 2,
   processesMax: 32,
@@ -262,9 +260,11 @@ class BubblewrapDriver implements SandboxDriver {
       const complaint = collectStart(child.stderr);
       const { code } = await child.exited;
       await sandbox.destroy();
-      return finding(name, code === 0, code === 0 ? "yes" : complaint() || `status ${code}`, START_FIX);
+      const detail = code === 0 ? "yes" : complaint() || `status ${code}`;
+      return finding(name, code === 0, detail, startFix(detail));
     } catch (error) {
-      return finding(name, false, error instanceof Error ? error.message : String(error), START_FIX);
+      const detail = error instanceof Error ? error.message : String(error);
+      return finding(name, false, detail, startFix(detail));
     } finally {
       await volumes.remove(volume.id);
     }

@@ -36,7 +36,9 @@ export function formatEvent(event: SessionEvent, { paint = plain, full = false }
 /** The columns before the text. */
 export function formatHead(time: string, type: string, paint: Paint, failed = false): string {
   const style = failed ? "red" : styleOf(type);
-  return `${paint("dim", safeLine(time).padEnd(TIME_WIDTH))}  ${paint(style, safeLine(type).padEnd(TYPE_WIDTH))} `;
+  const name = safeLine(type);
+  // The padding is not coloured: it goes where nothing follows.
+  return `${paint("dim", safeLine(time).padEnd(TIME_WIDTH))}  ${paint(style, name)}${" ".repeat(Math.max(0, TYPE_WIDTH - name.length))} `;
 }
 
 /** Further lines stand under the first one. */

@@ -15,7 +15,7 @@ beforeAll(async () => {
     byMarker({
       "first word": [say("First answer.")],
       "second word": [say("Second answer.")],
-      "in pieces": [[say("It begins"), hold(gates.streamed), say(" and ends.")]],
+      "in pieces": [[say("It begins"), hold(gates.streamed), say("It ends.")]],
       "run it": [
         [say("I run it."), call("bash", { command: "echo from-the-sandbox" })],
         (request) => say(`It said: ${lastResults(request)[0]?.text}`),
@@ -24,7 +24,7 @@ beforeAll(async () => {
         call("get_weather", { city: "Oslo" }),
         (request) => say(`The weather: ${lastResults(request)[0]?.text}`),
       ],
-      "never end": [[say("I work"), hold(gates.never), say(" on.")]],
+      "never end": [[say("I work"), hold(gates.never), say("on.")]],
       "be hostile": [[say(HOSTILE), call("bash", { command: `true ${HOSTILE}` })], say("done")],
     }),
   );
@@ -81,7 +81,7 @@ describe("in a pipe", () => {
     const line = server.start(["chat", await newSession()], { input: "in pieces\n" });
     await line.waitFor(/It begins$/);
     gates.streamed.open();
-    expect((await line.ended).stdout).toMatch(/\nIt begins and ends\.\n$/);
+    expect((await line.ended).stdout).toMatch(/\nIt begins\nIt ends\.\n$/);
   });
 
   test("a call that asks is shown whole, and allowed", async () => {

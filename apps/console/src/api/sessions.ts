@@ -2,6 +2,7 @@ import type {
   EventParams,
   FileMetadata,
   Session,
+  SessionEvent,
   SessionForkParams,
   SessionStatus,
   Snapshot,
@@ -9,7 +10,7 @@ import type {
 } from "@sandbox0/protocol";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ATTENTION_KEY } from "./attention.ts";
-import { type Client, type ListPage, useClient } from "./client.ts";
+import { type ListPage, useClient } from "./client.ts";
 
 const PAGE_SESSIONS = 100;
 /** Between two looks at a list of sessions: for each page of it, so that long lists are looked at less often. */
@@ -47,8 +48,9 @@ export function useSessionList(filters: SessionFilters, limit = PAGE_SESSIONS) {
   });
 }
 
-export function sendEvents(client: Client, sessionId: string, events: readonly EventParams[]): Promise<unknown> {
-  return client.post(`/v1/sessions/${sessionId}/events`, { body: { events } });
+/** As they are stored. */
+interface SentEvents {
+  data: SessionEvent[];
 }
 
 /** Sends events; what waits for a person is looked at again. */
@@ -56,7 +58,8 @@ export function useSendEvents(sessionId: string) {
   const client = useClient();
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (events: readonly EventParams[]) => sendEvents(client, sessionId, events),
+    mutationFn: (events: readonly EventParams[]) =>
+      client.post<SentEvents>(`/v1/sessions/${sessionId}/events`, { body: { events } }),
     onSuccess: () =>
       Promise.all([
         queries.invalidateQueries({ queryKey: ATTENTION_KEY }),

@@ -95,6 +95,18 @@ test("a queued message is pending, and moves to the log when it is taken up", as
   expect(log.get().pending).toEqual([]);
 });
 
+test("what was sent is pending at once, unless it has been taken up already", async () => {
+  const source = filled(1);
+  const log = open(source);
+  await live(log);
+  log.admit([queued("q"), message(0)]);
+  expect(ids(log.get().pending)).toEqual(["q"]);
+  source.append({ ...queued("q"), processed_at: new Date(1).toISOString() } as SessionEvent);
+  await until(() => expect(ids(log.get().events)).toEqual(["m0", "q"]));
+  log.admit([queued("q")]);
+  expect(log.get().pending).toEqual([]);
+});
+
 test("a message appears as it is written, and is replaced by itself", async () => {
   const source = filled(1);
   const log = open(source);

@@ -63,6 +63,8 @@ export interface SessionLog {
   stop(): void;
   loadOlder(): void;
   loadNewer(): void;
+  /** What the server has just taken in for this session, and says nothing of on the stream until it is taken up. */
+  admit(events: readonly SessionEvent[]): void;
   /** Forgets everything and reads the newest page: after a restore, or to return to the present. */
   reload(): void;
 }
@@ -143,6 +145,11 @@ class Log implements SessionLog {
     const { hasNewer, loading, events } = this.state;
     const last = events.at(-1);
     if (hasNewer && loading === null && last !== undefined) void this.loadBeyond(last, "newer");
+  }
+
+  admit(events: readonly SessionEvent[]): void {
+    const queued = events.filter((event) => !isProcessed(event));
+    if (queued.length > 0 && this.state.loading !== "first") this.append(queued);
   }
 
   reload(): void {

@@ -129,15 +129,7 @@ function Container(props: NodeProps<Parents>): ReactNode {
         </li>
       );
     case "table":
-      return (
-        <table>
-          <tbody>{inner}</tbody>
-        </table>
-      );
-    case "tableRow":
-      return <tr>{inner}</tr>;
-    case "tableCell":
-      return <td className="markdown-cell">{inner}</td>;
+      return <Table {...props} node={node} />;
     case "footnoteDefinition":
       return (
         <div className="small">
@@ -147,6 +139,27 @@ function Container(props: NodeProps<Parents>): ReactNode {
     default:
       return <Fragment>{inner}</Fragment>;
   }
+}
+
+function Table({ node, ...rest }: NodeProps<Extract<Nodes, { type: "table" }>>): ReactNode {
+  const [head, ...rows] = node.children.map((row, place) => {
+    const Cell = place === 0 ? "th" : "td";
+    return (
+      <tr key={row.position?.start.offset}>
+        {row.children.map((cell) => (
+          <Cell key={cell.position?.start.offset} className="markdown-cell">
+            <Children {...rest} node={cell} />
+          </Cell>
+        ))}
+      </tr>
+    );
+  });
+  return (
+    <table>
+      <thead>{head}</thead>
+      <tbody>{rows}</tbody>
+    </table>
+  );
 }
 
 function SafeLink(props: NodeProps<Extract<Nodes, { type: "link" }>>): ReactNode {

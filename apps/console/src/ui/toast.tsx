@@ -1,5 +1,6 @@
 import { createContext, type ReactNode, useCallback, useContext, useMemo, useState } from "react";
 import { IconButton } from "./button.tsx";
+import { Icon } from "./icon.tsx";
 
 const TOAST_MS = 5_000;
 const TOASTS_MAX = 4;
@@ -32,6 +33,9 @@ export function ToastProvider({ children }: { children: ReactNode }) {
       <div className="toasts" aria-live="polite" role="status">
         {toasts.map((toast) => (
           <div key={toast.id} className="toast" data-tone={toast.tone}>
+            <span className="toast-icon">
+              <Icon name={toast.tone === "ok" ? "check" : "warn"} />
+            </span>
             <span className="grow">{toast.text}</span>
             <IconButton icon="close" label="Dismiss" size="small" onClick={() => remove(toast.id)} />
           </div>

@@ -6,7 +6,7 @@ import { useSessionView } from "./session-context.ts";
 
 /** Where a person writes. While the agent works, a message waits for its turn. */
 export function Composer({ blocked }: { blocked: boolean }) {
-  const { session, running } = useSessionView();
+  const { session, log, running } = useSessionView();
   const [text, setText] = useState("");
   const send = useSendEvents(session.id);
   const submit = () => {
@@ -14,7 +14,10 @@ export function Composer({ blocked }: { blocked: boolean }) {
     if (message === "" || send.isPending) return;
     send.mutate([{ type: "user.message", content: [{ type: "text", text: message }] }], {
       // What was typed meanwhile stays.
-      onSuccess: () => setText((now) => (now.trim() === message ? "" : now)),
+      onSuccess: (sent) => {
+        log.admit(sent.data);
+        setText((now) => (now.trim() === message ? "" : now));
+      },
     });
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -40,13 +43,7 @@ export function Composer({ blocked }: { blocked: boolean }) {
           aria-label="Message"
           className="composer-input"
           rows={Math.min(8, text.split("\n").length)}
-          placeholder={
-            blocked
-              ? "A message is read after the answers above…"
-              : running
-                ? "Message the agent: it is read next…"
-                : "Message the agent…"
-          }
+          placeholder={running || blocked ? "Queue a message…" : "Message the agent…"}
           value={text}
           onChange={(event) => setText(event.target.value)}
           onKeyDown={onKeyDown}

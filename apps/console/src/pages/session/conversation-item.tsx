@@ -12,7 +12,11 @@ import { ToolLine } from "./tool-line.tsx";
 /** Longer ones are shown as plain text until they are complete: parsing them again with each word would be slow. */
 const LIVE_MARKDOWN_CHARS_MAX = 6_000;
 
-export type Line = Item | { kind: "preview"; id: string; preview: Preview };
+export type Line =
+  | Item
+  | { kind: "preview"; id: string; preview: Preview }
+  /** The agent is at work, and there is nothing to show of it yet. */
+  | { kind: "working"; id: string };
 
 interface LineProps {
   line: Line;
@@ -46,6 +50,8 @@ export const ConversationItem = memo(function ConversationItem({ line, open, onT
       return <PreviewLine preview={line.preview} />;
     case "tool":
       return <ToolLine item={line} open={open} onToggle={onToggle} />;
+    case "working":
+      return <div className="line-note line-live">Working…</div>;
     case "thinking":
       return <div className="line-note">Thought about it</div>;
     case "error":

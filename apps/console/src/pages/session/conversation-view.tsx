@@ -20,13 +20,14 @@ const ESTIMATES: Record<Line["kind"], number> = {
   turn_end: 32,
   notice: 32,
   preview: 60,
+  working: 28,
 };
 
 /** What was said and done, live; what must be answered; and where to write. */
 export function ConversationView() {
   const { session, log, running, closed } = useSessionView();
   const state = useLogState(log);
-  const lines = useLines(state);
+  const lines = useLines(state, running);
   const calls = useMemo(() => openCalls(state.events, state.pending), [state.events, state.pending]);
   const open = useOpenItems();
   if (state.loading === "first" && state.error) return <ErrorState error={state.error} onRetry={() => log.reload()} />;
@@ -57,12 +58,16 @@ export function ConversationView() {
   );
 }
 
-function useLines({ events, pending, previews }: LogState): readonly Line[] {
+function useLines({ events, pending, previews }: LogState, running: boolean): readonly Line[] {
   const items = useMemo(() => foldConversation(events, pending), [events, pending]);
   return useMemo(() => {
     const live: Line[] = previews.map((preview) => ({ kind: "preview", id: preview.id, preview }));
-    return live.length === 0 ? items : [...items.filter(isLogged), ...live, ...items.filter((item) => !isLogged(item))];
-  }, [items, previews]);
+    const logged = items.filter(isLogged);
+    const last = logged.at(-1);
+    const silent = live.length === 0 && !(last?.kind === "tool" && last.result === null);
+    if (running && silent && last?.kind !== "turn_end") live.push({ kind: "working", id: "working" });
+    return live.length === 0 ? items : [...logged, ...live, ...items.filter((item) => !isLogged(item))];
+  }, [items, previews, running]);
 }
 
 /** Queued messages stand below what is written now. */

@@ -1,5 +1,5 @@
 import type { EventFilterType, SessionEvent } from "@sandbox0/protocol";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { LogState, SessionLog } from "../../session-log/session-log.ts";
 import { useLogState, useSessionLog } from "../../session-log/use-session-log.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -23,62 +23,71 @@ const OPTIONS = [
 /** The log as it is: every event, one line each, its JSON beside it. */
 export function EventsView() {
   const [filter, setFilter] = useState("");
+  const choice = (
+    <Select
+      label="Events shown"
+      hideLabel
+      auto
+      options={OPTIONS}
+      value={filter}
+      onChange={(event) => setFilter(event.target.value)}
+    />
+  );
   return (
     <div className="events">
-      <div className="events-bar">
-        <Select
-          label="Events shown"
-          hideLabel
-          auto
-          options={[...OPTIONS]}
-          value={filter}
-          onChange={(event) => setFilter(event.target.value)}
-        />
-      </div>
-      {filter === "" ? <AllEvents /> : <FilteredEvents key={filter} types={filter.split(",") as EventFilterType[]} />}
+      {filter === "" ? (
+        <AllEvents choice={choice} />
+      ) : (
+        <FilteredEvents key={filter} choice={choice} types={filter.split(",") as EventFilterType[]} />
+      )}
     </div>
   );
 }
 
-function AllEvents() {
+interface ListProps {
+  /** What is shown, and the way to change it. */
+  choice: ReactNode;
+}
+
+function AllEvents({ choice }: ListProps) {
   const { log } = useSessionView();
-  return <EventList log={log} />;
+  return <EventList log={log} choice={choice} />;
 }
 
-function FilteredEvents({ types }: { types: readonly EventFilterType[] }) {
+function FilteredEvents({ choice, types }: ListProps & { types: readonly EventFilterType[] }) {
   const { session } = useSessionView();
-  return <EventList log={useSessionLog(session.id, types)} />;
+  return <EventList log={useSessionLog(session.id, types)} choice={choice} />;
 }
 
-function EventList({ log }: { log: SessionLog }) {
+function EventList({ log, choice }: ListProps & { log: SessionLog }) {
   const state = useLogState(log);
   const [chosen, setChosen] = useState<SessionEvent | null>(null);
-  if (state.loading === "first") {
-    return state.error ? (
-      <ErrorState error={state.error} onRetry={() => log.reload()} />
-    ) : (
-      <LoadingState label="Loading events" />
-    );
-  }
   const events = state.pending.length === 0 ? state.events : [...state.events, ...state.pending];
-  if (events.length === 0) return <EmptyState icon="sessions" title="There are no such events" />;
   return (
     <>
-      <EventCount state={state} shown={events.length} onLatest={() => log.reload()} />
-      <div className="events-split">
-        <VirtualList
-          label="Events"
-          items={events}
-          itemKey={(event) => event.id}
-          estimate={() => ROW_PX}
-          anchor="end"
-          onNearStart={() => log.loadOlder()}
-          onNearEnd={() => log.loadNewer()}
-        >
-          {(event) => <EventRow event={event} chosen={event.id === chosen?.id} onChoose={() => setChosen(event)} />}
-        </VirtualList>
-        {chosen ? <EventDetails event={chosen} onClose={() => setChosen(null)} /> : null}
+      <div className="events-bar row">
+        {choice}
+        {state.loading === "first" ? null : <EventCount state={state} shown={events.length} onLatest={() => log.reload()} />}
       </div>
+      {state.loading === "first" && state.error ? <ErrorState error={state.error} onRetry={() => log.reload()} /> : null}
+      {state.loading === "first" && !state.error ? <LoadingState label="Loading events" /> : null}
+      {state.loading !== "first" && events.length === 0 ? <EmptyState icon="sessions" title="There are no such events" /> : null}
+      {events.length > 0 ? (
+        <div className="events-split">
+          <VirtualList
+            label="Events"
+            items={events}
+            itemKey={(event) => event.id}
+            estimate={() => ROW_PX}
+            anchor="end"
+            onNearStart={() => log.loadOlder()}
+            onNearEnd={() => log.loadNewer()}
+          >
+            {(event) => <EventRow event={event} chosen={event.id === chosen?.id} onChoose={() => setChosen(event)} />}
+          </VirtualList>
+          {chosen ? <EventDetails event={chosen} onClose={() => setChosen(null)} /> : null}
+        </div>
+      ) : null}
     </>
   );
 }

@@ -80,26 +80,28 @@ function Waterfall({ spans, more }: { spans: readonly TimelineSpan[]; more(): vo
           between turns are cut short.
         </span>
       </div>
-      <Axis shown={shown} />
       <div className="timeline-split">
-        <VirtualList
-          label="Timeline"
-          items={spans}
-          itemKey={(span) => span.id}
-          estimate={() => ROW_PX}
-          handle={list}
-          onNearEnd={more}
-        >
-          {(span) => (
-            <SpanRow
-              span={span}
-              depth={depths.get(span.id) ?? 0}
-              bar={barOf(span, scale, shown, nowMs)}
-              chosen={span.id === chosenId}
-              onChoose={() => setChosenId(span.id === chosenId ? null : span.id)}
-            />
-          )}
-        </VirtualList>
+        <div className="timeline-main">
+          <Axis shown={shown} />
+          <VirtualList
+            label="Timeline"
+            items={spans}
+            itemKey={(span) => span.id}
+            estimate={() => ROW_PX}
+            handle={list}
+            onNearEnd={more}
+          >
+            {(span) => (
+              <SpanRow
+                span={span}
+                depth={depths.get(span.id) ?? 0}
+                bar={barOf(span, scale, shown, nowMs)}
+                chosen={span.id === chosenId}
+                onChoose={() => setChosenId(span.id === chosenId ? null : span.id)}
+              />
+            )}
+          </VirtualList>
+        </div>
         {chosen ? (
           <SpanDetails span={chosen} onZoom={() => setZoomed(windowOf(chosen, scale, nowMs))} onClose={() => setChosenId(null)} />
         ) : null}

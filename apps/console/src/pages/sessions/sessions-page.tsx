@@ -1,12 +1,14 @@
-import type { Session } from "@sandbox0/protocol";
+import type { Agent, Session } from "@sandbox0/protocol";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { useAttention } from "../../api/attention.ts";
+import { type ListPage, useClient } from "../../api/client.ts";
 import { useSessionList } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { buttonClass } from "../../ui/button.tsx";
-import { Checkbox, Select, TextField } from "../../ui/field.tsx";
+import { Checkbox, Select, type SelectOption } from "../../ui/field.tsx";
 import { formatCount, formatMoney } from "../../ui/format.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { PageHeader } from "../../ui/page.tsx";
@@ -17,6 +19,7 @@ import { SessionLink } from "./session-link.tsx";
 import type { SessionsSearch } from "./sessions-search.ts";
 
 const ROW_PX = 44;
+const AGENTS_MAX = 100;
 
 /** All sessions, newest first, with how each of them is now. */
 export function SessionsPage() {
@@ -81,6 +84,7 @@ const STATUS_OPTIONS = [
 
 function Filters({ search }: { search: SessionsSearch }) {
   const navigate = useNavigate();
+  const agents = useAgentOptions(search.agent);
   const change = (patch: Record<string, unknown>) => {
     const next = Object.fromEntries(
       Object.entries({ ...search, ...patch }).filter(([, value]) => value !== "" && value !== false),
@@ -97,13 +101,13 @@ function Filters({ search }: { search: SessionsSearch }) {
         value={search.status ?? ""}
         onChange={(event) => change({ status: event.target.value })}
       />
-      <TextField
-        label="Agent id"
+      <Select
+        label="Agent"
         hideLabel
-        mono
-        placeholder="Agent id"
+        auto
+        options={agents}
         value={search.agent ?? ""}
-        onChange={(event) => change({ agent: event.target.value.trim() })}
+        onChange={(event) => change({ agent: event.target.value })}
       />
       <Checkbox
         label="Archived, too"
@@ -112,6 +116,18 @@ function Filters({ search }: { search: SessionsSearch }) {
       />
     </search>
   );
+}
+
+/** The newest agents by name; one that is not among them by its id. */
+function useAgentOptions(chosen: string | undefined): SelectOption[] {
+  const client = useClient();
+  const { data } = useQuery({
+    queryKey: ["agent-options"],
+    queryFn: ({ signal }) => client.get<ListPage<Agent>>("/v1/agents", { query: { limit: AGENTS_MAX }, signal }),
+  });
+  const options = (data?.data ?? []).map(({ id, name }) => ({ value: id, label: name }));
+  const missing = chosen !== undefined && !options.some(({ value }) => value === chosen);
+  return [{ value: "", label: "Any agent" }, ...options, ...(missing ? [{ value: chosen, label: chosen }] : [])];
 }
 
 function SessionRows({ sessions, loadMore }: { sessions: readonly Session[]; loadMore(): void }) {

@@ -1,4 +1,7 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
+import { egressSearch } from "../pages/egress/egress-search.ts";
+import { filesSearch } from "../pages/files/files-search.ts";
+import { memorySearch } from "../pages/memory/memory-search.ts";
 import { rootRoute } from "./root-route.tsx";
 
 const parent = { getParentRoute: () => rootRoute };
@@ -62,5 +65,49 @@ const vaultRoutes = [
   }),
 ] as const;
 
+const dataRoutes = [
+  createRoute({
+    ...parent,
+    path: "/files",
+    validateSearch: filesSearch,
+    component: lazyRouteComponent(() => import("../pages/files/files-page.tsx"), "FilesPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/memory",
+    component: lazyRouteComponent(() => import("../pages/memory/stores-page.tsx"), "MemoryStoresPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/memory/$storeId",
+    validateSearch: memorySearch,
+    component: lazyRouteComponent(() => import("../pages/memory/store-page.tsx"), "MemoryStorePage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/skills",
+    component: lazyRouteComponent(() => import("../pages/skills/skills-page.tsx"), "SkillsPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/skills/$skillId",
+    component: lazyRouteComponent(() => import("../pages/skills/skill-page.tsx"), "SkillPage"),
+  }),
+] as const;
+
+const machineRoutes = [
+  createRoute({
+    ...parent,
+    path: "/harnesses",
+    component: lazyRouteComponent(() => import("../pages/harnesses/harnesses-page.tsx"), "HarnessesPage"),
+  }),
+  createRoute({
+    ...parent,
+    path: "/egress",
+    validateSearch: egressSearch,
+    component: lazyRouteComponent(() => import("../pages/egress/egress-page.tsx"), "EgressPage"),
+  }),
+] as const;
+
 /** The pages of what sessions are made from: agents, environments, vaults and so on. Each is loaded when it is opened. */
-export const resourceRoutes = [...agentRoutes, ...environmentRoutes, ...vaultRoutes] as const;
+export const resourceRoutes = [...agentRoutes, ...environmentRoutes, ...vaultRoutes, ...dataRoutes, ...machineRoutes] as const;

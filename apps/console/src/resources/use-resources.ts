@@ -7,6 +7,9 @@ const RESOURCE = "resource";
 const CHOICES = "new-session-choices";
 const PAGE_ROWS = 50;
 
+/** Of everything that was read at this path. */
+export const resourceKey = (path: string): readonly string[] => [RESOURCE, path];
+
 type QueryValue = string | number | boolean | undefined;
 export type ListQuery = Readonly<Record<string, QueryValue>>;
 
@@ -21,7 +24,7 @@ interface Reading<T> {
 export function useResource<T>(path: string, { query = {}, pollMs, enabled = true }: Reading<T> = {}) {
   const client = useClient();
   return useQuery<T>({
-    queryKey: [RESOURCE, path, query],
+    queryKey: [...resourceKey(path), query],
     queryFn: async ({ signal }): Promise<T> => client.get<T>(path, { query, signal }),
     enabled,
     ...(pollMs && { refetchInterval: ({ state }) => pollMs(state.data) }),
@@ -32,7 +35,7 @@ export function useResource<T>(path: string, { query = {}, pollMs, enabled = tru
 export function useResourceList<T>(path: string, query: ListQuery = {}, options: { pollMs?: number; enabled?: boolean } = {}) {
   const client = useClient();
   const { data, ...list } = useInfiniteQuery({
-    queryKey: [RESOURCE, path, "list", query],
+    queryKey: [...resourceKey(path), "list", query],
     initialPageParam: null as string | null,
     queryFn: ({ pageParam, signal }) =>
       client.get<ListPage<T>>(path, {

@@ -1,0 +1,8 @@
+/** What of a memory store is open, as the address has it. */
+export interface MemorySearch {
+  memory?: string;
+}
+
+export function memorySearch(search: Record<string, unknown>): MemorySearch {
+  return typeof search.memory === "string" && search.memory !== "" ? { memory: search.memory } : {};
+}

@@ -1,0 +1,8 @@
+/** How much of something is done, from 0 to 1. */
+export function ProgressBar({ label, fraction }: { label: string; fraction: number }) {
+  return (
+    <progress className="progress" aria-label={label} max={1} value={fraction}>
+      {Math.round(fraction * 100)} %
+    </progress>
+  );
+}

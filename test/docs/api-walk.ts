@@ -205,6 +205,7 @@ async function walkOwn(stage: WalkStage): Promise<void> {
   await client.get(`${path}/timeline`, { query: { limit: 5 } });
   await client.get(`${path}/traces`);
   await client.get(`${path}/egress`);
+  await client.get("/sandbox0/v1/egress", { query: { session_id: session.id, verdict: "denied" } });
   await client.get(`/sandbox0/v1/environments/${environmentId}/build`);
   await client.get("/sandbox0/v1/harnesses");
   await client.get("/sandbox0/v1/attention");

@@ -141,8 +141,10 @@ export type {
 export { OPERATIONS, OPERATION_NAMES, findOperation, type HttpMethod, type OperationName } from "./operations.ts";
 export {
   apiKeyCreateParamsSchema,
+  egressListQuerySchema,
   masterKeyRotateParamsSchema,
   type ApiKeyInfo,
+  type EgressListQuery,
   type EgressRequest,
   type EnvironmentBuild,
   type HarnessInfo,

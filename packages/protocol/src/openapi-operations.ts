@@ -29,6 +29,7 @@ import {
   apiKeyCreateParamsSchema,
   apiKeyListSchema,
   createdApiKeySchema,
+  egressListQuerySchema,
   egressRequestSchema,
   environmentBuildSchema,
   harnessListSchema,
@@ -247,6 +248,12 @@ export const OWN_OPERATIONS: Readonly<Record<string, OwnOperation>> = {
   "sandbox0.attention": own("GET", "/sandbox0/v1/attention", {
     summary: "The sessions that need a person: those that wait for answers, and those in trouble",
     response: attentionSchema,
+  }),
+  "sandbox0.egress": own("GET", "/sandbox0/v1/egress", {
+    summary: "What all sandboxes of the workspace sent out or tried to, newest first",
+    description: "`host` stands for the hosts below it, too: `example.com` finds `api.example.com`.",
+    query: egressListQuerySchema,
+    response: pageOf(egressRequestSchema),
   }),
   "sandbox0.environments.build": own("GET", "/sandbox0/v1/environments/{environment_id}/build", {
     summary: "How far the packages of an environment are",

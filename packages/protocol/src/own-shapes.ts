@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { enumParam, numberParam, textParam } from "./query.ts";
 
 /** What `/sandbox0/v1` takes and answers beside timelines and snapshots: the official API has no word for any of it. */
 const NAME_CHARS_MAX = 255;
@@ -59,14 +60,28 @@ export const environmentBuildSchema = z.object({
 });
 export type EnvironmentBuild = z.infer<typeof environmentBuildSchema>;
 
+export const EGRESS_VERDICTS = ["allowed", "denied", "failed"] as const;
+const EGRESS_PAGE_SIZE_MAX = 100;
+/** Of the workspace's audit. A `host` stands for those below it, too. */
+export const egressListQuerySchema = z.object({
+  session_id: textParam,
+  host: textParam,
+  verdict: enumParam(EGRESS_VERDICTS),
+  limit: numberParam(1, EGRESS_PAGE_SIZE_MAX),
+  page: textParam,
+});
+export type EgressListQuery = z.infer<typeof egressListQuerySchema>;
+
 /** One row of what a session's sandboxes sent out or tried to. */
 export const egressRequestSchema = z.object({
   type: z.literal("egress_request"),
   at: z.string(),
+  /** `null`: no session had the sandbox. */
+  session_id: z.string().nullable(),
   sandbox_id: z.string(),
   host: z.string().nullable(),
   port: z.int().nullable(),
-  verdict: z.enum(["allowed", "denied", "failed"]),
+  verdict: z.enum(EGRESS_VERDICTS),
   /** A fixed word; `null` for what was allowed. */
   reason: z.string().nullable(),
   bytes_out: z.int(),

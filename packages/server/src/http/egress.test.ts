@@ -44,6 +44,7 @@ test("pages through what a session sent out, newest first", async () => {
   expect(first.data[0]).toEqual({
     type: "egress_request",
     at: "2026-01-02T03:04:05.678Z",
+    session_id: sessionId,
     sandbox_id: "1.2.ab",
     host: "h4.example.com",
     port: 443,
@@ -71,6 +72,28 @@ test("is the workspace's own, and takes no other cursor", async () => {
   });
   expect(theirs.status).toBe(404);
   expect((await list("?page=page_x")).status).toBe(400);
+});
+
+test("the workspace's audit is filtered by session, host and verdict, and pages on", async () => {
+  const find = async (query: string) => {
+    const { status, body } = await server.request("GET", `/sandbox0/v1/egress?${query}`);
+    const { data, next_page: next } = body as { data?: { host: string; session_id: string | null }[]; next_page?: string };
+    return { status, hosts: data?.map(({ host }) => host), data, next };
+  };
+  await insertEgressRows(server.db, [
+    row({ sessionId: "sesn_gone", host: "Api.Find.example", verdict: "denied", reason: "host_not_allowed" }),
+    row({ sessionId: "sesn_gone", host: "find.example" }),
+    row({ sessionId: null, host: "notfind.example" }),
+    row({ sessionId: "sesn_gone", host: "find.example", workspaceId: "another" }),
+  ]);
+  expect((await find("host=FIND.example")).hosts).toEqual(["find.example", "Api.Find.example"]);
+  expect((await find("host=find.example&verdict=denied")).hosts).toEqual(["Api.Find.example"]);
+  expect((await find("session_id=sesn_gone")).hosts).toEqual(["find.example", "Api.Find.example"]);
+  const first = await find("limit=1");
+  expect(first.data).toMatchObject([{ host: "notfind.example", session_id: null }]);
+  expect((await find(`limit=1&page=${first.next}`)).hosts).toEqual(["find.example"]);
+  expect((await find("verdict=maybe")).status).toBe(400);
+  expect((await list(`?page=${first.next}`)).status).toBe(400);
 });
 
 test("a host that no text column takes does not stop the others", async () => {

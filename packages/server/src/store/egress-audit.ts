@@ -81,7 +81,37 @@ export async function listEgressRows(
     [sessionId, page.before, page.limit],
     "list_egress_rows",
   );
-  return rows.map((row) => ({
+  return rows.map(egressRowOf);
+}
+
+export interface EgressFilter {
+  workspaceId: string;
+  sessionId?: string | undefined;
+  /** In lower case; those below it are found, too. */
+  host?: string | undefined;
+  verdict?: EgressRow["verdict"] | undefined;
+}
+
+/** Of all sessions of a workspace, also deleted ones; newest first, those before the row `before`. */
+export async function findEgressRows(
+  db: Queryable,
+  { workspaceId, sessionId, host, verdict }: EgressFilter,
+  page: { before: number | null; limit: number },
+): Promise<EgressRow[]> {
+  const { rows } = await db.query<Row>(
+    `select * from egress_audit
+     where workspace_id = $1 and ($2::bigint is null or id < $2) and ($4::text is null or session_id = $4)
+       and ($5::text is null or lower(host) = $5 or right(lower(host), length($5) + 1) = '.' || $5)
+       and ($6::text is null or verdict = $6)
+     order by id desc limit $3`,
+    [workspaceId, page.before, page.limit, sessionId ?? null, host ?? null, verdict ?? null],
+    "find_egress_rows",
+  );
+  return rows.map(egressRowOf);
+}
+
+function egressRowOf(row: Row): EgressRow {
+  return {
     id: row.id,
     workspaceId: row.workspace_id,
     sessionId: row.session_id,
@@ -95,7 +125,7 @@ export async function listEgressRows(
     bytesOut: row.bytes_out,
     bytesIn: row.bytes_in,
     credentialIds: row.credential_ids,
-  }));
+  };
 }
 
 /** Removes some of the rows that are older. @returns how many; fewer than `limit`: that was all of them */

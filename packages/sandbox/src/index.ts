@@ -2,6 +2,7 @@ export type * from "./port.ts";
 export { SandboxError } from "./port.ts";
 export { EGRESS_PORT, HARNESS_PROGRAMS_DIR, NODE_PATH, SKILLS_DIR } from "./layout.ts";
 export { createBubblewrapDriver, type BubblewrapOptions } from "./bubblewrap/driver.ts";
+export { imageArchitecture } from "./bubblewrap/image/run-unpacker.ts";
 export {
   createSandboxPool,
   DEFAULT_LIMITS,

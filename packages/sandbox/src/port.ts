@@ -156,6 +156,17 @@ export interface LayerDraft {
   discard(): Promise<void>;
 }
 
+/** An image in the making. */
+export interface ImageSource {
+  /** An OCI image layout or what `docker save` writes, as tar, also compressed by gzip or zstd. */
+  archive: AsyncIterable<Uint8Array>;
+  signal?: AbortSignal;
+  /** Told how it goes on, in lines for people. */
+  onProgress(line: string): void;
+  /** As `LayerDraft.keep`. */
+  admit?: (sizeBytes: number) => Promise<void>;
+}
+
 /** A layer that is there. */
 export interface LayerInfo {
   name: string;
@@ -176,8 +187,20 @@ export interface Layers {
   systemKey(): Promise<string>;
   /** Its host directory, for `Equipment.layers`; `null`: there is none. Counts as a use. */
   find(name: string): Promise<string | null>;
-  /** Begins to make one. A draft that its process leaves behind is removed by the next. @throws SandboxError `unavailable` */
-  draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft>;
+  /**
+   * Begins to make one. A draft that its process leaves behind is removed by the next.
+   * @param image the name of one that it shall lie over, in place of the system of this machine
+   * @throws SandboxError `unavailable`
+   */
+  draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">, image?: string | null): Promise<LayerDraft>;
+  /**
+   * Makes a layer that is a whole system of its own: sandboxes that are equipped with it, or with one over it, see nothing of
+   * the system of this machine.
+   * @returns its host directory, for `Equipment.layers`
+   * @throws SandboxError `unavailable` for what is no image that sandboxes here can have, with a sentence; what reading the
+   *   archive throws; the signal's reason; what `admit` throws. There is no layer then
+   */
+  unpackImage(name: string, source: ImageSource): Promise<string>;
   list(): Promise<LayerInfo[]>;
   /** Idempotent. @returns false: sandboxes run with it, and it stays */
   remove(name: string): Promise<boolean>;

@@ -10,10 +10,22 @@ import { SandboxError } from "../port.ts";
  * @throws SandboxError `unavailable`
  */
 export function checkPlaces(systemDir: string, places: readonly string[]): void {
-  const ways = new Set(places.flatMap((place) => [place, hostPath(place)]).flatMap(parentsAndSelf));
-  for (const path of ways) {
+  checkWays(
+    systemDir,
+    places.flatMap((place) => [place, hostPath(place)]),
+    linkAt,
+  );
+}
+
+/** The same for an image, and layers over one, in which the host has no part. */
+export function checkImagePlaces(systemDir: string, places: readonly string[]): void {
+  checkWays(systemDir, places, () => null);
+}
+
+function checkWays(systemDir: string, places: readonly string[], hostLink: (path: string) => string | null): void {
+  for (const path of new Set(places.flatMap(parentsAndSelf))) {
     const link = linkAt(join(systemDir, path));
-    if (link === null || link === linkAt(path)) continue;
+    if (link === null || link === hostLink(path)) continue;
     throw new SandboxError("unavailable", `no sandbox starts with it: ${path} is a link`);
   }
 }

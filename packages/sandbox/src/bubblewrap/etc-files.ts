@@ -31,21 +31,31 @@ const COPIED_FILES: readonly string[] = [
   "ssl/openssl.cnf",
 ];
 
-const FILES: Readonly<Record<string, string>> = {
+/** Accounts of every sandbox. */
+export const ACCOUNT_LINES = {
   passwd: [
     "root:x:0:0:root:/root:/usr/sbin/nologin",
     `agent:x:${INNER_UID}:${INNER_GID}:agent:${HOME_DIR}:/bin/bash`,
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin",
-    "",
-  ].join("\n"),
-  group: ["root:x:0:", `agent:x:${INNER_GID}:`, "nogroup:x:65534:", ""].join("\n"),
+  ],
+  group: ["root:x:0:", `agent:x:${INNER_GID}:`, "nogroup:x:65534:"],
+} as const;
+
+/** Where names come from, the same in every sandbox. */
+export const NAME_FILES: Readonly<Record<string, string>> = {
   hosts: `127.0.0.1 localhost ${INNER_HOSTNAME}\n::1 localhost\n`,
   hostname: `${INNER_HOSTNAME}\n`,
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
   "resolv.conf": "",
+  [basename(APT_CONFIG_PATH)]: APT_CONFIG,
+};
+
+const FILES: Readonly<Record<string, string>> = {
+  ...NAME_FILES,
+  passwd: `${ACCOUNT_LINES.passwd.join("\n")}\n`,
+  group: `${ACCOUNT_LINES.group.join("\n")}\n`,
   "host.conf": "multi on\n",
   profile: 'export PS1="$ "\n',
-  [basename(APT_CONFIG_PATH)]: APT_CONFIG,
 };
 
 /**

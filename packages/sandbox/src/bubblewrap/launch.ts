@@ -4,6 +4,7 @@ import {
   CA_BUNDLE_PATH,
   EGRESS_PORT,
   EGRESS_SOCKET_PATH,
+  HARNESS_PROGRAMS_DIR,
   RUNTIME_DIR,
   TEMP_DIR,
   UPLOADS_DIR,
@@ -13,13 +14,16 @@ import {
 import type { SandboxProgram } from "../programs.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CaBundle } from "./ca-bundle.ts";
+import { IMAGE_BASH, IMAGE_SOCAT } from "./image/image-base.ts";
 import { INNER_GID, INNER_HOSTNAME, INNER_UID } from "./etc-files.ts";
 import { HELPER_ENV, type HostTools, type SandboxUser, type SystemDir } from "./host.ts";
 import type { SpawnRequest } from "./spawner.ts";
 import {
   type Bind,
   type OverlayMount,
+  overlaidDirs,
   realDirs,
+  SETTINGS_DIRS,
   SKELETON,
   skeletonArgs,
   type SystemPlan,
@@ -156,7 +160,10 @@ function mountNamespace(host: LaunchHost, plan: LaunchPlan, overlays: readonly O
 }
 
 function draftSkeleton(host: LaunchHost, plan: LaunchPlan): string[] {
-  return skeletonArgs(join(host.layersDir, VIEWS, SKELETON), plan.user, userArgs(host, plan), realDirs(host.systemDirs));
+  const { base } = plan.system;
+  const root = base === null ? "/" : join(host.layersDir, base.root);
+  const dirs = base === null ? realDirs(host.systemDirs) : overlaidDirs(root).filter((path) => !SETTINGS_DIRS.includes(path));
+  return skeletonArgs(join(host.layersDir, VIEWS, SKELETON), plan.user, userArgs(host, plan), { root, dirs });
 }
 
 function overlayArgs(host: LaunchHost, overlays: readonly OverlayMount[]): string[] {
@@ -190,12 +197,13 @@ const binding =
 
 function mountArgs(host: LaunchHost, plan: LaunchPlan, systemArgs: readonly string[]): string[] {
   const bind = binding(host);
-  const isDraft = plan.system.draft !== null;
+  const { base, draft } = plan.system;
+  const isDraft = draft !== null;
   return [
     ...systemArgs,
-    ...bind(host.runtime.dir, RUNTIME_DIR, false),
-    // What lies over files of the system would keep packages from replacing them.
-    ...(isDraft ? [] : bind(host.runtime.bashPath, host.bashAt, false)),
+    ...bind(base?.toolsDir ?? host.runtime.dir, RUNTIME_DIR, false),
+    // What lies over files of the system would keep packages from replacing them. An image has a link to it.
+    ...(isDraft || base !== null ? [] : bind(host.runtime.bashPath, host.bashAt, false)),
     ...(isDraft ? [] : host.programs.flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false))),
     // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
@@ -204,16 +212,18 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan, systemArgs: readonly stri
     ...VOLUME_MOUNTS.flatMap(({ name, at, writable }) => bind(join(plan.volumePath, name), at, writable)),
     ...(isDraft ? [] : ["--symlink", UPLOADS_DIR, UPLOADS_LINK]),
     ...plan.mounts.flatMap(({ source, at, writable }) => bind(source, at, writable)),
-    ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, isDraft)),
+    ...(plan.egressSocketPath === null ? [] : egressMounts(host, plan.egressSocketPath, plan.system)),
+    ...(isDraft || base === null ? [] : ["--remount-ro", HARNESS_PROGRAMS_DIR]),
     // bwrap makes both as writable memory file systems.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
   ];
 }
 
-function egressMounts(host: LaunchHost, socketPath: string, isDraft: boolean): string[] {
+function egressMounts(host: LaunchHost, socketPath: string, { base, draft }: SystemPlan): string[] {
   const { caBundle } = host;
   const bind = binding(host);
-  const places = caBundle?.places.filter((at) => !isDraft || at === CA_BUNDLE_PATH) ?? [];
+  const all = base === null ? (caBundle?.places ?? []) : [CA_BUNDLE_PATH, ...base.caPlaces];
+  const places = all.filter((at) => draft === null || at === CA_BUNDLE_PATH);
   const authorities = caBundle === null ? [] : places.flatMap((at) => bind(caBundle.path, at, false));
   return [...bind(socketPath, EGRESS_SOCKET_PATH, true), ...authorities];
 }
@@ -235,9 +245,11 @@ function innerCommand(host: LaunchHost, plan: LaunchPlan): readonly string[] {
     const dataKib = Math.floor(Math.max(memoryBytesMax, PROCESS_DATA_BYTES_MIN) / 1024);
     steps.push({ script: INNER_LIMITS_SCRIPT, args: [String(processesMax), String(dataKib)] });
   }
-  if (plan.egressSocketPath !== null) steps.push({ script: `{ ${FORWARD_SCRIPT}; }`, args: [host.tools.socat] });
+  const { base } = plan.system;
+  const [bash, socat] = base === null ? ["/bin/bash", host.tools.socat] : [IMAGE_BASH, IMAGE_SOCAT];
+  if (plan.egressSocketPath !== null) steps.push({ script: `{ ${FORWARD_SCRIPT}; }`, args: [socat] });
   if (steps.length === 0) return plan.command;
   const script = [...steps.map((step) => step.script), 'exec "$@"'].join(" && ");
   // bash takes a socket for a login over the network, and would run what the session has put into ~/.bashrc.
-  return ["/bin/bash", "--norc", "-c", script, "bash", ...steps.flatMap((step) => step.args), ...plan.command];
+  return [bash, "--norc", "-c", script, "bash", ...steps.flatMap((step) => step.args), ...plan.command];
 }

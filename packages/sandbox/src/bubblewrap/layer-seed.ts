@@ -35,7 +35,7 @@ const SET_UP_ETC_FILES: readonly string[] = [
 const APT_SOURCES: readonly string[] = ["apt/sources.list", "apt/sources.list.d"];
 const APT_SHARED: readonly string[] = ["apt/preferences", "apt/preferences.d", "apt/keyrings", "apt/trusted.gpg.d"];
 /** One user is all that a draft has; it is thrown away when something goes wrong, and nobody answers questions. */
-const APT_SETTINGS = `APT::Sandbox::User "root";
+export const APT_SETTINGS = `APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Dpkg::Use-Pty "0";

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, lstatSync, statSync } from "node:fs";
 import { readdir, readFile, rename, stat, utimes } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { promisify } from "node:util";
@@ -9,6 +9,7 @@ import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import {
   SandboxError,
   type Equipment,
+  type ImageSource,
   type LayerDraft,
   type LayerInfo,
   type Layers,
@@ -26,9 +27,15 @@ import { writeLayerSeed } from "./layer-seed.ts";
 import { LayerSizes, treeBytes } from "./layer-sizes.ts";
 import { LayerUses } from "./layer-uses.ts";
 import { openNowhere } from "./egress-socket.ts";
+import { baseOf, factsOf, finishImage, finishLayerOver } from "./image/image-files.ts";
+import { prepareImageTools } from "./image/image-tools.ts";
+import { IMAGE_BOUNDS, runUnpacker, toolsMount, UNPACK_LIMITS } from "./image/run-unpacker.ts";
+import { ROOT_NAME } from "./image/unpack-image.ts";
 import {
   DRAFT_SYSTEM,
   DRAFT_WORK,
+  OVERLAID_DIRS,
+  overlaidDirs,
   PLAIN_SYSTEM,
   realDirs,
   SETTINGS_DIRS,
@@ -43,7 +50,7 @@ const run = promisify(execFile);
 const LAYER_FORMAT = 2;
 const NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const [KEPT, DRAFTS, SEEDS, VOLUMES] = ["kept", "drafts", "seeds", "volumes"] as const;
-const [USES, SIZES] = ["uses", "sizes"] as const;
+const [USES, SIZES, TOOLS] = ["uses", "sizes", "image-tools"] as const;
 /** Change with the system's packages; a layer over other ones would be half of each. */
 const SYSTEM_FACTS = ["/var/lib/dpkg/status", "/usr", "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/lib", "/lib", "/bin"];
 const OS_RELEASE = "/usr/lib/os-release";
@@ -65,14 +72,13 @@ const COMMAND_MS_MAX = 60_000;
 const CLEAN_SCRIPT = "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /opt/harness";
 
 /**
- * What the draft's user made becomes the server's, without any set-user-id bit, for everybody to read. Nothing of the sandbox
- * runs any more, and no link is followed. $1: the draft.
+ * What a sandbox's user made becomes the server's, without any set-user-id bit, for everybody to read. Nothing of the sandbox
+ * runs any more, and no link is followed. $1: the directory.
  */
-const KEEP_SCRIPT = `set -e
-cd "$1/${DRAFT_SYSTEM}"
+const OWN_SCRIPT = `set -e
+cd "$1"
 [ "$(id -u)" != 0 ] || chown -h -R 0:0 .
-chmod -R u+rwX,go+rX,go-w,ug-s .
-rm -rf opt/sandbox0`;
+chmod -R u+rwX,go+rX,go-w,ug-s .`;
 
 /** Whether this user may mount layers here. $1: a directory to try it in. */
 const PROBE_SCRIPT = `set -e
@@ -102,9 +108,11 @@ interface Finished {
   sandbox: Sandbox;
   dir: string;
   volume: Volume;
-  /** That it lies over. */
-  seed: string;
+  over: Below;
 }
+
+/** What a layer lies over. */
+type Below = Pick<SystemPlan, "seed" | "base">;
 
 interface CommandEnd {
   code: number | null;
@@ -123,6 +131,7 @@ export class BubblewrapLayers implements Layers {
   readonly #uses: LayerUses;
   readonly #sizes: LayerSizes;
   #opened: Promise<Opened> | null = null;
+  #tools: Promise<string> | null = null;
 
   constructor(dir: string, host: LayersHost) {
     this.#dir = dir;
@@ -145,17 +154,19 @@ export class BubblewrapLayers implements Layers {
     const { owner } = await this.#open();
     const stranger = layers.find((path) => path !== join(this.#dir, KEPT, basename(path)) || !NAME.test(basename(path)));
     if (stranger !== undefined) throw noLayer(stranger);
+    const images = layers.flatMap((path) => baseOf(path) ?? []).map((name) => this.#kept(name));
     // Held before it is looked for: who removes a layer looks in the other order.
-    const held = layers.map((path) => this.#uses.hold(basename(path)));
+    const held = [...layers, ...images].map((path) => this.#uses.hold(basename(path)));
     const give = (): void => {
       for (const each of held) each();
     };
     try {
-      const gone = layers.find((path) => !existsSync(path));
+      const gone = [...layers, ...images].find((path) => !existsSync(path));
       if (gone !== undefined) throw noLayer(gone);
-      // Any user's will do to look at.
-      const seed = await this.#seedFor(owner);
-      const sandbox = await start({ layers: layers.map((path) => relative(this.#dir, path)), draft: null, seed });
+      const [image] = [...images, ...layers].filter((path) => factsOf(path) !== null);
+      const over = await this.#below(image === undefined ? null : basename(image), owner);
+      const above = layers.filter((path) => path !== image).map((path) => relative(this.#dir, path));
+      const sandbox = await start({ layers: above, draft: null, ...over });
       void sandbox.gone
         .then(() => this.#touch(layers))
         .finally(give)
@@ -175,6 +186,12 @@ export class BubblewrapLayers implements Layers {
   async find(name: string): Promise<string | null> {
     const path = this.#kept(name);
     const now = new Date();
+    const image = baseOf(path);
+    if (image !== null && (await this.find(image)) === null) {
+      // Without what it lies over it is none; another image by that name need not be the same.
+      await this.remove(name);
+      return null;
+    }
     return unlessMissing(utimes(path, now, now).then(() => path));
   }
 
@@ -204,28 +221,28 @@ export class BubblewrapLayers implements Layers {
     return !isUsed;
   }
 
-  async draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">): Promise<LayerDraft> {
+  async draft(name: string, spec: Omit<SandboxSpec, "volume" | "equipment">, image: string | null = null): Promise<LayerDraft> {
     const target = this.#kept(name);
     const { volumes } = await this.#open();
     const dir = this.#newDraft();
     const volume = await volumes.create();
+    let give: (() => void) | null = image === null ? null : this.#uses.hold(image);
     let sandbox: Sandbox | null = null;
     const discard = async (): Promise<void> => {
       await sandbox?.destroy();
       await removeTree(dir);
       await volumes.remove(volume.id);
+      give?.();
+      give = null;
     };
     try {
-      const seed = await this.#begin(dir, ownerOf(volume));
-      sandbox = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir), seed });
+      const over = await this.#begin(dir, ownerOf(volume), image);
+      sandbox = await this.#host.start({ ...spec, volume }, { layers: [], draft: relative(this.#dir, dir), ...over });
       const made = sandbox;
       const keep: LayerDraft["keep"] = async (signal, admit) => {
         try {
-          await this.#finish({ sandbox: made, dir, volume, seed }, signal);
-          const sizeBytes = await treeBytes(join(dir, DRAFT_SYSTEM));
-          await admit?.(sizeBytes);
-          await this.#sizes.set(name, sizeBytes);
-          await renameNew(join(dir, DRAFT_SYSTEM), target);
+          await this.#finish({ sandbox: made, dir, volume, over }, signal);
+          await this.#keep(join(dir, DRAFT_SYSTEM), name, admit);
         } finally {
           await discard();
         }
@@ -238,27 +255,95 @@ export class BubblewrapLayers implements Layers {
     }
   }
 
-  /** @returns the seed that the draft lies over */
-  async #begin(dir: string, owner: SandboxUser | null): Promise<string> {
-    const host = await this.#host.prepare();
-    const seed = await this.#seedFor(owner);
-    makeDir(dir, PASSAGE_MODE);
-    for (const name of [DRAFT_SYSTEM, DRAFT_WORK]) {
-      for (const path of ["", ...realDirs(host.systemDirs), ...SETTINGS_DIRS, "opt"]) makeDir(join(dir, name, path), 0o755);
+  async unpackImage(name: string, { archive, signal, onProgress, admit }: ImageSource): Promise<string> {
+    const target = this.#kept(name);
+    const { volumes } = await this.#open();
+    const toolsDir = await this.#imageTools();
+    const dir = this.#newDraft();
+    const volume = await volumes.create();
+    let sandbox: Sandbox | null = null;
+    try {
+      const equipment = { mounts: [toolsMount(toolsDir)], layers: [] };
+      const spec = { volume, equipment, limits: UNPACK_LIMITS, env: {}, openEgress: null };
+      sandbox = await this.#host.start(spec, PLAIN_SYSTEM);
+      const facts = await runUnpacker(sandbox, { archive, bounds: IMAGE_BOUNDS, signal, onProgress });
+      await sandbox.destroy();
+      makeDir(dir, PASSAGE_MODE);
+      const root = join(dir, ROOT_NAME);
+      await rename(join(volume.path, "workspace", ROOT_NAME), root);
+      if (!lstatSync(root).isDirectory()) throw new SandboxError("io", "the image was unpacked to no directory");
+      await own(root);
+      finishImage(dir, facts);
+      const base = { root: relative(this.#dir, root), toolsDir, ...facts };
+      await this.#check({ layers: [], draft: null, seed: null, base }, volume, signal);
+      await this.#keep(dir, name, admit);
+      return target;
+    } finally {
+      await sandbox?.destroy();
+      await removeTree(dir);
+      await volumes.remove(volume.id);
     }
-    makeDir(join(dir, DRAFT_SYSTEM, "opt/sandbox0"), 0o755);
-    if (owner !== null) await run("chown", ["-R", `${owner.uid}:${owner.gid}`, dir], { env: HELPER_ENV });
-    return seed;
   }
 
-  async #finish({ sandbox, dir, volume, seed }: Finished, signal: AbortSignal | undefined): Promise<void> {
+  async #keep(dir: string, name: string, admit: ImageSource["admit"]): Promise<void> {
+    const sizeBytes = await treeBytes(dir);
+    await admit?.(sizeBytes);
+    await this.#sizes.set(name, sizeBytes);
+    await renameNew(dir, this.#kept(name));
+  }
+
+  /** @param image `null`: the host's system, with what any user's seed has of it */
+  async #below(image: string | null, owner: SandboxUser | null): Promise<Below> {
+    if (image === null) return { seed: await this.#seedFor(owner), base: null };
+    const facts = factsOf(this.#kept(image));
+    if (facts === null) throw noLayer(image);
+    return { seed: null, base: { root: join(KEPT, image, ROOT_NAME), toolsDir: await this.#imageTools(), ...facts } };
+  }
+
+  /** At first use; tried again after a failure. */
+  #imageTools(): Promise<string> {
+    this.#tools ??= this.#makeImageTools().catch((error: unknown) => {
+      this.#tools = null;
+      throw error;
+    });
+    return this.#tools;
+  }
+
+  async #makeImageTools(): Promise<string> {
+    const { runtime, tools, bashAt } = await this.#host.prepare();
+    return prepareImageTools(join(this.#dir, TOOLS), { runtimeDir: runtime.dir, socat: tools.socat, bash: bashAt });
+  }
+
+  /** @returns what the draft lies over */
+  async #begin(dir: string, owner: SandboxUser | null, image: string | null): Promise<Below> {
+    const host = await this.#host.prepare();
+    const over = await this.#below(image, owner);
+    makeDir(dir, PASSAGE_MODE);
+    const root = over.base === null ? null : join(this.#dir, over.base.root);
+    const dirs = root === null ? [...realDirs(host.systemDirs), ...SETTINGS_DIRS, "/opt"] : overlaidDirs(root);
+    for (const name of [DRAFT_SYSTEM, DRAFT_WORK]) {
+      for (const path of ["", ...dirs]) makeDir(join(dir, name, path), 0o755);
+    }
+    const system = join(dir, DRAFT_SYSTEM);
+    if (root === null) makeDir(join(system, "opt/sandbox0"), 0o755);
+    // Packages change files in there, which only their owner may.
+    else await run("cp", ["-a", "--", ...SETTINGS_DIRS.map((name) => join(root, name)), system], { env: HELPER_ENV });
+    if (owner !== null) await run("chown", ["-h", "-R", `${owner.uid}:${owner.gid}`, dir], { env: HELPER_ENV });
+    return over;
+  }
+
+  async #finish({ sandbox, dir, volume, over }: Finished, signal: AbortSignal | undefined): Promise<void> {
     // Where the draft has no shell any more, no sandbox starts with it either.
     await this.#runIn(sandbox, CLEAN_SCRIPT, signal);
     await sandbox.destroy();
-    await run("/bin/bash", ["--norc", "-c", KEEP_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
-    const { bashAt } = await this.#host.prepare();
-    checkPlaces(join(dir, DRAFT_SYSTEM), [bashAt, ...SYSTEM_CA_PLACES]);
-    await this.#check({ layers: [relative(this.#dir, join(dir, DRAFT_SYSTEM))], draft: null, seed }, volume, signal);
+    const system = join(dir, DRAFT_SYSTEM);
+    await own(system);
+    if (over.base === null) {
+      await removeTree(join(system, "opt/sandbox0"));
+      const { bashAt } = await this.#host.prepare();
+      checkPlaces(system, [bashAt, ...SYSTEM_CA_PLACES]);
+    } else finishLayerOver(over.base, system);
+    await this.#check({ layers: [relative(this.#dir, system)], draft: null, ...over }, volume, signal);
   }
 
   /** Made once for a system and a user. @returns its path below the directory of layers */
@@ -324,7 +409,7 @@ export class BubblewrapLayers implements Layers {
   async #makeOpened(): Promise<Opened> {
     const host = await this.#host.prepare();
     for (const name of ["", KEPT, DRAFTS, SEEDS, USES, VIEWS]) makeDir(join(this.#dir, name), PASSAGE_MODE);
-    for (const path of [...realDirs(host.systemDirs), ...SETTINGS_DIRS, SKELETON]) makeDir(join(this.#dir, VIEWS, path), 0o755);
+    for (const path of [...realDirs(host.systemDirs), ...OVERLAID_DIRS, SKELETON]) makeDir(join(this.#dir, VIEWS, path), 0o755);
     const dead = (await readdir(join(this.#dir, DRAFTS))).filter(belongsToTheDead);
     for (const name of dead) await removeTree(join(this.#dir, DRAFTS, name));
     const owners = await spareOwners();
@@ -364,6 +449,10 @@ function ownerOf({ path }: Volume): SandboxUser | null {
   if (!isRoot()) return null;
   const { uid, gid } = statSync(path);
   return { uid, gid };
+}
+
+async function own(dir: string): Promise<void> {
+  await run("/bin/bash", ["--norc", "-c", OWN_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
 }
 
 async function systemKey(): Promise<string> {

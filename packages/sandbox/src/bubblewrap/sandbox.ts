@@ -98,7 +98,13 @@ class BubblewrapSandbox implements Sandbox {
     const request = launchRequest(host, {
       command,
       cwd: options.cwd ?? WORKSPACE_DIR,
-      env: { ...BASE_ENV, ...(egress === null ? {} : egressEnv(host.caBundle !== null)), ...spec.env, ...options.env },
+      env: {
+        ...BASE_ENV,
+        ...system.base?.env,
+        ...(egress === null ? {} : egressEnv(host.caBundle !== null)),
+        ...spec.env,
+        ...options.env,
+      },
       volumePath: spec.volume.path,
       system,
       mounts: spec.equipment?.mounts ?? [],

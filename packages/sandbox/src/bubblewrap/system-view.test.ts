@@ -33,7 +33,7 @@ test.skipIf(!isRoot)("a draft has no directories of its own in place of those th
     for (const path of [dir, system]) await chmod(path, 0o755);
     await chmod(join(system, "closed"), 0o700);
     await chmod(join(system, "unlisted"), 0o711);
-    const skeleton = skeletonArgs(view, USER, AS_USER, ["/srv"]);
+    const skeleton = skeletonArgs(view, USER, AS_USER, { root: "/", dirs: ["/srv"] });
     const [file = "", ...args] = [...SHOWN, system, ...skeleton, "find", `${view}/srv`, "-printf", "%P %u\\n"];
     const { stdout } = await run(file, args);
     expect(stdout.split("\n").filter(Boolean).sort()).toEqual(["", "open", "open/inner"].map((path) => `${path} ${USER.uid}`));

@@ -2,18 +2,21 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { HARNESS_PROGRAMS_DIR, RUNTIME_DIR } from "../layout.ts";
 import type { SandboxUser, SystemDir } from "./host.ts";
+import type { ImageBase } from "./image/image-base.ts";
 
-/** What a sandbox's system is made of: the host's, with layers over it. Paths are below the host's `layersDir`. */
+/** What a sandbox's system is made of: the host's, or an image, with layers over it. Paths are below the host's `layersDir`. */
 export interface SystemPlan {
   /** The first on top. */
   layers: readonly string[];
   /** The layer that this sandbox makes: what it changes goes to `system/` in there. `null`: it changes nothing. */
   draft: string | null;
-  /** What layers lie over in `/etc` and `/var`; `null` where there is no layer. */
+  /** What layers lie over in `/etc` and `/var`; `null` where there is no layer, and with an image. */
   seed: string | null;
+  /** In place of the host's system. */
+  base: ImageBase | null;
 }
 
-export const PLAIN_SYSTEM: SystemPlan = { layers: [], draft: null, seed: null };
+export const PLAIN_SYSTEM: SystemPlan = { layers: [], draft: null, seed: null, base: null };
 
 /** Several directories as one, mounted by the launcher in its own mount namespace; paths are below `layersDir`. */
 export interface OverlayMount {
@@ -45,25 +48,27 @@ const SKELETON_BYTES_MAX = 64 * 1024 * 1024;
 /**
  * Runs before the launcher of a draft, in the same namespace: all directories of the system that its user may look into, with
  * programs of a draft's own. Who owns a directory may replace what is in it, also where the files are root's; one in place of a
- * closed directory would open it. In memory, because a disk takes seconds for so many. $1: where, $2: options of the mount, $3
- * and $4: `policy-rc.d` and `OWN_FILES_PATH`, $5: how many words go before each command that is the user's, those words, how
+ * closed directory would open it. In memory, because a disk takes seconds for so many. $1: where, $2: options of the mount, $3:
+ * the root of the system, $4 and $5: `policy-rc.d` and `OWN_FILES_PATH`, $6: how many words go before each command that is the user's, those words, how
  * many directories, those, and what comes next.
  */
 const SKELETON_SCRIPT = `
 set -e -o pipefail
 mount -t tmpfs -o "$2" tmpfs "$1" && cd -- "$1"
-programs=("$3" "$4"); shift 4
+root=$3; programs=("$4" "$5"); shift 5
 as=("\${@:2:$1}"); shift $((1 + $1))
 dirs=("\${@:2:$1}"); shift $((1 + $1))
 for dir in "\${dirs[@]}"; do
   "\${as[@]}" mkdir ".$dir"
-  { "\${as[@]}" find "$dir" -xdev -mindepth 1 -type d -readable -executable -printf '.%p\\0' 2>/dev/null || true; } |
+  { (cd -- "$root" && "\${as[@]}" find ".$dir" -xdev -mindepth 1 -type d -readable -executable -printf '%p\\0' 2>/dev/null) || true; } |
     "\${as[@]}" xargs -0 -r mkdir --
 done
-"\${as[@]}" mkdir -p ./usr/sbin
-printf '%s' "\${programs[0]}" >./usr/sbin/policy-rc.d
-printf '%s' "\${programs[1]}" >.${OWN_FILES_PATH}
-chmod 755 ./usr/sbin/policy-rc.d .${OWN_FILES_PATH}
+# A link to another directory is left to the system.
+if [[ -d ./usr/sbin ]]; then
+  printf '%s' "\${programs[0]}" >./usr/sbin/policy-rc.d
+  printf '%s' "\${programs[1]}" >.${OWN_FILES_PATH}
+  chmod 755 ./usr/sbin/policy-rc.d .${OWN_FILES_PATH}
+fi
 cd /
 exec "$@"`;
 /** Keeps packages from starting services. */
@@ -87,6 +92,18 @@ const OWN_OPT_NAMES = [RUNTIME_DIR, HARNESS_PROGRAMS_DIR].map((path) => path.spl
 /** So that programs anywhere find what npm has installed for all. */
 const MODULES_LINK = ["--symlink", "usr/local/lib/node_modules", "/node_modules"];
 const RUN_BYTES_MAX = 64 * 1024 * 1024;
+/** Of drafts: services of a system that is being set up keep their sockets in `/run`, which is no part of it. */
+const RUN_ARGS = ["--size", String(RUN_BYTES_MAX), "--tmpfs", "/run", "--dir", "/run/lock"];
+/** Of images, where they are no links. */
+export const OVERLAID_DIRS: readonly string[] = [
+  ...["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"],
+  ...["/opt", ...SETTINGS_DIRS],
+];
+/** At the root of every sandbox, whatever an image has there. */
+const OWN_ROOT_NAMES: readonly string[] = [
+  ...["boot", "dev", "home", "media", "mnt", "proc", "run", "sys", "tmp", "uploads", "workspace"],
+  ...[".dockerenv", "lost+found"],
+];
 
 /**
  * The system's directories as arguments of bwrap, and what must be mounted before it starts. Layers come from sandboxes: the
@@ -95,6 +112,7 @@ const RUN_BYTES_MAX = 64 * 1024 * 1024;
 export function systemView(host: SystemHost, plan: SystemPlan, bind: Bind): { overlays: OverlayMount[]; args: string[] } {
   const links = host.systemDirs.flatMap(({ path, link }) => (link === null ? [] : ["--symlink", link, path]));
   const dirs = realDirs(host.systemDirs);
+  if (plan.base !== null) return imageView(host, plan, plan.base, bind);
   if (plan.seed === null) return { overlays: [], args: [...plainArgs(host, dirs, bind), ...links] };
   const { draft } = plan;
   const places = [...dirs, ...SETTINGS_DIRS];
@@ -105,11 +123,24 @@ export function systemView(host: SystemHost, plan: SystemPlan, bind: Bind): { ov
   return { overlays, args: [...shown, ...links, ...rest] };
 }
 
+export interface SkeletonSource {
+  /** Of the system. */
+  root: string;
+  /** From there on. */
+  dirs: readonly string[];
+}
+
 /** Goes before the launcher of a draft. @param asUser words that run a command as the draft's user */
-export function skeletonArgs(at: string, user: SandboxUser | null, asUser: readonly string[], dirs: readonly string[]): string[] {
+export function skeletonArgs(
+  at: string,
+  user: SandboxUser | null,
+  asUser: readonly string[],
+  { root, dirs }: SkeletonSource,
+): string[] {
   const owner = user === null ? "" : `,uid=${user.uid},gid=${user.gid}`;
   const options = `size=${SKELETON_BYTES_MAX},mode=755,nosuid,nodev${owner}`;
-  const args = [at, options, POLICY_PROGRAM, OWN_FILES_PROGRAM, String(asUser.length), ...asUser, String(dirs.length), ...dirs];
+  const programs = [POLICY_PROGRAM, OWN_FILES_PROGRAM];
+  const args = [at, options, root, ...programs, String(asUser.length), ...asUser, String(dirs.length), ...dirs];
   return ["/bin/bash", "--norc", "-c", SKELETON_SCRIPT, "sandbox0", ...args];
 }
 
@@ -127,9 +158,42 @@ function plainArgs(host: SystemHost, dirs: readonly string[], bind: Bind): strin
   ];
 }
 
+/**
+ * Everything that is the image's at its root, but what every sandbox has of its own there. Each of the directories that layers
+ * change is a mount of its own, as the host's are; the others are seen as they are.
+ */
+function imageView(
+  host: SystemHost,
+  plan: SystemPlan,
+  base: ImageBase,
+  bind: Bind,
+): { overlays: OverlayMount[]; args: string[] } {
+  const isDraft = plan.draft !== null;
+  const root = join(host.layersDir, base.root);
+  const names = readdirSync(root).filter((name) => !OWN_ROOT_NAMES.includes(name));
+  const overlaid = overlaidDirs(root);
+  // One directory alone is no overlay.
+  const isAlone = !isDraft && plan.layers.length === 0;
+  const overlays = isAlone ? [] : overlaid.map((path) => overlayOf(path, plan, !SETTINGS_DIRS.includes(path)));
+  const shown = overlaid.flatMap((path) => bind(isAlone ? join(root, path) : join(host.layersDir, VIEWS, path), path, isDraft));
+  const others = names.filter((name) => !overlaid.includes(`/${name}`));
+  const rest = others.flatMap((name) => entryArgs(join(root, name), `/${name}`, bind));
+  const modules = isAlone || isDraft || others.includes("node_modules") ? [] : MODULES_LINK;
+  const run = isDraft ? RUN_ARGS : ["--dir", "/run", "--tmpfs", HARNESS_PROGRAMS_DIR];
+  return { overlays, args: [...shown, ...rest, ...modules, ...run] };
+}
+
+/** @param root of an image @returns the directories there that layers may change: real ones, no links */
+export function overlaidDirs(root: string): string[] {
+  const isDirectory = (path: string): boolean => lstatSync(join(root, path), { throwIfNoEntry: false })?.isDirectory() === true;
+  return OVERLAID_DIRS.filter(isDirectory);
+}
+
 /** What is the system's own is the lowest; a draft has directories before it that its user may change. */
-function overlayOf(path: string, { layers, draft, seed }: SystemPlan, isSystem: boolean): OverlayMount {
-  const below = isSystem ? [...(draft === null ? [] : [`${VIEWS}/${SKELETON}${path}`]), path] : [`${seed}${path}`];
+function overlayOf(path: string, { layers, draft, seed, base }: SystemPlan, isSystem: boolean): OverlayMount {
+  const skeleton = isSystem && draft !== null ? [`${VIEWS}/${SKELETON}${path}`] : [];
+  const own = base === null ? (isSystem ? path : `${seed}${path}`) : `${base.root}${path}`;
+  const below = [...skeleton, own];
   const lower = [...layers.map((layer) => `${layer}${path}`), ...below].join(":");
   // Attributes of users, so that it is the same for root and for users, and follows no redirections.
   const options = `nosuid,nodev,userxattr,index=off,xino=off,lowerdir=${lower}`;
@@ -156,10 +220,6 @@ function entryArgs(path: string, at: string, bind: Bind): string[] {
   return entry?.isDirectory() || entry?.isFile() ? bind(path, at, false) : [];
 }
 
-/** Services of a system that is being set up keep their sockets in `/run`, which is no part of it. */
 function draftArgs(dir: string, bind: Bind): string[] {
-  return [
-    ...bind(join(dir, DRAFT_SYSTEM, "opt"), "/opt", true),
-    ...["--size", String(RUN_BYTES_MAX), "--tmpfs", "/run", "--dir", "/run/lock"],
-  ];
+  return [...bind(join(dir, DRAFT_SYSTEM, "opt"), "/opt", true), ...RUN_ARGS];
 }

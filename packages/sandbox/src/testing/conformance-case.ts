@@ -14,7 +14,7 @@ export interface ConformanceContext {
   }): Promise<Sandbox>;
   /** For cases that need layers. */
   readonly layers: Layers;
-  draftLayer(name: string, limits?: Partial<SandboxLimits>): Promise<LayerDraft>;
+  draftLayer(name: string, limits?: Partial<SandboxLimits>, image?: string | null): Promise<LayerDraft>;
 }
 
 export interface ConformanceCase {

@@ -19,6 +19,7 @@ import { execCases } from "./exec-cases.ts";
 import { fileCases } from "./file-cases.ts";
 import { HARNESS_PROGRAMS_DIR } from "../layout.ts";
 import type { SandboxProgram } from "../programs.ts";
+import { imageCases } from "./image-cases.ts";
 import { layerCases } from "./layer-cases.ts";
 import { lifecycleCases } from "./lifecycle-cases.ts";
 import { limitCases } from "./limit-cases.ts";
@@ -44,6 +45,7 @@ const ALL_CASES: readonly ConformanceCase[] = [
   ...egressCases,
   ...programCases,
   ...layerCases,
+  ...imageCases,
 ];
 
 export interface SandboxConformance {
@@ -120,8 +122,9 @@ async function runCase(
       get layers() {
         return layersOf(driver);
       },
-      async draftLayer(name, limits) {
-        const draft = await layersOf(driver).draft(name, { limits: { ...LIMITS, ...limits }, env: {}, openEgress: null });
+      async draftLayer(name, limits, image = null) {
+        const spec = { limits: { ...LIMITS, ...limits }, env: {}, openEgress: null };
+        const draft = await layersOf(driver).draft(name, spec, image);
         made.drafts.push(draft);
         return draft;
       },

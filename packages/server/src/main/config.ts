@@ -43,6 +43,12 @@ export interface Config {
   packageEnvironment: Readonly<Record<string, string>>;
   /** Those of the operator's variables that name mirrors, for the sandboxes' own package managers. */
   packageMirrors: Readonly<Record<string, string>>;
+  images: {
+    /** Host and port where images without one are pulled from; `null`: nowhere. */
+    defaultRegistry: string | null;
+    /** Hosts and ports of registries that are asked without TLS. */
+    plainHttp: readonly string[];
+  };
   /** Judges tool calls under permission policy `auto`; `undefined`: they are asked for. */
   judgeModel: string | undefined;
   /** Who answers `web_search`; `null`: the tool says that it is not configured. */
@@ -104,6 +110,7 @@ const hostPatterns = list.pipe(
     z.string().refine((host) => describeAllowedHostProblem(host) === null, "must be hosts or wildcards like *.example.com"),
   ),
 );
+const registryHost = z.string().regex(/^[a-z0-9.[\]:-]+$/i, "must be a host, or a host and a port");
 /** Nothing else of the environment: it has keys of ours. */
 const PACKAGE_VARIABLE =
   /^(PATH|HOME|XDG_CONFIG_HOME|npm_config_\w+|PIP_\w+|GO(PROXY|SUMDB|ENV|ROOT|PATH|TOOLCHAIN)|CARGO_HOME|RUSTUP_(HOME|TOOLCHAIN)|GEM_(HOME|PATH)|GEMRC)$/i;
@@ -141,6 +148,8 @@ const environmentSchema = z.object({
   SANDBOX0_EGRESS_PORTS: list.pipe(z.array(wholeNumber(PORT_MAX)).min(1, "must name at least one port")).default([80, 443]),
   SANDBOX0_EGRESS_BLOCKED_HOSTS: hostPatterns.default([]),
   SANDBOX0_PACKAGE_HOSTS: hostPatterns.default([]),
+  SANDBOX0_IMAGE_REGISTRY: registryHost.optional(),
+  SANDBOX0_IMAGE_PLAIN_HTTP: list.pipe(z.array(registryHost)).default([]),
   SANDBOX0_MODELS: z.string().optional(),
   SANDBOX0_JUDGE_MODEL: z.string().max(256).optional(),
   SANDBOX0_WEB_SEARCH: oneOf("brave", "tavily", "searxng").optional(),
@@ -200,6 +209,7 @@ export function loadConfig(environment: Environment = process.env, overrides: Pa
     packageHosts: env.SANDBOX0_PACKAGE_HOSTS,
     packageEnvironment: pick(environment, (name) => PACKAGE_VARIABLE.test(name)),
     packageMirrors: pick(environment, (name, value) => MIRROR_VARIABLE.test(name) && !value.includes("@")),
+    images: { defaultRegistry: env.SANDBOX0_IMAGE_REGISTRY ?? null, plainHttp: env.SANDBOX0_IMAGE_PLAIN_HTTP },
     judgeModel: env.SANDBOX0_JUDGE_MODEL,
     webSearch,
     telemetry: { endpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, headers: env.OTEL_EXPORTER_OTLP_HEADERS ?? {} },

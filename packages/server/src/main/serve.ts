@@ -328,7 +328,7 @@ async function startWorker(parts: ServerParts, closers: Closers): Promise<void> 
   closers.add(() => pool.close());
   volumes = await openServerVolumes({ ...parts, blobs: parts.storage.blobs, requests: parts.volumeRequests, node, pool });
   closers.add(() => volumes?.close());
-  const packages = await openPackages({ ...parts, node, driver, gateways });
+  const packages = await openPackages({ ...parts, blobs: parts.storage.blobs, node, driver, gateways });
   builds = packages;
   closers.add(() => packages.close());
   const deadMounts = repeat(() => removeDeadMounts(db, memoryDirOf(config)), DEAD_MOUNTS_SWEEP_MS, parts.onError);

@@ -45,6 +45,8 @@ export interface LayerBuild {
   layers: Layers;
   /** Of the layer. */
   name: string;
+  /** The name of the image's layer that it lies over; `null`: this machine's system. */
+  image: string | null;
   recipe: EnvironmentRecipe;
   openEgress: OpenEgress | null;
   env: Readonly<Record<string, string>>;
@@ -69,7 +71,7 @@ export async function buildLayer(build: LayerBuild): Promise<string> {
   const tail = createLogTail();
   try {
     const known = build.awaitRegistries();
-    const draft = await layers.draft(build.name, { limits: BUILD_LIMITS, env, openEgress });
+    const draft = await layers.draft(build.name, { limits: BUILD_LIMITS, env, openEgress }, build.image);
     try {
       build.onSandbox(draft.sandbox);
       await known;

@@ -7,6 +7,8 @@ import { buildScript } from "./build-script.ts";
 const run = promisify(execFile);
 const recipe = (packages: EnvironmentRecipe["packages"], setup: string | null = null): EnvironmentRecipe => ({
   id: "r",
+  image: null,
+  base: null,
   packages,
   setup,
 });

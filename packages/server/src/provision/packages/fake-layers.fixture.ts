@@ -7,6 +7,8 @@ export interface FakeLayers extends Layers {
   readonly kept: Map<string, Date>;
   /** Drafts that were begun, in order. */
   readonly drafts: string[];
+  /** Images that drafts lie over. */
+  readonly images: string[];
   /** Drafts that are open now. */
   readonly open: Set<string>;
   /** Names that sandboxes run with. */
@@ -20,6 +22,7 @@ export interface FakeLayers extends Layers {
 export function createFakeLayers(): FakeLayers {
   const kept = new Map<string, Date>();
   const drafts: string[] = [];
+  const images: string[] = [];
   const open = new Set<string>();
   const used = new Set<string>();
   const sizes = new Map<string, number>();
@@ -27,6 +30,7 @@ export function createFakeLayers(): FakeLayers {
   const fake: FakeLayers = {
     kept,
     drafts,
+    images,
     open,
     used,
     sizeBytes: 0,
@@ -39,8 +43,9 @@ export function createFakeLayers(): FakeLayers {
       kept.set(name, new Date());
       return `/layers/${name}`;
     },
-    draft: async (name) => {
+    draft: async (name, _spec, image = null) => {
       drafts.push(name);
+      if (image !== null) images.push(image);
       open.add(name);
       return {
         sandbox: fakeSandbox(`draft_${drafts.length}`),
@@ -57,6 +62,14 @@ export function createFakeLayers(): FakeLayers {
         },
         discard: async () => void open.delete(name),
       };
+    },
+    unpackImage: async (name, { archive, onProgress, admit }) => {
+      drafts.push(name);
+      for await (const chunk of archive) onProgress(Buffer.from(chunk).toString("utf8"));
+      await admit?.(fake.sizeBytes);
+      sizes.set(name, fake.sizeBytes);
+      kept.set(name, new Date());
+      return `/layers/${name}`;
     },
     list: async () =>
       [...kept].map(([name, usedAt]) => ({ name, usedAt, sizeBytes: sizes.get(name) ?? 0, inUse: used.has(name) })),

@@ -2,11 +2,13 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { SandboxError } from "@sandbox0/sandbox";
 import { createTestDatabase, until } from "@sandbox0/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createEnvironments, type Environments } from "../../resources/environments/environments.ts";
 import { createPool, type Database } from "../../store/pool.ts";
+import { ImageUnavailable, type OpenImage } from "./build-image.ts";
 import { BuildFailed, BuildStopped } from "./build-layer.ts";
 import { createFakeLayers, type FakeLayers } from "./fake-layers.fixture.ts";
 import { createLayerBuilds, type LayerBuilds, type LayerBuildsDeps, UNUSED_MS } from "./layer-builds.ts";
@@ -21,6 +23,7 @@ let layers: FakeLayers;
 let alive: number[];
 let nodes = 0;
 let metered: string[];
+let openImage: OpenImage;
 const started: LayerBuilds[] = [];
 
 beforeAll(async () => {
@@ -38,6 +41,7 @@ beforeEach(() => {
   layers = createFakeLayers();
   metered = [];
   alive = [];
+  openImage = async (_workspaceId, image) => Readable.from([Buffer.from(`unpacking ${image}`)]);
 });
 afterEach(async () => {
   await Promise.all(started.splice(0).map((builds) => builds.close()));
@@ -54,6 +58,7 @@ function server(bounds: LayerBuildsDeps["bounds"] = {}): LayerBuilds & { nodeId:
     layers,
     storeId: "store",
     openEgress: null,
+    openImage: (...asked) => openImage(...asked),
     env: {},
     awaitRegistries: async () => undefined,
     onProblem: (problem) => {
@@ -94,6 +99,66 @@ test("another workspace with the same recipe has a layer of its own", async () =
   const builds = server();
   const other = await environments.create("wrkspc_2", { name: "e", metadata: { "sandbox0.setup": "true" } });
   expect(await layerOf(builds, await environment("true"))).not.toBe(await layerOf(builds, other.id));
+});
+
+describe("an image", () => {
+  const IMAGE = "registry.example/team/image:1";
+  const withImage = async (setup?: string): Promise<string> => {
+    const metadata = { "sandbox0.image": IMAGE, ...(setup === undefined ? {} : { "sandbox0.setup": setup }) };
+    return (await environments.create(WORKSPACE, { name: "e", metadata })).id;
+  };
+
+  test("is unpacked once for all environments that have it, and what they install is made over it", async () => {
+    const builds = server();
+    const [plain, one, two] = [await withImage(), await withImage("echo one"), await withImage("echo two")];
+    const found = await Promise.all([plain, one, two].map((id) => layerOf(builds, id)));
+    expect(new Set(found).size).toBe(3);
+    expect(layers.drafts).toHaveLength(3);
+    const [image] = layers.drafts;
+    expect(layers.images).toEqual([image, image]);
+    expect(await statusOf(plain)).toMatchObject({ state: "ready", log_tail: `unpacking ${IMAGE}` });
+    expect(await statusOf(one)).toMatchObject({ state: "ready", log_tail: "one" });
+  });
+
+  test("that is not to be had is told of by all who ask, and nothing is installed", async () => {
+    openImage = async () => {
+      throw new ImageUnavailable("nobody has it");
+    };
+    const builds = server();
+    const [plain, over] = [await withImage(), await withImage("echo never")];
+    for (const id of [over, plain]) {
+      await expect(layerOf(builds, id)).rejects.toMatchObject({
+        message: expect.stringContaining("nobody has it"),
+        step: "image",
+      });
+      expect(await statusOf(id)).toMatchObject({
+        state: "failed",
+        step: "image",
+        error: "nobody has it",
+        retry_at: expect.any(String),
+      });
+    }
+    expect(layers.drafts).toEqual([]);
+    const { rows } = await db.query("select 1 from environment_builds where state = 'queued'", [], "count_queued");
+    expect(rows).toEqual([]);
+  });
+
+  test("stays for as long as an environment in use has something over it", async () => {
+    const builds = server();
+    await layerOf(builds, await withImage("echo over"));
+    for (const name of layers.kept.keys()) layers.kept.set(name, new Date(0));
+    await builds.removeUnused(new Date(UNUSED_MS + 1));
+    expect(layers.kept.size).toBe(2);
+  });
+
+  test("must be one by its name, and a file that is there", async () => {
+    const create = (image: string) => environments.create(WORKSPACE, { name: "e", metadata: { "sandbox0.image": image } });
+    await expect(create("no image")).rejects.toThrow(/metadata[.]sandbox0[.]image: must be the id of a file, or an image/);
+    await expect(create("file_01unknown")).rejects.toThrow(/metadata[.]sandbox0[.]image: there is no file `file_01unknown`/);
+    const { id } = await environments.create(WORKSPACE, { name: "e" });
+    const update = environments.update(WORKSPACE, id, { metadata: { "sandbox0.image": "file_01unknown" } });
+    await expect(update).rejects.toThrow(/there is no file/);
+  });
 });
 
 test("a workspace whose builds do not end holds up no other one", async () => {

@@ -15,6 +15,7 @@ import {
 import { readEnvironmentById, readUsedEnvironments } from "../../store/environments.ts";
 import type { Database } from "../../store/pool.ts";
 import { BUILD_MS_MAX, BuildFailed, BuildStopped, buildLayer, type LayerBuild } from "./build-layer.ts";
+import { buildImage, type OpenImage } from "./build-image.ts";
 import { BuildTurns } from "./build-turns.ts";
 import { type LayerBounds, type LayerMeter, LayerRoom } from "./layer-room.ts";
 
@@ -39,6 +40,7 @@ export interface LayerBuildsDeps {
   /** Of the layers' directory (`readStoreId`). */
   storeId: string;
   openEgress: OpenEgress | null;
+  openImage: OpenImage;
   /** Of every command: mirrors, no secrets. */
   env: Readonly<Record<string, string>>;
   /** Whatever the environment lets a build reach is known then. */
@@ -79,6 +81,7 @@ interface Wanted {
 }
 
 type Note = LayerBuild["onProgress"];
+type Installation = Pick<LayerBuild, "name" | "signal" | "onProgress" | "admit"> & { system: string };
 
 class Builds implements LayerBuilds {
   readonly #deps: LayerBuildsDeps;
@@ -128,7 +131,7 @@ class Builds implements LayerBuilds {
     const used = new Set<string>();
     for (const environment of await readUsedEnvironments(db)) {
       const recipe = recipeOf(environment.workspaceId, environment);
-      if (recipe !== null) used.add(layerName(recipe, system));
+      for (const each of [recipe, recipe?.base]) if (each) used.add(layerName(each, system));
     }
     for (const { name } of old.filter((layer) => !used.has(layer.name))) await this.#room.remove(name, "unused");
   }
@@ -182,6 +185,7 @@ class Builds implements LayerBuilds {
   }
 
   async #build(wanted: Wanted): Promise<string> {
+    await this.#buildBase(wanted);
     for (;;) {
       await this.#turns.take(wanted.workspaceId, this.#closing.signal);
       try {
@@ -194,6 +198,20 @@ class Builds implements LayerBuilds {
       await sleep(OTHERS_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
       const found = await this.#find(wanted.recipe);
       if (found !== null) return found;
+    }
+  }
+
+  /** Before its turn, which the image has to take first. */
+  async #buildBase(wanted: Wanted): Promise<void> {
+    const { recipe } = wanted;
+    if (recipe.base === null || (await this.#find(recipe.base)) !== null) return;
+    try {
+      await this.#joined({ ...wanted, recipe: recipe.base, needsRegistries: false });
+    } catch (error) {
+      const { db, node, storeId } = this.#deps;
+      // The image's row says when the next try is; who asks then asks for both.
+      if (error instanceof BuildFailed) await dropWaitingBuild(db, recipe.id, storeId, await node.aliveNodes());
+      throw error;
     }
   }
 
@@ -225,35 +243,37 @@ class Builds implements LayerBuilds {
   }
 
   async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
+    const { layers, openImage } = this.#deps;
+    const { recipe, workspaceId } = wanted;
+    const system = await layers.systemKey();
+    const name = layerName(recipe, system);
+    const admit = (sizeBytes: number): Promise<void> => this.#room.admit(name, workspaceId, sizeBytes);
+    try {
+      const logTail =
+        recipe.image === null
+          ? await this.#install(wanted, { name, system, signal, onProgress, admit })
+          : await buildImage({ layers, name, workspaceId, image: recipe.image, openImage, signal, onProgress, admit });
+      const path = await layers.find(name);
+      if (path === null) throw new BuildFailed("what was built is not there", null, logTail);
+      return { path, logTail };
+    } finally {
+      this.#room.settle(name);
+    }
+  }
+
+  async #install({ recipe, environmentId, needsRegistries }: Wanted, { system, ...build }: Installation): Promise<string> {
     const { layers, openEgress, env, bounds } = this.#deps;
-    const { recipe, environmentId, workspaceId } = wanted;
-    const awaitRegistries = wanted.needsRegistries ? this.#deps.awaitRegistries : nothingToAwait;
-    const name = layerName(recipe, await layers.systemKey());
+    const awaitRegistries = needsRegistries ? this.#deps.awaitRegistries : nothingToAwait;
+    const image = recipe.base === null ? null : layerName(recipe.base, system);
+    const timeMsMax = bounds?.buildMsMax ?? BUILD_MS_MAX;
     const ids: string[] = [];
     const onSandbox = ({ id }: { id: string }): void => {
       ids.push(id);
       this.#environments.set(id, environmentId);
     };
     try {
-      const timeMsMax = bounds?.buildMsMax ?? BUILD_MS_MAX;
-      const logTail = await buildLayer({
-        layers,
-        name,
-        recipe,
-        openEgress,
-        env,
-        awaitRegistries,
-        signal,
-        timeMsMax,
-        onSandbox,
-        onProgress,
-        admit: (sizeBytes) => this.#room.admit(name, workspaceId, sizeBytes),
-      });
-      const path = await layers.find(name);
-      if (path === null) throw new BuildFailed("what was built is not there", null, logTail);
-      return { path, logTail };
+      return await buildLayer({ ...build, layers, image, recipe, openEgress, env, awaitRegistries, timeMsMax, onSandbox });
     } finally {
-      this.#room.settle(name);
       for (const id of ids) this.#environments.delete(id);
     }
   }

@@ -24,7 +24,9 @@ import {
 import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
 import { newestFirst } from "../created-at-cursor.ts";
+import { IMAGE_KEY, parseImage } from "./environment-image.ts";
 import { recipeOf } from "./environment-recipe.ts";
+import { readFile } from "../../store/files.ts";
 import { askForBuild } from "../../store/environment-builds.ts";
 import { environmentBuildOf } from "./environment-build.ts";
 import { mergeConfig, newConfig } from "./environment-config.ts";
@@ -54,6 +56,7 @@ export function createEnvironments(deps: { db: Database; now?: () => Date }): En
     async create(workspaceId, params) {
       const record = newEnvironment(params, now());
       await db.transaction(async (tx) => {
+        await checkImage(tx, workspaceId, record);
         await insertEnvironment(tx, workspaceId, record);
         await prepareAhead(tx, workspaceId, record);
       });
@@ -146,9 +149,23 @@ async function update(
   };
   if (isDeepStrictEqual(changed, stored)) return stored;
   const updated = { ...changed, updatedAt: now };
+  if (updated.metadata[IMAGE_KEY] !== stored.metadata[IMAGE_KEY]) await checkImage(tx, workspaceId, updated);
   await updateEnvironment(tx, updated);
   await prepareAhead(tx, workspaceId, updated);
   return updated;
+}
+
+/** @throws ApiError for what cannot be an image, or is a file that is not there */
+async function checkImage(tx: Queryable, workspaceId: string, { metadata }: EnvironmentRecord): Promise<void> {
+  const text = metadata[IMAGE_KEY]?.trim() ?? "";
+  if (text === "") return;
+  const field = `metadata.${IMAGE_KEY}`;
+  const image = parseImage(text);
+  if (image === null)
+    throw invalidRequest(`${field}: must be the id of a file, or an image like host/path:tag or host/path@sha256:…`);
+  if (image.type !== "file") return;
+  const file = await readFile(tx, workspaceId, image.fileId);
+  if (file?.sha256 == null) throw invalidRequest(`${field}: there is no file \`${image.fileId}\`, or it has expired`);
 }
 
 /** Its first session shall not have to wait for its packages. */

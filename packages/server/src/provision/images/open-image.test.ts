@@ -1,0 +1,161 @@
+import { createAddressGuard, createGuardedFetch, type GuardedFetch } from "@sandbox0/egress";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createOpenImage } from "./open-image.ts";
+import { createRegistryFetch } from "./registry-fetch.ts";
+import { startTestRegistry, type TestRegistry } from "./registry.fixture.ts";
+
+const WORKSPACE = "wrkspc_1";
+const IMAGE = { layers: [[{ name: "usr/a", content: "lower" }], [{ name: "usr/b", content: "upper" }]] };
+const architecture = process.arch === "x64" ? "amd64" : process.arch;
+const none = {} as never;
+
+let registry: TestRegistry;
+let guarded: GuardedFetch;
+beforeEach(async () => {
+  registry = await startTestRegistry("team/image", IMAGE);
+  guarded = createGuardedFetch(createAddressGuard({ allowPrivate: ["127.0.0.1"], forbidden: () => [] }));
+});
+afterEach(async () => {
+  await guarded.close();
+  await registry.close();
+});
+
+interface Settings {
+  defaultRegistry?: string | null;
+  plainHttp?: readonly string[];
+  blockedHosts?: readonly string[];
+  fetch?: GuardedFetch["fetch"];
+  signal?: AbortSignal;
+}
+
+async function pull(image: string, settings: Settings = {}): Promise<Buffer> {
+  const { plainHttp = [registry.host, registry.storeHost], blockedHosts = [], defaultRegistry = null } = settings;
+  const given = (settings.fetch ?? guarded.fetch) as typeof fetch;
+  const open = createOpenImage({
+    db: none,
+    blobs: none,
+    architecture,
+    defaultRegistry,
+    plainHttp,
+    fetch: createRegistryFetch({ fetch: given, plainHttp, blockedHosts }),
+  });
+  const signal = settings.signal ?? new AbortController().signal;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await open(WORKSPACE, image, { signal, onProgress: () => undefined })) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+test("by a tag: the image for this platform, with a token, which goes to nobody else", async () => {
+  const archive = await pull(`${registry.host}/team/image`);
+  const sent = [...registry.blobs].filter(([digest]) => digest !== registry.digest);
+  for (const [digest, content] of sent) {
+    expect(archive.includes(`blobs/${digest.replace(":", "/")}`)).toBe(true);
+    expect(archive.includes(content)).toBe(true);
+  }
+  expect(archive.length % 512).toBe(0);
+  const [first, token, ...rest] = registry.asked;
+  expect(first).toBe("/v2/team/image/manifests/latest");
+  expect(token).toBe("/token?service=test&scope=repository%3Ateam%2Fimage%3Apull");
+  const [own, stored] = [rest.filter((path) => path.startsWith("/v2/")), rest.filter((path) => !path.startsWith("/v2/"))];
+  expect(own.every((path) => path.endsWith(" with a token"))).toBe(true);
+  expect(stored).toHaveLength(3);
+  expect(stored.some((path) => path.endsWith(" with a token"))).toBe(false);
+});
+
+test("by a digest, and without a host where the operator says which is meant", async () => {
+  expect((await pull(`${registry.host}/team/image@${registry.digest}`)).length).toBeGreaterThan(0);
+  expect((await pull("team/image", { defaultRegistry: registry.host })).length).toBeGreaterThan(0);
+  await expect(pull("team/image")).rejects.toThrow(/names no registry, and this server has no default one/);
+  await expect(pull("image", { defaultRegistry: registry.host })).rejects.toThrow(/404 to manifests\/latest: manifest unknown/);
+  expect(registry.asked.at(-1)).toContain("/v2/library/image/");
+});
+
+test.each<[string, (settings: Settings) => void, RegExp]>([
+  ["another manifest than its digest says", () => change(registry.digest, "{}"), /the manifest sha256:[0-9a-f]+ is sha256:/],
+  ["no manifest", () => change(registry.digest, "nothing"), /the manifest .* is/],
+  ["fewer bytes than the manifest says", () => change(layer(), "short"), /has not the \d+ bytes that its manifest says/],
+  ["more bytes than the manifest says", () => change(layer(), "x".repeat(100_000)), /has not the \d+ bytes/],
+  ["an answer without end", () => change(registry.digest, "x".repeat(5 * 1024 ** 2)), /an answer has more than \d+ bytes/],
+  ["a blob that is not there", () => void registry.blobs.delete(layer()), /it answers 404 to blobs\/sha256/],
+  ["a connection that is cut", () => answerBlobs((response) => void response.destroy()), /cannot be reached|broke off/],
+  [
+    "a redirect to where nobody may go",
+    () => answerBlobs((response) => void response.writeHead(302, { location: "http://169.254.169.254/latest" }).end()),
+    /is not asked without https/,
+  ],
+  [
+    "redirects without end",
+    () => answerBlobs((response) => void response.writeHead(302, { location: "?again" }).end()),
+    /redirects to nowhere, or too often/,
+  ],
+  [
+    "a token from where nobody may go",
+    () => {
+      registry.answer = (_request, response) => {
+        response.writeHead(401, { "www-authenticate": 'Bearer realm="https://169.254.169.254/token"' }).end();
+        return true;
+      };
+    },
+    /169[.]254[.]169[.]254/,
+  ],
+  [
+    "a login that is wanted",
+    () => answerAll((response) => void response.writeHead(401, { "www-authenticate": "Basic" }).end()),
+    /answers 401/,
+  ],
+  ["a token that is none", () => answerToken("{}"), /gives no token/],
+])("refused: %s", async (_name, prepare, message) => {
+  const settings: Settings = {};
+  prepare(settings);
+  await expect(pull(`${registry.host}/team/image@${registry.digest}`, settings)).rejects.toMatchObject({
+    code: "image_unavailable",
+    message: expect.stringMatching(message),
+  });
+});
+
+test("without TLS only from the hosts that the operator names, and never from those that are shut", async () => {
+  const image = `${registry.host}/team/image`;
+  await expect(pull(image, { plainHttp: [] })).rejects.toThrow(/cannot be reached/);
+  await expect(pull(image, { plainHttp: [registry.host] })).rejects.toThrow(/is not asked without https/);
+  await expect(pull(image, { blockedHosts: ["127.0.0.1"] })).rejects.toThrow(/has blocked 127[.]0[.]0[.]1/);
+  const strict = createGuardedFetch(createAddressGuard({ allowPrivate: [], forbidden: () => [] }));
+  await expect(pull(image, { fetch: strict.fetch })).rejects.toThrow(/not an address on the public Internet/);
+  await strict.close();
+});
+
+test("ends with who asked for it", async () => {
+  const stop = new AbortController();
+  registry.answer = () => true;
+  const pulled = pull(`${registry.host}/team/image`, { signal: stop.signal });
+  stop.abort();
+  await expect(pulled).rejects.toThrow();
+});
+
+function layer(): string {
+  const found = [...registry.blobs].find(([, content]) => content.includes("ustar"));
+  if (found === undefined) throw new Error("it has no layer");
+  return found[0];
+}
+function change(digest: string, content: string): void {
+  registry.blobs.set(digest, Buffer.from(content));
+}
+function answerAll(answer: (response: Parameters<NonNullable<TestRegistry["answer"]>>[1]) => void): void {
+  registry.answer = (_request, response) => {
+    answer(response);
+    return true;
+  };
+}
+function answerBlobs(answer: (response: Parameters<NonNullable<TestRegistry["answer"]>>[1]) => void): void {
+  registry.answer = (request, response) => {
+    if (!request.url?.includes("/blobs/")) return false;
+    answer(response);
+    return true;
+  };
+}
+function answerToken(content: string): void {
+  registry.answer = (request, response) => {
+    if (!request.url?.startsWith("/token")) return false;
+    response.end(content);
+    return true;
+  };
+}

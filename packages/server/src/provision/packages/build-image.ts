@@ -1,0 +1,56 @@
+import { type Layers, SandboxError } from "@sandbox0/sandbox";
+import { BuildFailed, BuildStopped, type LayerBuild } from "./build-layer.ts";
+import { createLogTail } from "./log-tail.ts";
+
+/** In a build's progress. */
+export const IMAGE_STEP = "image";
+
+/** The image is not to be had; a sentence without its end. */
+export class ImageUnavailable extends Error {
+  readonly code = "image_unavailable";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "ImageUnavailable";
+  }
+}
+
+/**
+ * The archive of an environment's image, as `ImageSource` wants it.
+ * @param image as the environment names it
+ * @throws ImageUnavailable, also while it is read
+ */
+export type OpenImage = (
+  workspaceId: string,
+  image: string,
+  options: { signal: AbortSignal; onProgress(line: string): void },
+) => Promise<AsyncIterable<Uint8Array>>;
+
+export interface ImageBuild extends Pick<LayerBuild, "name" | "signal" | "onProgress" | "admit"> {
+  layers: Layers;
+  workspaceId: string;
+  image: string;
+  openImage: OpenImage;
+}
+
+/**
+ * Makes a layer of an image.
+ * @returns what there is to say of it
+ * @throws BuildFailed, BuildStopped
+ */
+export async function buildImage({ layers, name, workspaceId, image, openImage, signal, ...build }: ImageBuild): Promise<string> {
+  const tail = createLogTail();
+  const onProgress = (line: string): void => {
+    tail.add(`${line}\n`);
+    build.onProgress(IMAGE_STEP, tail.text);
+  };
+  build.onProgress(IMAGE_STEP, tail.text);
+  try {
+    const archive = await openImage(workspaceId, image, { signal, onProgress });
+    await layers.unpackImage(name, { archive, signal, onProgress, admit: build.admit });
+    return tail.text();
+  } catch (error) {
+    if (signal.aborted) throw new BuildStopped();
+    if (!(error instanceof SandboxError || error instanceof ImageUnavailable)) throw error;
+    throw new BuildFailed(error.message, IMAGE_STEP, tail.text(), { cause: error });
+  }
+}

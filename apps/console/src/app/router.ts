@@ -1,6 +1,6 @@
 import { createRoute, createRouter, lazyRouteComponent, type RouteComponent } from "@tanstack/react-router";
 import { resourceRoutes } from "./resource-routes.ts";
-import { rootRoute } from "./root-route.tsx";
+import { FailedPage, PendingPage, rootRoute } from "./root-route.tsx";
 import { sessionsSearch } from "../pages/sessions/sessions-search.ts";
 
 const homeRoute = createRoute({
@@ -64,7 +64,14 @@ const routeTree = rootRoute.addChildren([
 ]);
 
 export function createConsoleRouter() {
-  return createRouter({ routeTree, basepath: "/console", defaultPreload: "intent", scrollRestoration: false });
+  return createRouter({
+    routeTree,
+    basepath: "/console",
+    defaultPreload: "intent",
+    defaultErrorComponent: FailedPage,
+    defaultPendingComponent: PendingPage,
+    scrollRestoration: false,
+  });
 }
 
 declare module "@tanstack/react-router" {

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Button } from "../ui/button.tsx";
 import { saveAs } from "../ui/download.ts";
 import { formatCount } from "../ui/format.ts";
@@ -32,7 +32,7 @@ interface UntrustedProps {
 /** Text of an agent, a tool or a user: shown as it is, never as markup, at first only as much as fits. */
 export function Untrusted({ text, mono = false, fileName = "output.txt", limits = PREVIEW_LIMITS }: UntrustedProps) {
   const [whole, setWhole] = useState(false);
-  const { pieces, hiddenChars } = showText(text, whole ? WHOLE_LIMITS : limits);
+  const { pieces, hiddenChars } = useMemo(() => showText(text, whole ? WHOLE_LIMITS : limits), [text, whole, limits]);
   const Tag = mono ? "pre" : "div";
   return (
     <>

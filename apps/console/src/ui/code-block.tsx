@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { Untrusted } from "../text/untrusted.tsx";
 import type { TextLimits } from "../text/untrusted-text.ts";
 import { CopyButton } from "./copy.tsx";
@@ -22,5 +23,6 @@ interface CodeBlockProps {
 }
 
 export function JsonBlock({ value, label = "JSON" }: { value: unknown; label?: string }) {
-  return <CodeBlock text={JSON.stringify(value, null, 2) ?? "undefined"} label={label} fileName="value.json" />;
+  const text = useMemo(() => JSON.stringify(value, null, 2) ?? "undefined", [value]);
+  return <CodeBlock text={text} label={label} fileName="value.json" />;
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 export interface Column<T> {
+  /** Empty: a column of buttons. */
   title: string;
   /** Right-aligned figures. */
   numeric?: boolean;
@@ -18,7 +19,7 @@ export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
           <tr>
             {columns.map((column) => (
               <th key={column.title} scope="col" className={column.numeric ? "num" : undefined}>
-                {column.title}
+                {column.title === "" ? <span className="visually-hidden">Actions</span> : column.title}
               </th>
             ))}
           </tr>

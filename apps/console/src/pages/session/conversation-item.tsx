@@ -21,7 +21,8 @@ export type Line =
 interface LineProps {
   line: Line;
   open: boolean;
-  onToggle(): void;
+  /** The same function always, so that what has not changed is not rendered again. */
+  onToggle(id: string): void;
 }
 
 export const ConversationItem = memo(function ConversationItem({ line, open, onToggle }: LineProps) {
@@ -49,7 +50,7 @@ export const ConversationItem = memo(function ConversationItem({ line, open, onT
     case "preview":
       return <PreviewLine preview={line.preview} />;
     case "tool":
-      return <ToolLine item={line} open={open} onToggle={onToggle} />;
+      return <ToolLine item={line} open={open} onToggle={() => onToggle(line.id)} />;
     case "working":
       return <div className="line-note line-live">Working…</div>;
     case "thinking":

@@ -115,7 +115,7 @@ function Lines({ lines, state, open }: LinesProps) {
       >
         {(line) => (
           <div className="conversation-column">
-            <ConversationItem line={line} open={open.isOpen(line.id)} onToggle={() => open.toggle(line.id)} />
+            <ConversationItem line={line} open={open.isOpen(line.id)} onToggle={open.toggle} />
           </div>
         )}
       </VirtualList>

@@ -1,5 +1,5 @@
 import type { EventFilterType, SessionEvent } from "@sandbox0/protocol";
-import { type ReactNode, useState } from "react";
+import { memo, type ReactNode, useState } from "react";
 import type { LogState, SessionLog } from "../../session-log/session-log.ts";
 import { useLogState, useSessionLog } from "../../session-log/use-session-log.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -83,7 +83,7 @@ function EventList({ log, choice }: ListProps & { log: SessionLog }) {
             onNearStart={() => log.loadOlder()}
             onNearEnd={() => log.loadNewer()}
           >
-            {(event) => <EventRow event={event} chosen={event.id === chosen?.id} onChoose={() => setChosen(event)} />}
+            {(event) => <EventRow event={event} chosen={event.id === chosen?.id} onChoose={setChosen} />}
           </VirtualList>
           {chosen ? <EventDetails event={chosen} onClose={() => setChosen(null)} /> : null}
         </div>
@@ -107,10 +107,16 @@ function EventCount({ state, shown, onLatest }: { state: LogState; shown: number
   );
 }
 
-function EventRow({ event, chosen, onChoose }: { event: SessionEvent; chosen: boolean; onChoose(): void }) {
+interface EventRowProps {
+  event: SessionEvent;
+  chosen: boolean;
+  onChoose(event: SessionEvent): void;
+}
+
+const EventRow = memo(function EventRow({ event, chosen, onChoose }: EventRowProps) {
   const at = event.processed_at ?? null;
   return (
-    <button type="button" className="event-row" aria-pressed={chosen} onClick={onChoose}>
+    <button type="button" className="event-row" aria-pressed={chosen} onClick={() => onChoose(event)}>
       <span className="muted tabular event-time" title={at ? formatTime(at) : undefined}>
         {at ? formatClock(at) : "queued"}
       </span>
@@ -122,7 +128,7 @@ function EventRow({ event, chosen, onChoose }: { event: SessionEvent; chosen: bo
       </span>
     </button>
   );
-}
+});
 
 function EventDetails({ event, onClose }: { event: SessionEvent; onClose(): void }) {
   return (

@@ -24,7 +24,8 @@ interface Window {
 /** What the session did and how long it took: a waterfall of spans. */
 export function TimelineView() {
   const { session, running } = useSessionView();
-  const { data, error, isPending, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useTimeline(session.id, running);
+  const query = useTimeline(session.id, running);
+  const { data, error, isPending, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = query;
   const spans = useMemo(() => uniqueSpans(data?.pages.flatMap((page) => page.data) ?? []), [data]);
   if (isPending) return <LoadingState label="Loading the timeline" />;
   if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
@@ -38,7 +39,7 @@ export function TimelineView() {
   const more = () => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
   };
-  return <Waterfall spans={spans} more={more} />;
+  return <Waterfall spans={spans} nowMs={query.dataUpdatedAt} more={more} />;
 }
 
 /** A turn that goes on over the end of a page is on both. */
@@ -46,9 +47,8 @@ function uniqueSpans(spans: readonly TimelineSpan[]): TimelineSpan[] {
   return [...new Map(spans.map((span) => [span.id, span])).values()];
 }
 
-function Waterfall({ spans, more }: { spans: readonly TimelineSpan[]; more(): void }) {
+function Waterfall({ spans, nowMs, more }: { spans: readonly TimelineSpan[]; nowMs: number; more(): void }) {
   const list = useRef<VirtualListHandle>(null);
-  const nowMs = Date.now();
   const scale = useMemo(() => createTimeScale(spans, nowMs), [spans, nowMs]);
   const depths = useMemo(() => depthsOf(spans), [spans]);
   const [zoomed, setZoomed] = useState<Window | null>(null);

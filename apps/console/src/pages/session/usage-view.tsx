@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { formatCount, formatDuration, formatMoney, formatTime } from "../../ui/format.ts";
 import { CodeBlock, JsonBlock } from "../../ui/code-block.tsx";
 import { CopyId } from "../../ui/copy.tsx";
@@ -29,8 +30,16 @@ export function UsageView() {
       <Section title="Setup">
         <Facts
           facts={[
-            ["Agent", <CopyId key="agent" id={agent.id} label="agent id" />],
-            ["Agent name", <UntrustedLine key="name" text={`${agent.name} (version ${agent.version})`} />],
+            [
+              "Agent",
+              <span key="name">
+                <Link to="/agents/$agentId" params={{ agentId: agent.id }}>
+                  <UntrustedLine text={agent.name} />
+                </Link>
+                , version {agent.version}
+              </span>,
+            ],
+            ["Agent id", <CopyId key="agent" id={agent.id} label="agent id" />],
             ["Model", agent.model.id],
             ["Environment", <CopyId key="env" id={session.environment_id} label="environment id" />],
             ["Vaults", session.vault_ids.length === 0 ? null : session.vault_ids.join(", ")],

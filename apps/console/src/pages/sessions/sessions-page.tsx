@@ -1,7 +1,7 @@
 import type { Agent, Session } from "@sandbox0/protocol";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { memo, useMemo } from "react";
 import { useAttention } from "../../api/attention.ts";
 import { type ListPage, useClient } from "../../api/client.ts";
 import { useSessionList } from "../../api/sessions.ts";
@@ -148,7 +148,7 @@ function SessionRows({ sessions, loadMore }: { sessions: readonly Session[]; loa
   );
 }
 
-function SessionRow({ session, waits }: { session: Session; waits: boolean }) {
+const SessionRow = memo(function SessionRow({ session, waits }: { session: Session; waits: boolean }) {
   const status = session.archived_at !== null ? "archived" : waits && session.status === "idle" ? "waiting" : session.status;
   return (
     <div className="session-row" data-status={status}>
@@ -165,4 +165,4 @@ function SessionRow({ session, waits }: { session: Session; waits: boolean }) {
       </span>
     </div>
   );
-}
+});

@@ -20,6 +20,7 @@ export const SMALL_BYTES_MAX = 1024 * 1024;
 export const PACK_BYTES = 8 * 1024 * 1024;
 /** Of a large file; only those that have changed are stored again. */
 export const CHUNK_BYTES = 8 * 1024 * 1024;
+const BLOB_BYTES = Math.max(PACK_BYTES, CHUNK_BYTES);
 /** Blobs that are being stored while the next one is read; each is in memory. Most of it is waiting for the disk. */
 const STORES_AT_ONCE = 4;
 /** A pack of which less is still used is left: its files are packed anew. */
@@ -84,7 +85,8 @@ export async function captureTree(job: CaptureJob, store: Store, checkStopped: (
   }
 }
 
-type Store = (content: Uint8Array<ArrayBuffer>, sha256: string) => Promise<void>;
+/** @returns the memory of the content, when it is no longer needed there; `null`: it stays there */
+type Store = (content: Uint8Array<ArrayBuffer>, sha256: string) => Promise<ArrayBuffer | null>;
 
 const TOO_DEEP = `more than ${DEPTH_MAX} directories deep`;
 const TOO_SPARSE = `files with holes of more than ${HOLE_BYTES_MAX / 1024 ** 3} GiB together`;
@@ -103,8 +105,6 @@ class Capture {
   #hasChanged: boolean;
   readonly #checkStopped: () => void;
   #holeBytesLeft: number;
-  /** For the next chunk, unless the last one was handed on. */
-  #spare: Buffer<ArrayBuffer> | null = null;
 
   constructor({ previous, entriesPath, holeBytesMax = HOLE_BYTES_MAX }: CaptureJob, store: Store, checkStopped: () => void) {
     this.#checkStopped = checkStopped;
@@ -195,7 +195,7 @@ class Capture {
 
   async #putInPack(content: Uint8Array): Promise<{ blob: number; offset: number }> {
     if (this.#pack !== null && this.#pack.length + content.length > PACK_BYTES) await this.#closePack();
-    this.#pack ??= { number: this.#blobs.add(0), content: Buffer.from(new ArrayBuffer(PACK_BYTES)), length: 0 };
+    this.#pack ??= { number: this.#blobs.add(0), content: Buffer.from(this.#storing.memory()), length: 0 };
     const { number, length } = this.#pack;
     this.#pack.content.set(content, length);
     this.#pack.length += content.length;
@@ -243,18 +243,17 @@ class Capture {
   }
 
   async #readChunk(fd: number, position: number, length: number): Promise<number> {
-    const chunk = this.#spare ?? Buffer.from(new ArrayBuffer(CHUNK_BYTES));
-    this.#spare = chunk;
-    const content = chunk.subarray(0, length);
+    const memory = this.#storing.memory();
+    const content = Buffer.from(memory, 0, length);
     readInto(fd, content, position);
-    if (isZeros(content)) return ZEROS;
-    const sha256 = hashOf(content);
-    const known = this.#blobs.numberOf(sha256);
-    if (known !== undefined) return known;
+    const sha256 = isZeros(content) ? null : hashOf(content);
+    const known = sha256 === null ? ZEROS : this.#blobs.numberOf(sha256);
+    if (sha256 === null || known !== undefined) {
+      this.#storing.giveBack(memory);
+      return known ?? ZEROS;
+    }
     const number = this.#blobs.add(length);
     this.#blobs.setContent(number, sha256, length);
-    // Whoever stores it has its memory from now on.
-    this.#spare = null;
     await this.#storing.add(content, sha256);
     return number;
   }
@@ -301,21 +300,34 @@ function hashOf(content: Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-/** Stores blobs while the next ones are read. */
+/** Stores blobs while the next ones are read, in the same memory: fresh one costs half as much as all the rest. */
 class Stores {
   readonly #store: Store;
   readonly #pending = new Set<Promise<void>>();
+  readonly #free: ArrayBuffer[] = [];
   bytes = 0;
 
   constructor(store: Store) {
     this.#store = store;
   }
 
+  /** For one blob, with whatever is in it. */
+  memory(): ArrayBuffer {
+    return this.#free.pop() ?? new ArrayBuffer(BLOB_BYTES);
+  }
+
+  giveBack(memory: ArrayBuffer): void {
+    this.#free.push(memory);
+  }
+
   async add(content: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
     while (this.#pending.size >= STORES_AT_ONCE) await Promise.race(this.#pending);
     this.bytes += content.length;
     // One that failed stays, for whoever looks next.
-    const task = this.#store(content, sha256).then(() => void this.#pending.delete(task));
+    const task = this.#store(content, sha256).then((memory) => {
+      this.#pending.delete(task);
+      if (memory !== null) this.giveBack(memory);
+    });
     task.catch(() => undefined);
     this.#pending.add(task);
   }

@@ -18,7 +18,8 @@ import {
 import type { Captured } from "./capture-tree.ts";
 import { readLines } from "./line-file.ts";
 import { MANIFEST_FORMAT, type ManifestBlob, type ManifestHead } from "./manifest.ts";
-import type { BlobContent, TreeThreads } from "./tree-threads.ts";
+import type { BlobContent } from "./restore-tree.ts";
+import type { TreeThreads } from "./tree-threads.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** What of a volume is kept: all that the session writes. Its mounted files come from elsewhere. */

@@ -1,5 +1,16 @@
 import { createHash } from "node:crypto";
-import { closeSync, chmodSync, fchmodSync, ftruncateSync, futimesSync, lstatSync, lutimesSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  futimesSync,
+  lstatSync,
+  lutimesSync,
+  openSync,
+  writeSync,
+} from "node:fs";
 import { CHUNK_BYTES } from "./capture-tree.ts";
 import { LineWriter, readLines } from "./line-file.ts";
 import {
@@ -14,12 +25,15 @@ import {
   type SymlinkEntry,
   ZEROS,
 } from "./manifest.ts";
-import { identityOf } from "./read-content.ts";
+import { identityOf, readInto } from "./read-content.ts";
 import { type FileOwner, TreeWriter } from "./tree-writer.ts";
 
 const US_PER_SECOND = 1_000_000;
 /** Each is in memory. */
 const FETCHES_AT_ONCE = 3;
+
+/** Content, or where it is on this machine's disk: then it is read there. */
+export type BlobContent = { content: Uint8Array } | { path: string };
 
 export interface RestoreJob {
   root: string;
@@ -35,18 +49,13 @@ export interface RestoreJob {
 /**
  * Makes the files of a manifest in a volume in which there are none, and in which nothing runs. Blocks its thread; memory is
  * for the entries, and for a few blobs. What it leaves when it fails is half a volume.
- * @param fetch the content of one of the manifest's blobs
+ * @param fetch one of the manifest's blobs
  */
-export async function restoreTree(
-  job: RestoreJob,
-  fetch: (blob: number) => Promise<Uint8Array>,
-  checkStopped: () => void,
-): Promise<void> {
+export async function restoreTree(job: RestoreJob, fetch: Fetch, checkStopped: () => void): Promise<void> {
   const tree = new TreeWriter(job.root, job.owner);
-  const fetchChecked = checked(job.blobs, fetch, checkStopped);
   try {
     const plan = makeDirectories(job.manifestPath, tree);
-    const content = new FetchedAhead(contentOrder(plan), fetchChecked);
+    const content = new FetchedAhead(contentOrder(plan), fetch, new BlobReader(job.blobs), checkStopped);
     for (const [blob, files] of plan.packs) {
       const pack = blob === ZEROS ? new Uint8Array() : await content.next();
       for (const file of files) writeSmall(tree, file, pack);
@@ -68,18 +77,38 @@ export async function restoreTree(
   }
 }
 
-type Fetch = (blob: number) => Promise<Uint8Array>;
+type Fetch = (blob: number) => Promise<BlobContent>;
 
 /** What comes back from the store is what went there, or an Error. */
-function checked(blobs: readonly ManifestBlob[], fetch: Fetch, checkStopped: () => void): Fetch {
-  const hashes = new Map(blobs.map(({ number, sha256 }) => [number, sha256]));
-  return async (blob) => {
-    checkStopped();
-    const content = await fetch(blob);
+class BlobReader {
+  readonly #hashes: ReadonlyMap<number, string>;
+  /** For content on this machine's disk: fresh memory would cost more than the reading. */
+  #buffer: Buffer = Buffer.alloc(0);
+
+  constructor(blobs: readonly ManifestBlob[]) {
+    this.#hashes = new Map(blobs.map(({ number, sha256 }) => [number, sha256]));
+  }
+
+  /** @returns the blob's content, until the next one is read */
+  read(blob: number, found: BlobContent): Uint8Array {
+    const content = "path" in found ? this.#readFile(found.path) : found.content;
     const sha256 = createHash("sha256").update(content).digest("hex");
-    if (sha256 !== hashes.get(blob)) throw new Error(`blob ${hashes.get(blob)} has another content than it should`);
+    if (sha256 !== this.#hashes.get(blob)) throw new Error(`blob ${this.#hashes.get(blob)} has another content than it should`);
     return content;
-  };
+  }
+
+  #readFile(path: string): Uint8Array {
+    const fd = openSync(path, "r");
+    try {
+      const { size } = fstatSync(fd);
+      if (this.#buffer.length < size) this.#buffer = Buffer.allocUnsafe(size);
+      const content = this.#buffer.subarray(0, size);
+      readInto(fd, content, 0);
+      return content;
+    } finally {
+      closeSync(fd);
+    }
+  }
 }
 
 /** The blobs of small files, then those of large ones, each as often as it is needed. */
@@ -91,21 +120,29 @@ function contentOrder({ packs, large }: Plan): number[] {
 class FetchedAhead {
   readonly #left: number[];
   readonly #fetch: Fetch;
-  readonly #coming: Promise<Uint8Array>[] = [];
+  readonly #reader: BlobReader;
+  readonly #checkStopped: () => void;
+  readonly #coming: { blob: number; found: Promise<BlobContent> }[] = [];
 
-  constructor(order: readonly number[], fetch: Fetch) {
+  constructor(order: readonly number[], fetch: Fetch, reader: BlobReader, checkStopped: () => void) {
     this.#left = order.toReversed();
     this.#fetch = fetch;
+    this.#reader = reader;
+    this.#checkStopped = checkStopped;
   }
 
+  /** @returns content that is good until it is asked for the next */
   async next(): Promise<Uint8Array> {
     while (this.#coming.length < FETCHES_AT_ONCE && this.#left.length > 0) {
-      const content = this.#fetch(this.#left.pop() as number);
+      const blob = this.#left.pop() as number;
+      const found = this.#fetch(blob);
       // Whoever comes to it hears of it; after a failure nobody does.
-      content.catch(() => undefined);
-      this.#coming.push(content);
+      found.catch(() => undefined);
+      this.#coming.push({ blob, found });
     }
-    return this.#coming.shift() as Promise<Uint8Array>;
+    const { blob, found } = this.#coming.shift() as { blob: number; found: Promise<BlobContent> };
+    this.#checkStopped();
+    return this.#reader.read(blob, await found);
   }
 }
 

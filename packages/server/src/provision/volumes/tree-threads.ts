@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { type Captured, type CaptureJob, TooManyEntries } from "./capture-tree.ts";
-import type { RestoreJob } from "./restore-tree.ts";
+import type { BlobContent, RestoreJob } from "./restore-tree.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** At the same time; more wait. A turn waits for the files that are restored for it, and never for what others capture. */
@@ -22,9 +22,6 @@ export type FromWorker =
   | { type: "done"; result: TreeResult }
   | { type: "failed"; message: string; isTooMany: boolean };
 
-/** Content, or where it is: then the thread reads it by itself. */
-export type BlobContent = { content: Uint8Array } | { path: string };
-
 /**
  * Walks, reads and writes the trees of volumes, in threads of their own: 100,000 files would hold up the server's own for
  * seconds. What is thrown is what `store` or `fetch` threw, what `signal` says, TooManyEntries, or an Error about the files.
@@ -44,7 +41,12 @@ export function createTreeThreads(): TreeThreads {
   const threads = new Threads();
   return {
     async capture(job, store, signal) {
-      const serve: Serve = async (question) => question.type === "store" && store(question.content, question.sha256);
+      const serve: Serve = async (question) => {
+        if (question.type !== "store") throw new Error("a capture asks for something else");
+        await store(question.content, question.sha256);
+        // Its memory goes back.
+        return { content: question.content };
+      };
       const result = await threads.run({ type: "capture", ...job }, serve, signal);
       if (result.type !== "captured") throw new Error("a capture ended as something else");
       return result.captured;

@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { captureTree, TooManyEntries } from "./capture-tree.ts";
-import { restoreTree } from "./restore-tree.ts";
-import type { BlobContent, FromWorker, ToWorker, TreeJob, TreeResult } from "./tree-threads.ts";
+import { type BlobContent, restoreTree } from "./restore-tree.ts";
+import type { FromWorker, ToWorker, TreeJob, TreeResult } from "./tree-threads.ts";
 
 if (parentPort === null) throw new Error("this runs as a worker thread");
 const port = parentPort;
@@ -36,15 +35,14 @@ async function work(job: TreeJob, stop: Int32Array): Promise<TreeResult> {
     if (Atomics.load(stop, 0) !== 0) throw new Error("stopped");
   };
   if (job.type === "restore") {
-    const fetch = async (blob: number) => {
-      const found = await questions.ask<BlobContent>((id) => ({ type: "fetch", id, blob }));
-      return "path" in found ? readFileSync(found.path) : found.content;
-    };
+    const fetch = (blob: number) => questions.ask<BlobContent>((id) => ({ type: "fetch", id, blob }));
     await restoreTree(job, fetch, checkStopped);
     return { type: "restored" };
   }
-  const store = (content: Uint8Array<ArrayBuffer>, sha256: string) =>
-    questions.ask<void>((id) => ({ type: "store", id, content, sha256 }), [content.buffer]);
+  const store = async (content: Uint8Array<ArrayBuffer>, sha256: string) => {
+    const question = (id: number): FromWorker => ({ type: "store", id, content, sha256 });
+    return (await questions.ask<{ content: Uint8Array<ArrayBuffer> }>(question, [content.buffer])).content.buffer;
+  };
   return { type: "captured", captured: await captureTree(job, store, checkStopped) };
 }
 

@@ -40,7 +40,8 @@ export class Trees {
     const previous = before && { blobs: before.captured.blobs, entriesPath: before.entriesPath };
     const store = async (content: Uint8Array, sha256: string): Promise<void> => {
       expect(createHash("sha256").update(content).digest("hex")).toBe(sha256);
-      this.blobs.set(sha256, content);
+      // A copy: the memory goes back.
+      this.blobs.set(sha256, Uint8Array.from(content));
       this.stored++;
     };
     const bounds = holeBytesMax === undefined ? {} : { holeBytesMax };

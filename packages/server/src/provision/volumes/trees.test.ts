@@ -197,7 +197,10 @@ test("files with holes are read up to so many bytes of holes, in all; those with
 test("a capture stops within a file", async () => {
   await bash('cd "$1/workspace" && head -c 60000000 /dev/urandom > large', a);
   let stored = 0;
-  const store = async (): Promise<void> => void stored++;
+  const store = async (): Promise<null> => {
+    stored++;
+    return null;
+  };
   const job = { root: a, names: ["workspace"], previous: null, entriesPath: join(trees.dir, "entries") };
   const checkStopped = (): void => {
     if (stored === 2) throw new Error("stopped");

@@ -1,6 +1,7 @@
 import { API_KEY, BASH, type BenchServer, running, runTurn } from "../bench-server.ts";
 import { downloadFile, uploadFile } from "../file-transfer.ts";
 import { type Figure, times, value } from "../figure.ts";
+import type { HttpConnection } from "../http-connection.ts";
 import type { RunContext } from "../run-context.ts";
 
 const MB = 1000 ** 2;
@@ -11,12 +12,17 @@ const RSS_SAMPLE_MS = 20;
 const MOUNTED = 500;
 const MOUNTED_BYTES = 10_000;
 const SESSIONS = 5;
-/** Of the workspace that is checkpointed and forked. */
-const WORKSPACE_MB = 200;
+/** Of the workspaces that are checkpointed and forked. */
+const WORKSPACE_MB = 1000;
 const WORKSPACE_FILES = 1000;
+const FILE_KB = (WORKSPACE_MB * 1000) / WORKSPACE_FILES;
+/** Each with files of its own: the first checkpoint of one finds nothing stored. */
+const WORKSPACES = 5;
 const CHANGED_MB = [0, 1, 10, 100];
-const CHECKPOINTS_EACH = 2;
-const FORKS = 3;
+const CHECKPOINTS_EACH = 5;
+/** The fork right behind a turn waits for a checkpoint of what that has changed. */
+const CHANGED_BEFORE_FORK_MB = 10;
+const FORKS = 5;
 /** What an environment's setup leaves, in files of half a megabyte. */
 const BASE_MB = 100;
 const BASED_SESSIONS = 5;
@@ -109,55 +115,90 @@ async function mounts(server: BenchServer): Promise<Figure[]> {
 }
 
 /**
- * Snapshots of a session with a workspace of 200 MB in 1,000 files, by how much its turn had changed: each waits for a checkpoint
- * of the files. Then forks of it, and what the first turn of one takes, for which its files are brought back.
+ * Sessions with a workspace of 1,000 MB in 1,000 files. The first checkpoint of each, which its first snapshot waits for; further
+ * ones of the last, by how much its turn had changed. Forks of that, right behind a turn and later, and what the first turn of a
+ * fork takes, for which its files are brought back.
  */
 export async function checkpoints({ start }: RunContext): Promise<Figure[]> {
   const { server } = await start();
   const connection = await server.connect();
   try {
-    const sessionId = await server.createSession(connection);
-    const turn = async (id: string, message: string): Promise<number> => {
-      const stream = await server.stream(id);
-      const took = await runTurn(connection, stream, id, message);
-      stream.close();
-      return took;
-    };
-    const sandbox0 = `/sandbox0/v1/sessions/${sessionId}`;
-    const post = async <T>(path: string): Promise<{ answer: T; took: number }> => {
-      const startedAt = performance.now();
-      let answer = await connection.request("POST", `${sandbox0}/${path}`, {});
-      // The server does not wait for ever, and goes on: as the SDK does, it is asked again.
-      while (answer.status === 503) answer = await connection.request("POST", `${sandbox0}/${path}`, {});
-      if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`);
-      return { answer: JSON.parse(answer.body) as T, took: performance.now() - startedAt };
-    };
-    const kb = (WORKSPACE_MB * 1000) / WORKSPACE_FILES;
-    await turn(sessionId, running(`mkdir files; cd files; ${writeFiles(WORKSPACE_FILES, kb)}`));
-    const figures = [value(`checkpoint, ${WORKSPACE_MB} MB, the first`, (await post("snapshots")).took, "ms", 1, {})];
-    for (const changed of CHANGED_MB) {
-      const samples: number[] = [];
-      for (let n = 0; n < CHECKPOINTS_EACH; n++) {
-        await turn(sessionId, running(writeFiles((changed * 1000) / kb, kb)));
-        samples.push((await post("snapshots")).took);
-      }
-      figures.push(times(`  ${changed} MB of it changed`, samples, {}));
-    }
-    const forks: number[] = [];
-    const first: number[] = [];
-    for (let n = 0; n < FORKS; n++) {
-      const { answer, took } = await post<{ id: string }>("fork");
-      forks.push(took);
-      first.push(await turn(answer.id, running(`[ $(ls files | wc -l) = ${WORKSPACE_FILES} ]`)));
-    }
+    const workspaces = new Workspaces(server, connection);
+    const taken = await workspaces.first();
+    const changed: Figure[] = [];
+    for (const mb of CHANGED_MB) changed.push(times(`  ${mb} MB of it changed`, await workspaces.changed(mb), {}));
+    const behindTurn = await workspaces.forks(CHANGED_BEFORE_FORK_MB);
+    const later = await workspaces.forks(0);
     return [
-      ...figures,
-      times(`fork, ${WORKSPACE_MB} MB`, forks, { p99Max: 300 }),
-      times("  first turn with bash of a fork", first, {}),
+      times(`checkpoint, ${WORKSPACE_MB} MB, the first`, taken, {}),
+      ...changed,
+      times(`fork, ${WORKSPACE_MB} MB`, later.forks, { p99Max: 300 }),
+      times(`  right behind a turn that changed ${CHANGED_BEFORE_FORK_MB} MB`, behindTurn.forks, {}),
+      times("  first turn with bash of a fork", [...later.turns, ...behindTurn.turns], {}),
     ];
   } finally {
     connection.close();
     await server.stop();
+  }
+}
+
+/** The sessions of `checkpoints`, and what is measured of them, in milliseconds. */
+class Workspaces {
+  readonly #server: BenchServer;
+  readonly #connection: HttpConnection;
+  #sessionId = "";
+
+  constructor(server: BenchServer, connection: HttpConnection) {
+    this.#server = server;
+    this.#connection = connection;
+  }
+
+  async first(): Promise<number[]> {
+    const samples: number[] = [];
+    for (let n = 0; n < WORKSPACES; n++) {
+      this.#sessionId = await this.#server.createSession(this.#connection);
+      await this.#turn(this.#sessionId, `mkdir files; cd files; ${writeFiles(WORKSPACE_FILES, FILE_KB)}`);
+      samples.push((await this.#post("snapshots")).took);
+    }
+    return samples;
+  }
+
+  async changed(mb: number): Promise<number[]> {
+    const samples: number[] = [];
+    for (let n = 0; n < CHECKPOINTS_EACH; n++) {
+      await this.#turn(this.#sessionId, writeFiles((mb * 1000) / FILE_KB, FILE_KB));
+      samples.push((await this.#post("snapshots")).took);
+    }
+    return samples;
+  }
+
+  /** @param changedMb by a turn right before each; 0: there is no turn, and all files are kept */
+  async forks(changedMb: number): Promise<{ forks: number[]; turns: number[] }> {
+    const taken = { forks: [] as number[], turns: [] as number[] };
+    for (let n = 0; n < FORKS; n++) {
+      if (changedMb > 0) await this.#turn(this.#sessionId, writeFiles((changedMb * 1000) / FILE_KB, FILE_KB));
+      const { id, took } = await this.#post("fork");
+      taken.forks.push(took);
+      taken.turns.push(await this.#turn(id, `[ $(ls files | wc -l) = ${WORKSPACE_FILES} ]`));
+    }
+    return taken;
+  }
+
+  async #turn(id: string, command: string): Promise<number> {
+    const stream = await this.#server.stream(id);
+    const took = await runTurn(this.#connection, stream, id, running(command));
+    stream.close();
+    return took;
+  }
+
+  async #post(what: "snapshots" | "fork"): Promise<{ id: string; took: number }> {
+    const path = `/sandbox0/v1/sessions/${this.#sessionId}/${what}`;
+    const startedAt = performance.now();
+    let answer = await this.#connection.request("POST", path, {});
+    // The server does not wait for ever, and goes on: as the SDK does, it is asked again.
+    while (answer.status === 503) answer = await this.#connection.request("POST", path, {});
+    if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`);
+    return { id: (JSON.parse(answer.body) as { id: string }).id, took: performance.now() - startedAt };
   }
 }
 

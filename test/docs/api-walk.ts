@@ -209,6 +209,7 @@ async function walkOwn(stage: WalkStage): Promise<void> {
   await client.get(`/sandbox0/v1/environments/${environmentId}/build`);
   await client.get("/sandbox0/v1/harnesses");
   await client.get("/sandbox0/v1/attention");
+  await client.get("/sandbox0/v1/egress");
   const key = await client.post<{ id: string }>("/sandbox0/v1/api_keys", { body: { name: "walk" } });
   await client.get("/sandbox0/v1/api_keys");
   await client.delete(`/sandbox0/v1/api_keys/${key.id}`);

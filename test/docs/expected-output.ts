@@ -11,7 +11,7 @@ const KINDS: readonly (readonly [found: RegExp, pattern: (match: string) => stri
 const ANY_KIND = new RegExp(KINDS.map(([found]) => `(${found.source})`).join("|"), "g");
 const ANY_LINES = "(?:[^\\n]*\\n)*?";
 
-/** Whether a program printed what its document says. Spaces at ends of lines do not count. */
+/** Whether a program printed what its document says. */
 export function matchesOutput(expected: string, printed: string): boolean {
   const lines = trimmedLines(expected).map((line) => (line === "…" ? ANY_LINES : `${patternOf(line)}\\n`));
   return new RegExp(`^${lines.join("")}$`).test(`${trimmedLines(printed).join("\n")}\n`);
@@ -29,8 +29,9 @@ function patternOf(line: string): string {
 }
 
 const literal = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\/]/g, String.raw`\$&`);
+/** Columns are as wide as what stands in them: any number of spaces is one. */
 const trimmedLines = (text: string): string[] =>
   text
     .trimEnd()
     .split("\n")
-    .map((line) => line.trimEnd());
+    .map((line) => line.trimEnd().replaceAll(/ +/g, " "));

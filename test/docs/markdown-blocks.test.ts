@@ -55,6 +55,8 @@ test.each([
   ["http://127.0.0.1:8787", "http://127.0.0.1:41231\n", true],
   ["2026-01-01T00:00:00.000Z", "2026-11-26T05:00:00.123Z\n", true],
   ["a", "a\nb\n", false],
+  ["ID      NAME", "ID  NAME   \n", true],
+  ["ID NAME", "IDNAME\n", false],
 ])("the output %j for %j", (expected, printed, same) => {
   expect(matchesOutput(expected, printed)).toBe(same);
 });

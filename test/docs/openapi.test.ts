@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import Anthropic from "@anthropic-ai/sdk";
 import type { OpenApiDocument } from "@sandbox0/protocol/openapi";
 import { say } from "@sandbox0/testkit";
@@ -92,6 +93,27 @@ test("what is refused is refused as the document says", async () => {
   expect(statuses.slice(0, 4)).toEqual([400, 404, 404, 401]);
   expect(statuses.slice(-3)).toEqual([501, 501, 501]);
   expect(problems).toEqual([]);
+});
+
+test("what the documents say of operations that are not built is what the document of the API says", async () => {
+  const { paths } = await readDocument();
+  const official = Object.entries(paths)
+    .filter(([path]) => path.startsWith("/v1/"))
+    .flatMap(([, operations]) => Object.entries(operations))
+    .filter(([method]) => method !== "patch")
+    .map(([, operation]) => operation);
+  const unbuilt = official.filter((operation) => "x-sandbox0-not-built" in operation).map(({ operationId }) => operationId);
+  const migration = readFileSync("docs/migration.md", "utf8");
+  const table = migration.slice(migration.indexOf("## What is not there"), migration.indexOf("## What differs"));
+  const named = [...table.matchAll(/`([a-z]\w*(?:\.\w+)*\.(?:\*|\w+))`/gi)]
+    .map(([, name = ""]) => name)
+    .filter((name) => !name.startsWith("user."));
+  const covers = (name: string, id: string): boolean => name === id || (name.endsWith("*") && id.startsWith(name.slice(0, -1)));
+  expect(unbuilt.filter((id) => !named.some((name) => covers(name, id)))).toEqual([]);
+  const built = official.map(({ operationId }) => operationId).filter((id) => !unbuilt.includes(id));
+  expect(built.filter((id) => named.some((name) => covers(name, id)))).toEqual([]);
+  expect(readFileSync("docs/llms.txt", "utf8")).toContain(`the API's ${official.length} operations, ${built.length} are built`);
+  expect(readFileSync("README.md", "utf8")).toContain(`${built.length} of the API's ${official.length} operations`);
 });
 
 test("the comparison finds what is wrong", async () => {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { createTestDatabase, type TestDatabase } from "@sandbox0/testkit";
 import { parse as parseYaml } from "yaml";
 import { type DocsServer, type DocsStage, environmentOf, modelEnvironment, runServer } from "./docs-server.ts";
 import { matchesOutput } from "./expected-output.ts";
@@ -19,14 +20,17 @@ export class PageRun {
   /** Of the blocks that were run. */
   readonly ran: Block[] = [];
   private readonly stage: DocsStage;
+  private readonly page: string;
   private readonly servers: DocsServer[] = [];
+  private readonly databases: TestDatabase[] = [];
   private printed: string | undefined;
   /** The block before was one of those that `python.extra.test.ts` runs. */
   private ranApart = false;
   private isNewServer = false;
 
-  constructor(stage: DocsStage) {
+  constructor(stage: DocsStage, page: string) {
     this.stage = stage;
+    this.page = page;
     symlinkSync(resolve("node_modules"), join(this.home, "node_modules"));
   }
 
@@ -45,6 +49,7 @@ export class PageRun {
 
   async close(): Promise<void> {
     await Promise.all(this.servers.map((server) => server.stop()));
+    await Promise.all(this.databases.map((database) => database.drop()));
     rmSync(this.home, { recursive: true, force: true });
   }
 
@@ -107,10 +112,22 @@ export class PageRun {
 
   private async serve(script: string): Promise<string> {
     const { SANDBOX0_API_KEY: _key, ...environment } = this.environment();
-    const started = await runServer(script, this.directory(), { ...environment, ...modelEnvironment(this.stage.provider) });
+    const started = await runServer(script, this.directory(), {
+      ...environment,
+      ...modelEnvironment(this.stage.provider),
+      ...(await this.database()),
+    });
     this.servers.push(started);
     this.isNewServer = true;
     return started.printed;
+  }
+
+  /** The README's server has the embedded Postgres, as everybody's; the others are spared the start of one. */
+  private async database(): Promise<Record<string, string>> {
+    if (this.page === "README.md") return {};
+    const database = await createTestDatabase();
+    this.databases.push(database);
+    return { DATABASE_URL: database.connectionString };
   }
 
   /** What earlier blocks exported was for the server before. */

@@ -42,8 +42,8 @@ test("the TypeScript of all pages is right", { timeout: PAGE_MS_MAX }, async () 
   expect(await checkTypes(modules, join(types, "modules"))).toBe("");
 });
 
-test.each(pagesToRun)("%s does what it says", { timeout: PAGE_MS_MAX }, async (_page, blocks) => {
-  const run = new PageRun(stage);
+test.each(pagesToRun)("%s does what it says", { timeout: PAGE_MS_MAX }, async (page, blocks) => {
+  const run = new PageRun(stage, page);
   try {
     await run.run(blocks);
     ran.push(...run.ran);

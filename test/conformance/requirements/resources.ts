@@ -53,6 +53,11 @@ export const RESOURCES = {
     "A failed installation is a session.error (unknown_error) with the end of its output; the session is usable.",
     "packages",
   ],
+  "environments.image": [
+    "semantics §3",
+    "An environment may have a system of its own, from a file or a registry; one that cannot be used is said.",
+    "environment-image",
+  ],
   "environments.prepared": [
     "semantics §3",
     "An environment is prepared before commands run, for all its sessions; a change applies to sandboxes made afterwards.",

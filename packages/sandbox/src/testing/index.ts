@@ -1,2 +1,3 @@
 export { openSandboxConformance, type SandboxConformance } from "./conformance.ts";
-export { digestOf, hostPrograms, imageArchive, type ImageEntry, imageFiles, type TestImage } from "./image-archive.ts";
+export { hostPrograms, imageArchive, type ImageEntry } from "./image-archive.ts";
+export { startTestRegistry, type TestRegistry } from "./test-registry.ts";

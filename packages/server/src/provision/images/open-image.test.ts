@@ -1,8 +1,8 @@
 import { createAddressGuard, createGuardedFetch, type GuardedFetch } from "@sandbox0/egress";
+import { startTestRegistry, type TestRegistry } from "@sandbox0/sandbox/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createOpenImage } from "./open-image.ts";
 import { createRegistryFetch } from "./registry-fetch.ts";
-import { startTestRegistry, type TestRegistry } from "./registry.fixture.ts";
 
 const WORKSPACE = "wrkspc_1";
 const IMAGE = { layers: [[{ name: "usr/a", content: "lower" }], [{ name: "usr/b", content: "upper" }]] };

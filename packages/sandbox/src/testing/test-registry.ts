@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { digestOf, type ImageEntry, imageFiles, type TestImage } from "@sandbox0/sandbox/testing";
+import { digestOf, type ImageEntry, imageFiles, type TestImage } from "./image-archive.ts";
 
 const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";

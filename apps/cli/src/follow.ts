@@ -90,8 +90,15 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
 export const isPreview = (event: StreamEvent): event is Exclude<StreamEvent, SessionEvent> =>
   event.type === "event_start" || event.type === "event_delta";
 
-/** @returns false for a delivery seen before. An input comes twice, admitted and promoted: those are two. */
+/**
+ * @returns false for a delivery seen before. An input comes twice, admitted and promoted: those are two. A stream that was
+ *   opened while a message was written still holds its previews when the message has come with the history.
+ */
 function remember(seen: Set<string>, event: StreamEvent): boolean {
+  if (isPreview(event)) {
+    const id = event.type === "event_start" ? event.event.id : event.event_id;
+    return !seen.has(`${id} promoted`);
+  }
   if (!("id" in event)) return true;
   const key = `${event.id} ${"processed_at" in event && event.processed_at ? "promoted" : "admitted"}`;
   if (seen.has(key)) return false;

@@ -41,6 +41,7 @@ export async function main(argv: readonly string[], output: Output): Promise<num
     output.stdout.write(describeCommand(command));
     return EXIT.ok;
   }
+  if (name !== "serve") endWithReader(output.stdout);
   try {
     return await command.run(parseCommandLine(command, rest), output);
   } catch (error) {
@@ -48,6 +49,14 @@ export async function main(argv: readonly string[], output: Output): Promise<num
     output.stderr.write(`sandbox0: ${safeText(error.message)}\n`);
     return error.exitCode;
   }
+}
+
+/** Who read the output has what it wanted and is gone, as `head` does: nothing is left to do. */
+function endWithReader(stdout: Output["stdout"]): void {
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(EXIT.ok);
+  });
 }
 
 function asksForHelp(words: readonly string[]): boolean {

@@ -60,6 +60,17 @@ test("a message appears as it is written, whole and once", async () => {
   expect(stdout.match(/agent\.message/g)).toHaveLength(2);
 });
 
+test("a reader that leaves, as head does, is no failure", async () => {
+  const id = await newSession();
+  await send(id, "say it");
+  await until(() => isIdleAfter(id, 1));
+  const program = `set -o pipefail; "$0" "$1" sessions show ${id} | head -n 1`;
+  const launch = ["bash", "--norc", "-c", program, process.execPath];
+  const { code, stdout, stderr } = await server.start([new URL("../bin/sandbox0.js", import.meta.url).pathname], { launch })
+    .ended;
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${id}  idle\n`, stderr: "" });
+});
+
 test("--json is a line an event; --previews adds what comes before them", async () => {
   const id = await newSession();
   const [plain, withPreviews] = [

@@ -3,12 +3,13 @@ import { useState } from "react";
 import { DiffView } from "../../resources/diff-view.tsx";
 import { Loaded, LoadMore } from "../../resources/loaded.tsx";
 import { useResource, useResourceList } from "../../resources/use-resources.ts";
+import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Select } from "../../ui/field.tsx";
 import { Section } from "../../ui/page.tsx";
 import { RelativeTime } from "../../ui/relative-time.tsx";
 import { Table } from "../../ui/table.tsx";
-import { agentParts, changedParts } from "./agent-text.ts";
+import { changedParts, compareAgents } from "./agent-text.ts";
 
 interface Compared {
   from: number;
@@ -18,7 +19,9 @@ interface Compared {
 /** All versions with what each one changed, and any two of them side by side. */
 export function AgentVersions({ agent }: { agent: Agent }) {
   const list = useResourceList<Agent>(`/v1/agents/${agent.id}/versions`);
-  const [compared, setCompared] = useState<Compared>({ from: Math.max(1, agent.version - 1), to: agent.version });
+  const [chosen, setCompared] = useState<Compared | null>(null);
+  // Until a person chooses: what the newest version changed, also when it is made while this is open.
+  const compared = chosen ?? { from: Math.max(1, agent.version - 1), to: agent.version };
   return (
     <>
       {agent.version > 1 ? <Comparison agent={agent} compared={compared} onChange={setCompared} /> : null}
@@ -68,7 +71,8 @@ function VersionTable({ versions, onCompare }: { versions: readonly Agent[]; onC
 function ChangedParts({ version, before }: { version: Agent; before: Agent | undefined }) {
   if (version.version === 1) return <span className="muted">created</span>;
   if (before === undefined) return null;
-  return changedParts(before, version).join(", ").toLowerCase() || <span className="muted">nothing that is shown</span>;
+  const parts = changedParts(before, version);
+  return parts.length > 0 ? <UntrustedLine text={parts.join(", ")} /> : <span className="muted">nothing that is shown</span>;
 }
 
 interface ComparisonProps {
@@ -114,21 +118,24 @@ function Comparison({ agent, compared, onChange }: ComparisonProps) {
 }
 
 function AgentDiff({ before, after }: { before: Agent; after: Agent }) {
-  const old = new Map(agentParts(before).map(({ name, text }) => [name, text]));
-  const parts = agentParts(after);
-  const changed = parts.filter(({ name, text }) => old.get(name) !== text);
-  const same = parts.filter(({ name, text }) => old.get(name) === text && text !== "");
+  const parts = compareAgents(before, after);
+  const changed = parts.filter((part) => part.before !== part.after);
+  const same = parts.filter((part) => part.before === part.after && part.after !== "");
   return (
     <div className="stack">
       {changed.length === 0 ? <p>These two versions are the same.</p> : null}
-      {changed.map(({ name, text }) => (
-        <div key={name} className="stack stack-sm">
-          <h3>{name}</h3>
-          <DiffView label={`Changes of ${name.toLowerCase()}`} before={old.get(name) ?? ""} after={text} />
+      {changed.map((part) => (
+        <div key={part.name} className="stack stack-sm">
+          <h3>
+            <UntrustedLine text={part.name} />
+          </h3>
+          <DiffView label={`Changes of ${part.name}`} before={part.before} after={part.after} />
         </div>
       ))}
       {changed.length > 0 && same.length > 0 ? (
-        <p className="muted small">Unchanged: {same.map(({ name }) => name.toLowerCase()).join(", ")}.</p>
+        <p className="muted small">
+          Unchanged: <UntrustedLine text={same.map(({ name }) => name).join(", ")} />
+        </p>
       ) : null}
     </div>
   );

@@ -1,5 +1,6 @@
 import type { Attention } from "@sandbox0/protocol";
 import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { useClient } from "./client.ts";
 
 const POLL_MS = 5_000;
@@ -13,4 +14,10 @@ export function useAttention() {
     queryFn: ({ signal }) => client.get<Attention>("/sandbox0/v1/attention", { signal }),
     refetchInterval: POLL_MS,
   });
+}
+
+/** Ids of the sessions that wait for a person. */
+export function useWaitingIds(): ReadonlySet<string> {
+  const { data } = useAttention();
+  return useMemo(() => new Set(data?.waiting.map((session) => session.session_id)), [data]);
 }

@@ -1,6 +1,6 @@
 import type { Session, SessionAttention } from "@sandbox0/protocol";
 import { Link } from "@tanstack/react-router";
-import { useAttention } from "../../api/attention.ts";
+import { useAttention, useWaitingIds } from "../../api/attention.ts";
 import { useSessionList } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge, StatusBadge } from "../../ui/badge.tsx";
@@ -13,8 +13,10 @@ import { EmptyState, ErrorState, LoadingState } from "../../ui/states.tsx";
 import { Table } from "../../ui/table.tsx";
 import { AnswerCall } from "../session/answer-call.tsx";
 import { SessionLink } from "../sessions/session-link.tsx";
+import { shownStatus } from "../sessions/shown-status.ts";
 
 const RUNNING_SHOWN = 20;
+const NEWEST_SHOWN = 10;
 
 /** What needs a person comes first: calls to approve and to answer, then trouble, then what runs. */
 export function HomePage() {
@@ -35,6 +37,7 @@ export function HomePage() {
       {attention.data ? <Waiting waiting={attention.data.waiting} count={attention.data.waiting_count} /> : null}
       {attention.data && attention.data.troubled.length > 0 ? <Troubled sessions={attention.data.troubled} /> : null}
       <RunningSessions />
+      <NewestSessions />
     </Page>
   );
 }
@@ -43,7 +46,7 @@ function Waiting({ waiting, count }: { waiting: readonly SessionAttention[]; cou
   return (
     <Section title="Needs you">
       {waiting.length === 0 ? (
-        <div className="card all-done">
+        <div className="card quiet-card">
           <Icon name="check" />
           <span>Nothing waits for you.</span>
         </div>
@@ -114,33 +117,48 @@ function RunningSessions() {
   const { data, error } = useSessionList({ statuses: ["running", "rescheduling"] }, RUNNING_SHOWN);
   const sessions = data?.pages.flatMap((page) => page.data) ?? [];
   const more = data?.pages.at(-1)?.next_page != null;
+  const all = more ? (
+    <Link to="/sessions" search={{ status: "running" }}>
+      All running sessions
+    </Link>
+  ) : null;
   return (
-    <Section
-      title="Running"
-      actions={
-        more ? (
-          <Link to="/sessions" search={{ status: "running" }}>
-            All running sessions
-          </Link>
-        ) : null
-      }
-    >
+    <Section title="Running" actions={all}>
       {error && !data ? <ErrorState error={error} /> : null}
-      {data && sessions.length === 0 ? <EmptyState icon="sessions" title="No session runs right now" /> : null}
-      {sessions.length > 0 ? <RunningTable sessions={sessions} /> : null}
+      {data && sessions.length === 0 ? <div className="card quiet-card">No session runs right now.</div> : null}
+      {sessions.length > 0 ? <SessionTable caption="Running sessions" sessions={sessions} /> : null}
     </Section>
   );
 }
 
-function RunningTable({ sessions }: { sessions: readonly Session[] }) {
+function NewestSessions() {
+  const { data } = useSessionList({}, NEWEST_SHOWN);
+  const sessions = data?.pages[0]?.data ?? [];
+  if (data && sessions.length === 0) {
+    return (
+      <EmptyState icon="sessions" title="No sessions yet">
+        <p>A session runs an agent in an environment. Start the first one here, or through the API.</p>
+      </EmptyState>
+    );
+  }
+  if (sessions.length === 0) return null;
+  return (
+    <Section title="Newest" actions={<Link to="/sessions">All sessions</Link>}>
+      <SessionTable caption="Newest sessions" sessions={sessions} />
+    </Section>
+  );
+}
+
+function SessionTable({ caption, sessions }: { caption: string; sessions: readonly Session[] }) {
+  const waiting = useWaitingIds();
   return (
     <Table
-      caption="Running sessions"
+      caption={caption}
       rows={sessions}
       rowKey={(session) => session.id}
       columns={[
         { title: "Session", cell: (session) => <SessionLink id={session.id} title={session.title} /> },
-        { title: "Status", cell: (session) => <StatusBadge status={session.status} /> },
+        { title: "Status", cell: (session) => <StatusBadge status={shownStatus(session, waiting)} /> },
         { title: "Agent", cell: (session) => <UntrustedLine text={session.agent.name} /> },
         { title: "Last event", cell: (session) => <RelativeTime at={session.updated_at} /> },
         { title: "Cost", numeric: true, cell: (session) => formatMoney(session.usage.list_cost) ?? "" },

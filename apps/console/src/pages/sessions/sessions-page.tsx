@@ -2,7 +2,7 @@ import type { Agent, Session } from "@sandbox0/protocol";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { memo, useMemo } from "react";
-import { useAttention } from "../../api/attention.ts";
+import { useWaitingIds } from "../../api/attention.ts";
 import { type ListPage, useClient } from "../../api/client.ts";
 import { useSessionList } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -16,6 +16,7 @@ import { RelativeTime } from "../../ui/relative-time.tsx";
 import { EmptyState, ErrorState, LoadingState } from "../../ui/states.tsx";
 import { VirtualList } from "../../ui/virtual-list.tsx";
 import { SessionLink } from "./session-link.tsx";
+import { shownStatus } from "./shown-status.ts";
 import type { SessionsSearch } from "./sessions-search.ts";
 
 const ROW_PX = 44;
@@ -131,8 +132,7 @@ function useAgentOptions(chosen: string | undefined): SelectOption[] {
 }
 
 function SessionRows({ sessions, loadMore }: { sessions: readonly Session[]; loadMore(): void }) {
-  const { data: attention } = useAttention();
-  const waiting = useMemo(() => new Set(attention?.waiting.map((each) => each.session_id)), [attention]);
+  const waiting = useWaitingIds();
   return (
     <div className="session-list">
       <VirtualList
@@ -142,14 +142,18 @@ function SessionRows({ sessions, loadMore }: { sessions: readonly Session[]; loa
         estimate={() => ROW_PX}
         onNearEnd={loadMore}
       >
-        {(session) => <SessionRow session={session} waits={waiting.has(session.id)} />}
+        {(session) => <SessionRow session={session} status={shownStatus(session, waiting)} />}
       </VirtualList>
     </div>
   );
 }
 
-const SessionRow = memo(function SessionRow({ session, waits }: { session: Session; waits: boolean }) {
-  const status = session.archived_at !== null ? "archived" : waits && session.status === "idle" ? "waiting" : session.status;
+interface SessionRowProps {
+  session: Session;
+  status: ReturnType<typeof shownStatus>;
+}
+
+const SessionRow = memo(function SessionRow({ session, status }: SessionRowProps) {
   return (
     <div className="session-row" data-status={status}>
       <span className="session-row-title truncate">

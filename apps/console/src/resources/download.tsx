@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useClient } from "../api/client.ts";
 import { problemText } from "../api/problem.ts";
-import { Button } from "../ui/button.tsx";
+import { IconButton } from "../ui/button.tsx";
 import { saveAs } from "../ui/download.ts";
 import { useToast } from "../ui/toast.tsx";
 
@@ -28,16 +28,12 @@ export function DownloadButton({ path, fileName, refusal = null }: DownloadButto
     setBusy(false);
   };
   return (
-    <Button
-      size="small"
+    <IconButton
       icon="download"
-      busy={busy}
-      disabled={refusal !== null}
-      title={refusal ?? undefined}
-      aria-label={refusal === null ? `Download ${fileName}` : `Download ${fileName}: ${refusal}`}
+      size="small"
+      label={refusal === null ? `Download ${fileName}` : `Download ${fileName}: ${refusal}`}
+      disabled={busy || refusal !== null}
       onClick={() => void download()}
-    >
-      Download
-    </Button>
+    />
   );
 }

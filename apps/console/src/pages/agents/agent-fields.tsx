@@ -126,7 +126,7 @@ function ModelFields({ form, change, problems }: PartProps) {
   const models = useResource<{ data: ModelInfo[] }>("/v1/models", { query: { limit: 1_000 } });
   const list = useId();
   return (
-    <div className="form-grid">
+    <div className="form-grid model-fields">
       <div>
         <TextField
           label="Model"

@@ -76,11 +76,11 @@ function AgentActions({ agent }: { agent: Agent }) {
   );
 }
 
-/** Those that are long, or lists. */
-const BLOCKS: readonly string[] = ["System prompt", "Tools", "MCP servers", "Skills", "Other agents", "Metadata"];
+/** Those that are facts above. */
+const FACTS: readonly string[] = ["Name", "Description", "Model", "Execution identity"];
 
 function AgentDetails({ agent }: { agent: Agent }) {
-  const blocks = agentParts(agent).filter(({ name, text }) => BLOCKS.includes(name) && text !== "");
+  const blocks = agentParts(agent).filter(({ name, text }) => !FACTS.includes(name) && text !== "");
   return (
     <>
       {agent.archived_at === null ? null : (

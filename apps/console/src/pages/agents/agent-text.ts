@@ -1,4 +1,4 @@
-import type { Agent, ExecutionIdentity, Multiagent, Tool, ToolDefaults } from "@sandbox0/protocol";
+import type { Agent, ExecutionIdentity, McpServer, Multiagent, Tool, ToolDefaults } from "@sandbox0/protocol";
 import { choiceOf, type ToolChoice } from "./agent-form.ts";
 
 /** What a version of an agent says, part by part, as text that people read and compare. */
@@ -7,7 +7,8 @@ export interface AgentPart {
   text: string;
 }
 
-export const CHOICE_LABELS: Readonly<Record<ToolChoice, string>> = {
+const BUILTIN_PART = "Built-in tools";
+const CHOICE_LABELS: Readonly<Record<ToolChoice, string>> = {
   always_allow: "always allowed",
   always_ask: "asks first",
   auto: "judged each time",
@@ -21,8 +22,7 @@ export function agentParts(agent: Agent): AgentPart[] {
     { name: "Description", text: agent.description ?? "" },
     { name: "Model", text: modelText(agent.model) },
     { name: "System prompt", text: agent.system ?? "" },
-    { name: "Tools", text: agent.tools.flatMap(toolLines).join("\n") },
-    { name: "MCP servers", text: agent.mcp_servers.map(({ name, url }) => `${name}: ${url}`).join("\n") },
+    ...agent.tools.map((tool) => toolPart(tool, agent.mcp_servers)),
     { name: "Skills", text: agent.skills.map((skill) => `${skill.skill_id}, version ${skill.version}`).join("\n") },
     { name: "Other agents", text: multiagentText(agent.multiagent) },
     { name: "Metadata", text: metadataText(agent.metadata) },
@@ -30,11 +30,26 @@ export function agentParts(agent: Agent): AgentPart[] {
   ];
 }
 
+/** One part in two versions; a text is empty where the version lacks it. */
+export interface ComparedPart {
+  name: string;
+  before: string;
+  after: string;
+}
+
+/** All parts of both: those of the later version in its order, then those that it no longer has. */
+export function compareAgents(before: Agent, after: Agent): ComparedPart[] {
+  const old = new Map(agentParts(before).map(({ name, text }) => [name, text]));
+  const now = agentParts(after).map(({ name, text }) => ({ name, before: old.get(name) ?? "", after: text }));
+  const names = new Set(now.map(({ name }) => name));
+  const gone = [...old].filter(([name]) => !names.has(name)).map(([name, text]) => ({ name, before: text, after: "" }));
+  return [...now, ...gone];
+}
+
 /** The names of the parts in which two versions differ. */
 export function changedParts(before: Agent, after: Agent): string[] {
-  const old = new Map(agentParts(before).map(({ name, text }) => [name, text]));
-  return agentParts(after)
-    .filter(({ name, text }) => old.get(name) !== text)
+  return compareAgents(before, after)
+    .filter((part) => part.before !== part.after)
     .map(({ name }) => name);
 }
 
@@ -47,17 +62,20 @@ export function modelText({ id, effort, speed, inference_geo: geo }: Agent["mode
   return [id, ...more].join(", ");
 }
 
-function toolLines(tool: Tool): string[] {
+/** A part a toolset and a part a custom tool: what changed in one of them is not lost among the others. */
+function toolPart(tool: Tool, servers: readonly McpServer[]): AgentPart {
   if (tool.type === "custom") {
-    const schema = JSON.stringify(tool.input_schema, null, 2).split("\n");
-    return [`${tool.name} (custom): ${tool.description}`, ...schema.map((line) => `  ${line}`)];
+    const text = [tool.description, JSON.stringify(tool.input_schema, null, 2)].join("\n");
+    return { name: `Custom tool ${tool.name}`, text };
   }
-  const where = tool.type === "mcp_toolset" ? `${tool.mcp_server_name} (MCP)` : "Built-in tools";
   const configs: readonly (ToolDefaults & { name: string })[] = tool.configs;
-  return [
-    `${where}: ${CHOICE_LABELS[choiceOf(tool.default_config)]}`,
-    ...configs.map((config) => `  ${config.name}: ${[CHOICE_LABELS[choiceOf(config)], ...extras(config)].join(", ")}`),
+  const policies = [
+    `All tools: ${CHOICE_LABELS[choiceOf(tool.default_config)]}`,
+    ...configs.map((config) => `${config.name}: ${[CHOICE_LABELS[choiceOf(config)], ...extras(config)].join(", ")}`),
   ];
+  if (tool.type !== "mcp_toolset") return { name: BUILTIN_PART, text: policies.join("\n") };
+  const url = servers.find(({ name }) => name === tool.mcp_server_name)?.url;
+  return { name: `MCP server ${tool.mcp_server_name}`, text: [...(url ? [url] : []), ...policies].join("\n") };
 }
 
 /** What web tools are told besides. */

@@ -97,7 +97,7 @@ function NetworkPolicy({ networking }: { networking: Networking }) {
         ],
         ["Hosts", hosts.length > 0 ? <HostList key="hosts" hosts={hosts} /> : null],
         ["MCP servers", mcp ? "the agent's servers may be reached, too" : "not from the sandbox"],
-        ["Package registries", managers ? "may be reached, too" : "not reachable"],
+        ["Registries", managers ? "those of packages may be reached, too" : "not reachable"],
       ]}
     />
   );

@@ -86,7 +86,7 @@ function FileTable({ list, filtered, onDelete }: FileTableProps) {
         { title: "Size", numeric: true, cell: (file) => formatBytes(file.size_bytes) },
         { title: "Of", cell: (file) => <Owner file={file} /> },
         { title: "Created", cell: (file) => <RelativeTime at={file.created_at} /> },
-        { title: "Id", cell: (file) => <CopyId id={file.id} label="file id" /> },
+        { title: "Id", cell: (file) => <ShortId id={file.id} /> },
         {
           title: "",
           cell: (file) => (
@@ -94,7 +94,7 @@ function FileTable({ list, filtered, onDelete }: FileTableProps) {
               <DownloadButton
                 path={`/v1/files/${file.id}/content`}
                 fileName={file.filename}
-                refusal={file.downloadable === false ? "what was uploaded is not given out" : null}
+                refusal={file.downloadable === false ? "uploads are not given out" : null}
               />
               <IconButton icon="trash" label={`Delete ${file.filename}`} size="small" onClick={() => onDelete(file)} />
             </span>
@@ -105,10 +105,19 @@ function FileTable({ list, filtered, onDelete }: FileTableProps) {
   );
 }
 
+/** Ids end with what tells them apart, and are copied whole. */
+function ShortId({ id }: { id: string }) {
+  return (
+    <span className="short-id">
+      <CopyId id={id} label="file id" />
+    </span>
+  );
+}
+
 function FileName({ file }: { file: FileMetadata }) {
   return (
-    <span className="row">
-      <span className="truncate">
+    <span className="row file-name">
+      <span className="truncate" title={file.filename}>
         <UntrustedLine text={file.filename} />
       </span>
       {file.expires_at ? (

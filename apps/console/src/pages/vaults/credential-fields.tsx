@@ -53,6 +53,7 @@ function ServerUrlField({ form, change, problems, isNew }: KindFieldsProps) {
       label="MCP server"
       type="url"
       mono
+      required={form.kind === "mcp_oauth"}
       disabled={!isNew}
       placeholder={isNew ? "https://mcp.example.com/mcp" : ""}
       value={form.serverUrl}
@@ -84,6 +85,7 @@ function VariableFields({ form, change, problems, isNew }: KindFieldsProps) {
       <TextField
         label="Variable"
         mono
+        required
         disabled={!isNew}
         placeholder="GITHUB_TOKEN"
         spellCheck={false}
@@ -179,6 +181,7 @@ function RefreshFields({ form, change, problems, isNew }: KindFieldsProps) {
         label="Token endpoint"
         type="url"
         mono
+        required
         disabled={!isNew}
         value={form.tokenEndpoint}
         error={problems["auth.refresh.token_endpoint"]}
@@ -187,6 +190,7 @@ function RefreshFields({ form, change, problems, isNew }: KindFieldsProps) {
       <TextField
         label="Client id"
         mono
+        required
         disabled={!isNew}
         autoComplete="off"
         value={form.clientId}

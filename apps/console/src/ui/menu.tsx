@@ -2,6 +2,8 @@ import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { IconButton } from "./button.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 
+const GAP_PX = 4;
+
 export interface MenuItem {
   label: string;
   icon?: IconName;
@@ -17,13 +19,22 @@ export function Menu({ label, icon = "more", items }: { label: string; icon?: Ic
   const list = useRef<HTMLDivElement>(null);
   const id = useId();
   useEffect(() => {
-    if (!open) return undefined;
-    list.current?.querySelector<HTMLElement>("[role=menuitem]:not(:disabled)")?.focus();
+    if (!open || list.current === null || anchor.current === null) return undefined;
+    place(list.current, anchor.current.getBoundingClientRect());
+    list.current.querySelector<HTMLElement>("[role=menuitem]:not(:disabled)")?.focus();
     const closeOutside = (event: PointerEvent) => {
       if (event.target instanceof Node && !anchor.current?.contains(event.target)) setOpen(false);
     };
+    // It stays where it was put, and what it belongs to scrolls away.
+    const closeOnScroll = (event: Event) => {
+      if (event.target instanceof Node && event.target.contains(anchor.current)) setOpen(false);
+    };
     document.addEventListener("pointerdown", closeOutside);
-    return () => document.removeEventListener("pointerdown", closeOutside);
+    document.addEventListener("scroll", closeOnScroll, { capture: true });
+    return () => {
+      document.removeEventListener("pointerdown", closeOutside);
+      document.removeEventListener("scroll", closeOnScroll, { capture: true });
+    };
   }, [open]);
   const close = () => {
     setOpen(false);
@@ -42,6 +53,7 @@ export function Menu({ label, icon = "more", items }: { label: string; icon?: Ic
       {open ? (
         <div
           className="menu"
+          popover="manual"
           role="menu"
           id={id}
           aria-label={label}
@@ -70,6 +82,15 @@ export function Menu({ label, icon = "more", items }: { label: string; icon?: Ic
       ) : null}
     </div>
   );
+}
+
+/** Above everything, so that no table or list cuts it off: under the button, or over it where there is no room. */
+function place(menu: HTMLElement, button: DOMRect): void {
+  menu.showPopover();
+  const below = button.bottom + GAP_PX;
+  const fits = below + menu.offsetHeight <= window.innerHeight;
+  menu.style.top = `${fits ? below : Math.max(0, button.top - GAP_PX - menu.offsetHeight)}px`;
+  menu.style.left = `${Math.max(GAP_PX, button.right - menu.offsetWidth)}px`;
 }
 
 function moveFocus(event: KeyboardEvent<HTMLDivElement>, close: () => void): void {

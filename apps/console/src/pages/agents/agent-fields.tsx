@@ -114,7 +114,7 @@ function Basics({ form, change, problems }: PartProps) {
 }
 
 const EFFORTS = [
-  { value: "", label: "The model's default" },
+  { value: "", label: "Default" },
   ...(["low", "medium", "high", "xhigh", "max"] as const).map((value) => ({ value, label: value })),
 ];
 const SPEEDS = [

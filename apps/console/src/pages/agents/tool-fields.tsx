@@ -11,7 +11,7 @@ const CHOICES: readonly { value: ToolChoice; label: string }[] = [
   { value: "off", label: "Off" },
 ];
 const WHAT: Readonly<Record<BuiltinTool, string>> = {
-  bash: "Runs commands in the sandbox",
+  bash: "Runs commands",
   read: "Reads files",
   write: "Writes files",
   edit: "Changes files",

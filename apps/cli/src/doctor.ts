@@ -57,7 +57,10 @@ async function checkHarnesses({ sandbox, harness }: Settings): Promise<Diagnosis
   return findInstalledHarnesses({ sandbox }).offers.map(({ name, version, placement, apis, unavailable }) => {
     const where = placement === "agent-in-sandbox" ? "in the session's sandbox" : "in the server";
     const detail = unavailable ?? `${version === null ? "" : `${version}, `}runs ${where}, speaks ${apis.join(", ")}`;
-    const fix = unavailable === null ? {} : { fix: "Run 'make setup' again, or use another harness; see docs/harnesses.md." };
+    const fix =
+      unavailable === null
+        ? {}
+        : { fix: "Install its npm package (in a checkout: 'make setup'), or use another harness; see docs/harnesses.md." };
     return { name: `harness: ${name}`, ok: unavailable === null, detail, ...fix, required: name === harness };
   });
 }

@@ -25,6 +25,6 @@ export function findClaudeProgram(): HarnessProgram | { unavailable: string } {
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     if (!["MODULE_NOT_FOUND", "ERR_PACKAGE_PATH_NOT_EXPORTED", "ENOENT", "EACCES"].includes(code)) throw error;
-    return { unavailable: `The claude harness needs the npm packages ${SDK} and ${packageName}: run make setup.` };
+    return { unavailable: `The claude harness needs the npm packages ${SDK} and ${packageName} (npm install ${SDK}).` };
   }
 }

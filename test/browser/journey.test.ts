@@ -230,7 +230,7 @@ async function download(page: Page): Promise<void> {
 async function readUsage(page: Page): Promise<void> {
   await toView(page, "Usage & setup");
   await page.getByText("Input tokens").waitFor();
-  await page.getByText(`${AGENT} (version 2)`).waitFor();
+  await page.getByRole("region", { name: "Setup" }).getByText("version 2").waitFor();
 }
 
 /** The fork has the conversation; what is said in it is not said in the session. */

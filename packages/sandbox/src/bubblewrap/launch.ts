@@ -204,7 +204,9 @@ function mountArgs(host: LaunchHost, plan: LaunchPlan, systemArgs: readonly stri
     ...bind(base?.toolsDir ?? host.runtime.dir, RUNTIME_DIR, false),
     // What lies over files of the system would keep packages from replacing them. An image has a link to it.
     ...(isDraft || base !== null ? [] : bind(host.runtime.bashPath, host.bashAt, false)),
-    ...(isDraft ? [] : host.programs.flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false))),
+    ...(isDraft
+      ? []
+      : (base?.programs ?? host.programs).flatMap(({ directory, mountedAt }) => bind(directory, mountedAt, false))),
     // The sandbox's own user could write settings of its own namespaces, and kernels give those more with time.
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"],
     ...["--dev", "/dev", "--size", String(SHM_BYTES_MAX), "--tmpfs", "/dev/shm"],

@@ -27,6 +27,8 @@ import { writeLayerSeed } from "./layer-seed.ts";
 import { LayerSizes, treeBytes } from "./layer-sizes.ts";
 import { LayerUses } from "./layer-uses.ts";
 import { openNowhere } from "./egress-socket.ts";
+import type { ImageBase } from "./image/image-base.ts";
+import { prepareImagePrograms } from "./image/image-programs.ts";
 import { baseOf, factsOf, finishImage, finishLayerOver } from "./image/image-files.ts";
 import { prepareImageTools } from "./image/image-tools.ts";
 import { IMAGE_BOUNDS, runUnpacker, toolsMount, UNPACK_LIMITS } from "./image/run-unpacker.ts";
@@ -111,6 +113,9 @@ interface Finished {
   over: Below;
 }
 
+/** Of all images. */
+type ImageTools = Pick<ImageBase, "toolsDir" | "programs">;
+
 /** What a layer lies over. */
 type Below = Pick<SystemPlan, "seed" | "base">;
 
@@ -131,7 +136,7 @@ export class BubblewrapLayers implements Layers {
   readonly #uses: LayerUses;
   readonly #sizes: LayerSizes;
   #opened: Promise<Opened> | null = null;
-  #tools: Promise<string> | null = null;
+  #tools: Promise<ImageTools> | null = null;
 
   constructor(dir: string, host: LayersHost) {
     this.#dir = dir;
@@ -258,12 +263,12 @@ export class BubblewrapLayers implements Layers {
   async unpackImage(name: string, { archive, signal, onProgress, admit }: ImageSource): Promise<string> {
     const target = this.#kept(name);
     const { volumes } = await this.#open();
-    const toolsDir = await this.#imageTools();
+    const tools = await this.#imageTools();
     const dir = this.#newDraft();
     const volume = await volumes.create();
     let sandbox: Sandbox | null = null;
     try {
-      const equipment = { mounts: [toolsMount(toolsDir)], layers: [] };
+      const equipment = { mounts: [toolsMount(tools.toolsDir)], layers: [] };
       const spec = { volume, equipment, limits: UNPACK_LIMITS, env: {}, openEgress: null };
       sandbox = await this.#host.start(spec, PLAIN_SYSTEM);
       const facts = await runUnpacker(sandbox, { archive, bounds: IMAGE_BOUNDS, signal, onProgress });
@@ -274,7 +279,7 @@ export class BubblewrapLayers implements Layers {
       if (!lstatSync(root).isDirectory()) throw new SandboxError("io", "the image was unpacked to no directory");
       await own(root);
       finishImage(dir, facts);
-      const base = { root: relative(this.#dir, root), toolsDir, ...facts };
+      const base = { root: relative(this.#dir, root), ...tools, ...facts };
       await this.#check({ layers: [], draft: null, seed: null, base }, volume, signal);
       await this.#keep(dir, name, admit);
       return target;
@@ -297,11 +302,11 @@ export class BubblewrapLayers implements Layers {
     if (image === null) return { seed: await this.#seedFor(owner), base: null };
     const facts = factsOf(this.#kept(image));
     if (facts === null) throw noLayer(image);
-    return { seed: null, base: { root: join(KEPT, image, ROOT_NAME), toolsDir: await this.#imageTools(), ...facts } };
+    return { seed: null, base: { root: join(KEPT, image, ROOT_NAME), ...(await this.#imageTools()), ...facts } };
   }
 
   /** At first use; tried again after a failure. */
-  #imageTools(): Promise<string> {
+  #imageTools(): Promise<ImageTools> {
     this.#tools ??= this.#makeImageTools().catch((error: unknown) => {
       this.#tools = null;
       throw error;
@@ -309,9 +314,11 @@ export class BubblewrapLayers implements Layers {
     return this.#tools;
   }
 
-  async #makeImageTools(): Promise<string> {
-    const { runtime, tools, bashAt } = await this.#host.prepare();
-    return prepareImageTools(join(this.#dir, TOOLS), { runtimeDir: runtime.dir, socat: tools.socat, bash: bashAt });
+  async #makeImageTools(): Promise<ImageTools> {
+    const { runtime, tools, bashAt, programs } = await this.#host.prepare();
+    const parent = join(this.#dir, TOOLS);
+    const toolsDir = await prepareImageTools(parent, { runtimeDir: runtime.dir, socat: tools.socat, bash: bashAt });
+    return { toolsDir, programs: await prepareImagePrograms(parent, programs) };
   }
 
   /** @returns what the draft lies over */

@@ -7,12 +7,31 @@ import { Readable } from "node:stream";
 import { auditCases } from "./audit-cases.ts";
 import type { ConformanceCase, ConformanceContext } from "./conformance-case.ts";
 import { hostPrograms, imageArchive, type ImageEntry, type TestImage } from "./image-archive.ts";
+import { programCases } from "./program-cases.ts";
 import { rejectsWith, runCommand } from "./run-command.ts";
 
 /** What the cases run. */
 const PROGRAMS = [
-  ...["sh", "cat", "chmod", "chroot", "cp", "cut", "find", "getent", "grep", "head", "id", "ls", "mkdir", "mknod", "mount", "mv"],
-  ...["nsenter", "rm", "sort", "stat", "tail", "timeout", "touch", "tr", "umount", "unshare", "wc"],
+  ...["sh", "cat", "chmod", "chroot", "cp", "cut", "dirname", "find", "getent", "grep", "head", "id"],
+  ...[
+    "ls",
+    "mkdir",
+    "mknod",
+    "mount",
+    "mv",
+    "nsenter",
+    "readlink",
+    "rm",
+    "sort",
+    "stat",
+    "tail",
+    "timeout",
+    "touch",
+    "tr",
+    "umount",
+    "unshare",
+    "wc",
+  ],
 ];
 const OS_RELEASE: ImageEntry = { name: "etc/os-release", content: "NAME=test-image\n" };
 
@@ -37,7 +56,7 @@ async function overImage(context: ConformanceContext): Promise<ConformanceContex
 }
 
 export const imageCases: readonly ConformanceCase[] = [
-  ...auditCases.map(
+  ...[...auditCases, ...programCases].map(
     ({ name, run }): ConformanceCase => ({
       name: `${name} (in an image)`,
       needs: "layers",
@@ -117,7 +136,7 @@ export const imageCases: readonly ConformanceCase[] = [
       const look =
         "installed; cat /etc/os-release /opt/program/file; ls /var/lib; ls /usr/bin/wc; readlink /bin/bash; echo $OF_IMAGE";
       const over = await runCommand(await context.createSandbox(equipped(layer)), look);
-      assert.equal(over.stdout, "installed\nNAME=test-image\nmore\nkept\nstate\nyes\n");
+      assert.equal(over.stdout, "installed\nNAME=test-image\nmore\nkept\nstate\n/opt/sandbox0/bin/bash\nyes\n");
       const below = await runCommand(
         await context.createSandbox(equipped(image)),
         "cat /etc/os-release; installed; ls /usr/bin/wc",

@@ -1,4 +1,5 @@
 import { RUNTIME_DIR } from "../../layout.ts";
+import type { SandboxProgram } from "../../programs.ts";
 
 /** An image that a sandbox has in place of the host's system. */
 export interface ImageBase {
@@ -12,6 +13,8 @@ export interface ImageBase {
   bashAt: string;
   /** On the host: what is shown at `RUNTIME_DIR`, able to run over any root. */
   toolsDir: string;
+  /** In place of the driver's, for the same reason. */
+  programs: readonly SandboxProgram[];
 }
 
 export const IMAGE_BASH = `${RUNTIME_DIR}/bin/bash`;

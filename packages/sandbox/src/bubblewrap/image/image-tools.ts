@@ -1,24 +1,16 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmod, copyFile, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { makeDir, PASSAGE_MODE } from "../../make-dir.ts";
-import { SandboxError } from "../../port.ts";
-import { HELPER_ENV } from "../host.ts";
-import { useOwnLoader } from "./own-loader.ts";
+import { copyAs, copyWithLibraries, PROGRAM_MODE } from "./copy-program.ts";
+import { LOADER_PATH } from "./own-loader.ts";
 
-const run = promisify(execFile);
 /** Raise it when the content of the directory changes for a reason the key below does not see. */
 const TOOLS_FORMAT = 1;
 const UNPACKER = fileURLToPath(new URL("./main.ts", import.meta.url));
 /** As in the plain runtime: its user may run it and not read it. */
 const SHELL_MODE = 0o111;
-const PROGRAM_MODE = 0o755;
-/** `\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, as the loader lists what it would load. */
-const LISTED = /^\t(\S+) => (\/\S.*) \(0x[0-9a-f]+\)$/gm;
-
 /** In the directory. */
 export const UNPACKER_NAME = "unpack-image.cjs";
 
@@ -49,7 +41,10 @@ export async function prepareImageTools(parent: string, source: ImageToolsSource
   await rm(draft, { recursive: true, force: true });
   makeDir(draft, 0o755);
   makeDir(join(draft, "bin"), 0o755);
-  for (const [name, path] of Object.entries(programs)) await copyProgram(name, path, draft);
+  for (const [name, path] of Object.entries(programs)) {
+    const loader = await copyWithLibraries(path, join(draft, "bin", name));
+    if (loader !== null) await copyAs(loader, join(draft, basename(LOADER_PATH)), PROGRAM_MODE);
+  }
   await chmod(join(draft, "bin/bash"), SHELL_MODE);
   await copyFile(join(source.runtimeDir, "tool-server.cjs"), join(draft, "tool-server.cjs"));
   await writeFile(join(draft, UNPACKER_NAME), unpacker);
@@ -66,31 +61,6 @@ async function toolsKey({ runtimeDir }: ImageToolsSource, programs: readonly str
   const stats = await Promise.all(programs.map((path) => stat(path)));
   const facts = [TOOLS_FORMAT, basename(runtimeDir), stats.map(({ size, mtimeMs }) => [size, mtimeMs])];
   return createHash("sha256").update(JSON.stringify(facts)).update(unpacker).digest("hex").slice(0, 16);
-}
-
-/** With its loader, and its libraries beside it. */
-async function copyProgram(name: string, path: string, dir: string): Promise<void> {
-  const program = await readFile(path);
-  let loader: string | null;
-  try {
-    loader = useOwnLoader(program);
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new SandboxError("unavailable", `sandboxes here can have no image: ${path}: ${why}`, { cause: error });
-  }
-  await writeFile(join(dir, "bin", name), program);
-  await chmod(join(dir, "bin", name), PROGRAM_MODE);
-  if (loader === null) return;
-  await copyFor(loader, join(dir, "ld"), PROGRAM_MODE);
-  const { stdout } = await run(loader, ["--list", path], { env: HELPER_ENV });
-  for (const [, wanted = "", found = ""] of stdout.matchAll(LISTED)) {
-    await copyFor(found, join(dir, "bin", basename(wanted)), 0o644);
-  }
-}
-
-async function copyFor(path: string, to: string, mode: number): Promise<void> {
-  await copyFile(path, to);
-  await chmod(to, mode);
 }
 
 async function bundleUnpacker(): Promise<string> {

@@ -7,6 +7,7 @@ const OWN_DIR = "$ORIGIN";
 
 const ELF_64_LITTLE = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1]);
 const [HEADERS_AT, HEADER_SIZE_AT, HEADER_COUNT_AT] = [32, 54, 56] as const;
+const HEADER_BYTES = 64;
 const [SEGMENT_DYNAMIC, SEGMENT_LOADER] = [2, 3] as const;
 const [TAG_END, TAG_STRINGS, TAG_LIBRARY_DIRS, TAG_DEBUG] = [0n, 5n, 15n, 21n] as const;
 const DYNAMIC_ENTRY_BYTES = 16;
@@ -45,6 +46,14 @@ export function useOwnLoader(program: Buffer): string | null {
   program.writeBigUInt64LE(TAG_LIBRARY_DIRS, spare);
   program.writeBigUInt64LE(BigInt.asUintN(64, at), spare + 8);
   return before;
+}
+
+/** @param start of a file, in which its headers are */
+export function hasLoader(start: Buffer): boolean {
+  if (start.length < HEADER_BYTES || !start.subarray(0, ELF_64_LITTLE.length).equals(ELF_64_LITTLE)) return false;
+  const end =
+    Number(start.readBigUInt64LE(HEADERS_AT)) + start.readUInt16LE(HEADER_SIZE_AT) * start.readUInt16LE(HEADER_COUNT_AT);
+  return end <= start.length && segmentsOf(start).has(SEGMENT_LOADER);
 }
 
 function segmentsOf(program: Buffer): Map<number, Segment> {

@@ -19,12 +19,12 @@ export function Shell({ children }: { children: ReactNode }) {
       <a className="skip-link" href="#main">
         Skip to content
       </a>
-      <div className="phone-bar">
+      <header className="phone-bar">
         <IconButton icon="menu" label="Menu" aria-expanded={menuOpen} onClick={() => setMenuOpen(!menuOpen)} />
         <Link to="/" className="brand">
           <Logo /> Sandbox0
         </Link>
-      </div>
+      </header>
       {menuOpen ? (
         <button type="button" className="sidebar-scrim" aria-label="Close menu" onClick={() => setMenuOpen(false)} />
       ) : null}
@@ -38,7 +38,7 @@ export function Shell({ children }: { children: ReactNode }) {
 
 function Sidebar({ open }: { open: boolean }) {
   return (
-    <div className="sidebar" data-open={open}>
+    <aside className="sidebar" data-open={open} aria-label="Sidebar">
       <Link to="/" className="brand">
         <Logo /> Sandbox0 <small>console</small>
       </Link>
@@ -61,7 +61,7 @@ function Sidebar({ open }: { open: boolean }) {
         ))}
       </nav>
       <SidebarFoot />
-    </div>
+    </aside>
   );
 }
 

@@ -33,12 +33,18 @@ interface UntrustedProps {
 export function Untrusted({ text, mono = false, fileName = "output.txt", limits = PREVIEW_LIMITS }: UntrustedProps) {
   const [whole, setWhole] = useState(false);
   const { pieces, hiddenChars } = useMemo(() => showText(text, whole ? WHOLE_LIMITS : limits), [text, whole, limits]);
-  const Tag = mono ? "pre" : "div";
   return (
     <>
-      <Tag className="untrusted" dir="auto">
-        <Pieces pieces={pieces} />
-      </Tag>
+      {mono ? (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+        <pre className="untrusted" dir="auto" tabIndex={0}>
+          <Pieces pieces={pieces} />
+        </pre>
+      ) : (
+        <div className="untrusted" dir="auto">
+          <Pieces pieces={pieces} />
+        </div>
+      )}
       {hiddenChars > 0 ? (
         <div className="row row-wrap small muted untrusted-more">
           <span>{formatCount(hiddenChars)} more characters</span>

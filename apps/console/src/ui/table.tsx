@@ -5,6 +5,8 @@ export interface Column<T> {
   title: string;
   /** Right-aligned figures. */
   numeric?: boolean;
+  /** Left out where there is little room, as on a phone. */
+  minor?: boolean;
   cell(row: T): ReactNode;
 }
 
@@ -18,7 +20,7 @@ export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
         <thead>
           <tr>
             {columns.map((column) => (
-              <th key={column.title} scope="col" className={column.numeric ? "num" : undefined}>
+              <th key={column.title} scope="col" className={classOf(column)}>
                 {column.title === "" ? <span className="visually-hidden">Actions</span> : column.title}
               </th>
             ))}
@@ -28,7 +30,7 @@ export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
           {rows.map((row) => (
             <tr key={rowKey(row)}>
               {columns.map((column) => (
-                <td key={column.title} className={column.numeric ? "num" : undefined}>
+                <td key={column.title} className={classOf(column)}>
                   {column.cell(row)}
                 </td>
               ))}
@@ -38,6 +40,10 @@ export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
       </table>
     </section>
   );
+}
+
+function classOf({ numeric, minor }: Pick<Column<unknown>, "numeric" | "minor">): string | undefined {
+  return [numeric ? "num" : "", minor ? "minor" : ""].filter(Boolean).join(" ") || undefined;
 }
 
 interface TableProps<T> {

@@ -46,18 +46,18 @@ function ToolDetails({ item: { use, confirmation, result } }: { item: ToolItem }
   return (
     <div className="tool-body stack">
       <div>
-        <h4 className="tool-label">Input</h4>
+        <p className="tool-label">Input</p>
         <ToolInput name={use.name} input={use.input} />
       </div>
       {confirmation?.deny_message ? (
         <div>
-          <h4 className="tool-label">Reason of the denial</h4>
+          <p className="tool-label">Reason of the denial</p>
           <Untrusted text={confirmation.deny_message} />
         </div>
       ) : null}
       {result ? (
         <div>
-          <h4 className="tool-label">{result.is_error ? "Error" : "Output"}</h4>
+          <p className="tool-label">{result.is_error ? "Error" : "Output"}</p>
           {result.content && result.content.length > 0 ? (
             <Content blocks={result.content} mono />
           ) : (

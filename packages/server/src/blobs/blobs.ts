@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { takeUnreferencedBlob, touchBlob } from "../store/blobs.ts";
 import type { Database } from "../store/pool.ts";
-import { type BlobRef, type BlobStore, BlobsUnavailable, type ByteRange, type StagedBlob, type StageOptions } from "./port.ts";
+import { type BlobRef, type BlobStore, BlobsUnavailable, type ByteRange, type StageOptions } from "./port.ts";
 
 /**
  * How long content stays that nothing refers to: more than anyone needs from `put` to the row that refers to it, or to read
@@ -54,32 +54,27 @@ export function createBlobs({ db, store, graceMs = BLOB_GRACE_MS, onProblem }: B
     if (error instanceof BlobsUnavailable) onProblem(error);
     throw error;
   };
-  const publish = async (staged: StagedBlob): Promise<void> => {
+  const put: Blobs["put"] = async (source, options) => {
+    const staged = await store.stage(source, options).catch(report);
     try {
+      // The row first: a crash in between leaves one that `collect` removes, and never content that nobody knows of.
+      await touchBlob(db, staged);
       await staged.publish().catch(report);
     } catch (error) {
       await staged.discard().catch(onProblem);
       throw error;
     }
+    return { sha256: staged.sha256, sizeBytes: staged.sizeBytes };
   };
   return {
-    async put(source, options) {
-      const staged = await store.stage(source, options).catch(report);
-      try {
-        // The row first: a crash in between leaves one that `collect` removes, and never content that nobody knows of.
-        await touchBlob(db, staged);
-      } catch (error) {
-        await staged.discard().catch(onProblem);
-        throw error;
-      }
-      await publish(staged);
-      return { sha256: staged.sha256, sizeBytes: staged.sizeBytes };
-    },
+    put,
     async putKnown(content, sha256, signal) {
-      // As above; and what is there is from now on not deleted for the grace period.
-      await touchBlob(db, { sha256, sizeBytes: content.length });
-      if (await store.exists(sha256).catch(report)) return;
-      await publish(await store.stage(whole(content), { bytesMax: content.length, signal, sha256 }).catch(report));
+      if (await store.exists(sha256).catch(report)) {
+        await touchBlob(db, { sha256, sizeBytes: content.length });
+        // From now on it is not deleted for the grace period; it may have been before.
+        if (await store.exists(sha256).catch(report)) return;
+      }
+      await put(whole(content), { bytesMax: content.length, signal, sha256 });
     },
     pathOf: (sha256) => store.pathOf?.(sha256) ?? null,
     open: (sha256, range) => store.get(sha256, range).catch(report),

@@ -31,6 +31,17 @@ export function useResource<T>(path: string, { query = {}, pollMs, enabled = tru
   });
 }
 
+/** As the server has it when the page is opened, whatever was read before: a form must not begin with what changed since. */
+export function useFreshResource<T>(path: string) {
+  const client = useClient();
+  const { data, error, isFetchedAfterMount, refetch } = useQuery<T>({
+    queryKey: [...resourceKey(path), {}],
+    queryFn: async ({ signal }): Promise<T> => client.get<T>(path, { signal }),
+    refetchOnMount: "always",
+  });
+  return isFetchedAfterMount ? { data, error, refetch } : { data: undefined, error: null, refetch };
+}
+
 /** A list by its path, page after page; `rows` are those of all pages that were read. */
 export function useResourceList<T>(path: string, query: ListQuery = {}, options: { pollMs?: number; enabled?: boolean } = {}) {
   const client = useClient();

@@ -1,7 +1,8 @@
 import type { Agent, AgentCreateParams, AgentUpdateParams } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
 import { Loaded } from "../../resources/loaded.tsx";
-import { ONCE, useChange, useResource } from "../../resources/use-resources.ts";
+import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
 import { Page } from "../../ui/page.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { AgentFields } from "./agent-fields.tsx";
@@ -30,7 +31,7 @@ export function NewAgentPage() {
 
 export function EditAgentPage() {
   const { agentId } = useParams({ from: "/agents/$agentId/edit" });
-  const agent = useResource<Agent>(`/v1/agents/${agentId}`);
+  const agent = useFreshResource<Agent>(`/v1/agents/${agentId}`);
   return (
     <Page
       title="Edit agent"
@@ -52,7 +53,9 @@ export function EditAgentPage() {
   );
 }
 
-function EditAgent({ agent }: { agent: Agent }) {
+/** What is saved is a change of what the form began with: who changed the agent meanwhile is not overwritten. */
+function EditAgent({ agent: now }: { agent: Agent }) {
+  const [agent] = useState(now);
   const path = `/v1/agents/${agent.id}`;
   const update = useChange((client, params: AgentUpdateParams) => client.post<Agent>(path, { body: params }));
   const navigate = useNavigate();

@@ -39,10 +39,14 @@ export function AgentsPage() {
         columns={[
           { title: "Name", cell: (agent) => <AgentLink agent={agent} /> },
           { title: "Model", cell: (agent) => <code>{agent.model.id}</code> },
-          { title: "Harness", cell: (agent) => agent.metadata[HARNESS_KEY] ?? <span className="muted">default</span> },
-          { title: "Version", numeric: true, cell: (agent) => agent.version },
+          {
+            title: "Harness",
+            minor: true,
+            cell: (agent) => agent.metadata[HARNESS_KEY] ?? <span className="muted">default</span>,
+          },
+          { title: "Version", minor: true, numeric: true, cell: (agent) => agent.version },
           { title: "Changed", cell: (agent) => <RelativeTime at={agent.updated_at} /> },
-          { title: "Id", cell: (agent) => <CopyId id={agent.id} label="agent id" /> },
+          { title: "Id", minor: true, cell: (agent) => <CopyId id={agent.id} label="agent id" /> },
         ]}
       />
     </Page>

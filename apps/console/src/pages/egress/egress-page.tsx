@@ -54,12 +54,12 @@ export function EgressPage() {
               </Badge>
             ),
           },
-          { title: "Why", cell: ({ reason }) => (reason === null ? "" : reason.replaceAll("_", " ")) },
-          { title: "Out", numeric: true, cell: (row) => formatBytes(row.bytes_out) },
-          { title: "In", numeric: true, cell: (row) => formatBytes(row.bytes_in) },
-          { title: "Took", numeric: true, cell: (row) => formatDuration(row.duration_ms) },
-          { title: "Secrets", cell: (row) => <Secrets ids={row.credential_ids} /> },
-          { title: "Session", cell: ({ session_id: id }) => <SessionOf id={id} /> },
+          { title: "Why", minor: true, cell: ({ reason }) => (reason === null ? "" : reason.replaceAll("_", " ")) },
+          { title: "Out", minor: true, numeric: true, cell: (row) => formatBytes(row.bytes_out) },
+          { title: "In", minor: true, numeric: true, cell: (row) => formatBytes(row.bytes_in) },
+          { title: "Took", minor: true, numeric: true, cell: (row) => formatDuration(row.duration_ms) },
+          { title: "Secrets", minor: true, cell: (row) => <Secrets ids={row.credential_ids} /> },
+          { title: "Session", minor: true, cell: ({ session_id: id }) => <SessionOf id={id} /> },
         ]}
       />
     </Page>

@@ -1,7 +1,8 @@
 import type { Environment, EnvironmentCreateParams, EnvironmentUpdateParams } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
 import { Loaded } from "../../resources/loaded.tsx";
-import { ONCE, useChange, useResource } from "../../resources/use-resources.ts";
+import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
 import { Page } from "../../ui/page.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { EnvironmentFields } from "./environment-fields.tsx";
@@ -33,7 +34,7 @@ export function NewEnvironmentPage() {
 
 export function EditEnvironmentPage() {
   const { environmentId } = useParams({ from: "/environments/$environmentId/edit" });
-  const environment = useResource<Environment>(`/v1/environments/${environmentId}`);
+  const environment = useFreshResource<Environment>(`/v1/environments/${environmentId}`);
   return (
     <Page
       title="Edit environment"
@@ -56,7 +57,9 @@ export function EditEnvironmentPage() {
   );
 }
 
-function EditEnvironment({ environment }: { environment: Environment }) {
+/** What is saved is a change of what the form began with. */
+function EditEnvironment({ environment: now }: { environment: Environment }) {
+  const [environment] = useState(now);
   const update = useChange((client, params: EnvironmentUpdateParams) =>
     client.post<Environment>(`/v1/environments/${environment.id}`, { body: params }),
   );

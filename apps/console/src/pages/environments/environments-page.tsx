@@ -39,9 +39,9 @@ export function EnvironmentsPage() {
         columns={[
           { title: "Name", cell: (environment) => <EnvironmentLink environment={environment} /> },
           { title: "Network", cell: ({ config }) => <NetworkBadge config={config} /> },
-          { title: "Packages", numeric: true, cell: ({ config }) => packageCount(config) || "" },
-          { title: "Changed", cell: (environment) => <RelativeTime at={environment.updated_at} /> },
-          { title: "Id", cell: (environment) => <CopyId id={environment.id} label="environment id" /> },
+          { title: "Packages", minor: true, numeric: true, cell: ({ config }) => packageCount(config) || "" },
+          { title: "Changed", minor: true, cell: (environment) => <RelativeTime at={environment.updated_at} /> },
+          { title: "Id", minor: true, cell: (environment) => <CopyId id={environment.id} label="environment id" /> },
         ]}
       />
     </Page>

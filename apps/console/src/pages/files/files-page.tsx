@@ -82,11 +82,11 @@ function FileTable({ list, filtered, onDelete }: FileTableProps) {
       rowKey={(file) => file.id}
       columns={[
         { title: "Name", cell: (file) => <FileName file={file} /> },
-        { title: "Type", cell: (file) => <span className="muted">{file.mime_type}</span> },
+        { title: "Type", minor: true, cell: (file) => <span className="muted">{file.mime_type}</span> },
         { title: "Size", numeric: true, cell: (file) => formatBytes(file.size_bytes) },
-        { title: "Of", cell: (file) => <Owner file={file} /> },
-        { title: "Created", cell: (file) => <RelativeTime at={file.created_at} /> },
-        { title: "Id", cell: (file) => <ShortId id={file.id} /> },
+        { title: "Of", minor: true, cell: (file) => <Owner file={file} /> },
+        { title: "Created", minor: true, cell: (file) => <RelativeTime at={file.created_at} /> },
+        { title: "Id", minor: true, cell: (file) => <ShortId id={file.id} /> },
         {
           title: "",
           cell: (file) => (

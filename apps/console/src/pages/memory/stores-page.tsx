@@ -39,9 +39,9 @@ export function MemoryStoresPage() {
         rowKey={(store) => store.id}
         columns={[
           { title: "Name", cell: (store) => <StoreLink store={store} /> },
-          { title: "Description", cell: (store) => <UntrustedLine text={store.description} /> },
+          { title: "Description", minor: true, cell: (store) => <UntrustedLine text={store.description} /> },
           { title: "Changed", cell: (store) => <RelativeTime at={store.updated_at} /> },
-          { title: "Id", cell: (store) => <CopyId id={store.id} label="store id" /> },
+          { title: "Id", minor: true, cell: (store) => <CopyId id={store.id} label="store id" /> },
         ]}
       />
       {making ? <NewStoreDialog onClose={() => setMaking(false)} /> : null}

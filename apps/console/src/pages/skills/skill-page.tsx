@@ -102,7 +102,7 @@ function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
         emptyTitle="No versions"
         rowKey={(version) => version.id}
         columns={[
-          { title: "Version", cell: (version) => <CopyId id={version.id} label="version id" /> },
+          { title: "Version", minor: true, cell: (version) => <CopyId id={version.id} label="version id" /> },
           {
             title: "Name",
             cell: (version) => (
@@ -113,7 +113,7 @@ function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
             ),
           },
           { title: "Description", cell: (version) => <UntrustedLine text={version.description} /> },
-          { title: "Uploaded", cell: (version) => <RelativeTime at={version.created_at} /> },
+          { title: "Uploaded", minor: true, cell: (version) => <RelativeTime at={version.created_at} /> },
           {
             title: "",
             cell: (version) => (

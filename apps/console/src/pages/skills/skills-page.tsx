@@ -44,8 +44,8 @@ export function SkillsPage() {
             ),
           },
           { title: "From", cell: ({ source }) => <SourceBadge source={source.type} /> },
-          { title: "Changed", cell: (skill) => <RelativeTime at={skill.updated_at} /> },
-          { title: "Id", cell: (skill) => <CopyId id={skill.id} label="skill id" /> },
+          { title: "Changed", minor: true, cell: (skill) => <RelativeTime at={skill.updated_at} /> },
+          { title: "Id", minor: true, cell: (skill) => <CopyId id={skill.id} label="skill id" /> },
         ]}
       />
       {uploading ? (

@@ -47,9 +47,9 @@ export function Credentials({ vault }: { vault: Vault }) {
         rowKey={(credential) => credential.id}
         columns={[
           { title: "For", cell: (credential) => <CredentialName credential={credential} /> },
-          { title: "Kind", cell: ({ auth }) => KIND_LABELS[auth.type] },
-          { title: "Where", cell: ({ auth }) => <Where auth={auth} /> },
-          { title: "Changed", cell: (credential) => <RelativeTime at={credential.updated_at} /> },
+          { title: "Kind", minor: true, cell: ({ auth }) => KIND_LABELS[auth.type] },
+          { title: "Where", minor: true, cell: ({ auth }) => <Where auth={auth} /> },
+          { title: "Changed", minor: true, cell: (credential) => <RelativeTime at={credential.updated_at} /> },
           { title: "", cell: (credential) => <CredentialMenu credential={credential} onAsk={setAsked} /> },
         ]}
       />

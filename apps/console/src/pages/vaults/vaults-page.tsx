@@ -41,7 +41,7 @@ export function VaultsPage() {
         columns={[
           { title: "Name", cell: (vault) => <VaultLink vault={vault} /> },
           { title: "Changed", cell: (vault) => <RelativeTime at={vault.updated_at} /> },
-          { title: "Id", cell: (vault) => <CopyId id={vault.id} label="vault id" /> },
+          { title: "Id", minor: true, cell: (vault) => <CopyId id={vault.id} label="vault id" /> },
         ]}
       />
       {making ? <NewVaultDialog onClose={() => setMaking(false)} /> : null}

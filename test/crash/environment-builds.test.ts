@@ -1,5 +1,8 @@
+import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { toFile } from "@anthropic-ai/sdk";
+import { imageArchive } from "@sandbox0/sandbox/testing";
 import { until } from "@sandbox0/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ServerProcess } from "./server-process.ts";
@@ -63,6 +66,29 @@ describe("a server that is killed while it prepares an environment", { timeout: 
     const made = (await kept()).filter((layer) => !before.includes(layer));
     expect(made).toHaveLength(1);
     expect(await readFile(join(layers("kept"), made[0] ?? "", "etc/made"), "utf8")).toBe(`${name}\n`);
+    await expectWhole();
+    await second.kill();
+  });
+
+  test("while it unpacks an image: there is none, and the next start unpacks it", async () => {
+    const first = await start();
+    const client = stage.client(first);
+    // Noise, so that it takes its time.
+    const noise = Array.from({ length: 4 }, (_, index) => [{ name: `usr/noise-${index}`, content: randomBytes(24 * 1024 ** 2) }]);
+    const archive = await toFile(await imageArchive({ layers: noise, compression: "gzip" }), "image.tar");
+    const file = await client.files.upload({ file: archive });
+    const before = await kept();
+    const { id } = await client.beta.environments.create({ name: "image", metadata: { "sandbox0.image": file.id } });
+    await until(async () => (await buildOf(first, id)).log_tail.includes("image"), { timeoutMs: BUILD_TIMEOUT_MS });
+    await first.kill();
+    expect(await kept()).toEqual(before);
+    const second = await start();
+    await until(async () => (await buildOf(second, id)).state === "ready", { timeoutMs: BUILD_TIMEOUT_MS });
+    const made = (await kept()).filter((layer) => !before.includes(layer));
+    expect(made).toHaveLength(1);
+    expect(
+      (await readdir(join(layers("kept"), made[0] ?? "", "root/usr"))).filter((name) => name.startsWith("noise")),
+    ).toHaveLength(4);
     await expectWhole();
     await second.kill();
   });

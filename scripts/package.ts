@@ -85,9 +85,9 @@ function renameProgramPaths(code: string): string {
   return code.replace(/"(\.{1,2}\/[\w./-]+)\.ts"/g, '"$1.js"');
 }
 
-function write(path: string, text: string): void {
+function write(path: string, text: string, mode = 0o644): void {
   mkdirSync(dirname(join(TARGET, path)), { recursive: true });
-  writeFileSync(join(TARGET, path), text);
+  writeFileSync(join(TARGET, path), text, { mode });
 }
 
 function copy(path: string): void {
@@ -104,7 +104,7 @@ function copyAssets(): void {
 
 /** With the version beside it, which the door reads. */
 function writeDoor({ name, version }: Manifest): void {
-  write(DOOR, readFileSync(join(ROOT, DOOR), "utf8").replace('"main.ts"', '"main.js"'));
+  write(DOOR, readFileSync(join(ROOT, DOOR), "utf8").replace('"main.ts"', '"main.js"'), 0o755);
   write("apps/cli/package.json", `${JSON.stringify({ name, version, type: "module" })}\n`);
 }
 

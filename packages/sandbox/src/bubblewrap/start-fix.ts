@@ -15,8 +15,8 @@ const FIXES: readonly (readonly [complaint: RegExp, fix: string])[] = [
     "user namespaces get no rights here (Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for bwrap)",
   ],
   [
-    /namespace|unshare/,
-    "let unprivileged users make user namespaces: in a container, --security-opt seccomp=packaging/docker/seccomp.json (or " +
+    /namespace|unshare|hostname/,
+    "making namespaces is forbidden: in a container, --security-opt seccomp=packaging/docker/seccomp.json (or " +
       "unconfined); in a unit of systemd, no RestrictNamespaces",
   ],
 ];

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { markHidden, PREVIEW_LIMITS, safeHref, showText, stripTerminal } from "./untrusted-text.ts";
+import { markHidden, plainLine, PREVIEW_LIMITS, safeHref, showText, stripTerminal } from "./untrusted-text.ts";
 
 const MB = 1024 * 1024;
 const roomy = { charsMax: 10_000, linesMax: 1_000, lineCharsMax: 1_000 };
@@ -28,6 +28,10 @@ test("bidi controls, zero-width and tag characters and controls are marks; text 
 test("ordinary writing has no marks: accents, Arabic, emoji with joiners", () => {
   const text = "naïve عربي 👩‍👩‍👧 日本語";
   expect(markHidden(text)).toEqual([text]);
+});
+
+test("where there can be no elements, marks are words", () => {
+  expect(plainLine("re\u202egnp.exe\nsecond")).toBe("re‹RLO›gnp.exe second");
 });
 
 test("a text within the limits is shown whole", () => {

@@ -101,6 +101,21 @@ export function showText(text: string, limits: TextLimits): ShownText {
   return { pieces: markHidden(cut.join("\n")), hiddenChars: hidden };
 }
 
+/** Of a title or a name. */
+const LINE_LIMITS: TextLimits = { charsMax: 300, linesMax: 1, lineCharsMax: 300 };
+
+/** One line of a text, such as a name. */
+export function showLine(text: string): Piece[] {
+  return showText(text.replaceAll("\n", " "), LINE_LIMITS).pieces;
+}
+
+/** As `showLine`, for places that take no elements: the choices of a field, the title of a tab. */
+export function plainLine(text: string): string {
+  return showLine(text)
+    .map((piece) => (typeof piece === "string" ? piece : `‹${piece.mark}›`))
+    .join("");
+}
+
 /** Never half a surrogate pair. */
 function cutChars(text: string, charsMax: number): string {
   if (text.length <= charsMax) return text;

@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import { Button } from "../ui/button.tsx";
 import { saveAs } from "../ui/download.ts";
 import { formatCount } from "../ui/format.ts";
-import { type Piece, PREVIEW_LIMITS, showText, type TextLimits, WHOLE_LIMITS } from "./untrusted-text.ts";
+import { type Piece, PREVIEW_LIMITS, showLine, showText, type TextLimits, WHOLE_LIMITS } from "./untrusted-text.ts";
 
 /** Marks for invisible characters; React escapes the rest. */
 export function Pieces({ pieces }: { pieces: readonly Piece[] }) {
@@ -64,10 +64,9 @@ export function Untrusted({ text, mono = false, fileName = "output.txt", limits 
 
 /** One line of it: a title, a name. */
 export function UntrustedLine({ text }: { text: string }) {
-  const { pieces } = showText(text.replaceAll("\n", " "), { charsMax: 300, linesMax: 1, lineCharsMax: 300 });
   return (
     <bdi>
-      <Pieces pieces={pieces} />
+      <Pieces pieces={showLine(text)} />
     </bdi>
   );
 }

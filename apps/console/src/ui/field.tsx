@@ -1,4 +1,5 @@
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from "react";
+import { plainLine } from "../text/untrusted-text.ts";
 
 interface Labelled {
   label: string;
@@ -92,7 +93,7 @@ export function Select({
         <select {...rest} {...wiring} className={auto ? "input input-auto" : "input"}>
           {options.map((option) => (
             <option key={option.value} value={option.value}>
-              {option.label}
+              {plainLine(option.label)}
             </option>
           ))}
         </select>

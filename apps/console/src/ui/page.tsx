@@ -1,4 +1,6 @@
 import { Fragment, type ReactNode, useEffect } from "react";
+import { UntrustedLine } from "../text/untrusted.tsx";
+import { plainLine } from "../text/untrusted-text.ts";
 
 interface PageProps {
   /** Also the tab's title and what is announced after navigation. */
@@ -30,7 +32,7 @@ export function PageHeader({
   badge,
 }: Omit<PageProps, "children" | "width"> & { badge?: ReactNode }) {
   useEffect(() => {
-    document.title = `${title} · Sandbox0`;
+    document.title = `${plainLine(title)} · Sandbox0`;
   }, [title]);
   return (
     <header className="page-header">
@@ -41,7 +43,9 @@ export function PageHeader({
           </nav>
         ) : null}
         <div className="row row-wrap">
-          <h1>{title}</h1>
+          <h1>
+            <UntrustedLine text={title} />
+          </h1>
           {badge}
         </div>
         {description ? <div className="muted">{description}</div> : null}

@@ -3,6 +3,7 @@ import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { Loaded } from "../../resources/loaded.tsx";
 import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
+import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Page } from "../../ui/page.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { AgentFields } from "./agent-fields.tsx";
@@ -41,7 +42,7 @@ export function EditAgentPage() {
           <Link to="/agents">Agents</Link>
           <span aria-hidden="true">/</span>
           <Link to="/agents/$agentId" params={{ agentId }}>
-            {agent.data?.name ?? agentId}
+            <UntrustedLine text={agent.data?.name ?? agentId} />
           </Link>
         </>
       }

@@ -3,6 +3,7 @@ import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { Loaded } from "../../resources/loaded.tsx";
 import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
+import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Page } from "../../ui/page.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { EnvironmentFields } from "./environment-fields.tsx";
@@ -45,7 +46,7 @@ export function EditEnvironmentPage() {
           <Link to="/environments">Environments</Link>
           <span aria-hidden="true">/</span>
           <Link to="/environments/$environmentId" params={{ environmentId }}>
-            {environment.data?.name ?? environmentId}
+            <UntrustedLine text={environment.data?.name ?? environmentId} />
           </Link>
         </>
       }

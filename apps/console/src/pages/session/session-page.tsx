@@ -7,6 +7,7 @@ import { isRunning, openCalls } from "../../session-log/conversation.ts";
 import { useLogState, useSessionLog } from "../../session-log/use-session-log.ts";
 import type { LogState, SessionLog } from "../../session-log/session-log.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { CopyId } from "../../ui/copy.tsx";
 import { ErrorState, LoadingState } from "../../ui/states.tsx";
@@ -31,7 +32,7 @@ function OpenSession({ session, log }: { session: Session; log: SessionLog }) {
   const view = useMemo(() => ({ session, log, running, closed }), [session, log, running, closed]);
   const title = session.title ?? "Untitled session";
   useEffect(() => {
-    document.title = `${title} · Sandbox0`;
+    document.title = `${plainLine(title)} · Sandbox0`;
   }, [title]);
   const status =
     session.archived_at !== null ? "archived" : waiting && !running ? "waiting" : running ? "running" : session.status;

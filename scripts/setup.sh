@@ -74,10 +74,12 @@ if [ "$(uname -s)" = Linux ]; then
   install_debian bwrap bubblewrap "The sandbox"
   install_debian socat socat "The sandbox's way to the network"
   install_debian git git "A session with a repository"
-  # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it; for the console's tests.
+  # `sh scripts/setup.sh tests`: for the pretend Internet of test/attack, and what is run in it; for the console's tests; for what documents call.
   if [ "${1:-}" = tests ]; then
     install_debian ip iproute2 "The attack suite"
     install_debian curl curl "The attack suite"
+    install_debian jq jq "The test of the documents"
+    install_debian openssl openssl "The test of the documents"
     install_debian chromium chromium "The test suite of the console"
   fi
 fi

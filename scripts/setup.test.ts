@@ -33,7 +33,7 @@ beforeEach(() => {
   fake("id", "echo 1000");
   fake(
     "apt-get",
-    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *git) made=git;; *iproute2) made=ip;; *curl) made=curl;; *chromium) made=chromium;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
+    `case "$*" in *bubblewrap) made=bwrap;; *socat) made=socat;; *git) made=git;; *iproute2) made=ip;; *curl) made=curl;; *jq) made=jq;; *openssl) made=openssl;; *chromium) made=chromium;; *) exit;; esac; ln -sf ${root}/bin/sh ${root}/bin/$made`,
   );
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -84,6 +84,10 @@ test("for the tests: what the attack suite and the console's tests need, too", (
     "apt-get install -y -qq --no-install-recommends iproute2",
     "apt-get update -qq",
     "apt-get install -y -qq --no-install-recommends curl",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends jq",
+    "apt-get update -qq",
+    "apt-get install -y -qq --no-install-recommends openssl",
     "apt-get update -qq",
     "apt-get install -y -qq --no-install-recommends chromium",
   ]);

@@ -61,7 +61,7 @@ export async function runServer(script: string, cwd: string, environment: Readon
     apiKey: CREATED_KEY.exec(printed)?.[0] ?? environment.SANDBOX0_API_KEY ?? API_KEY,
     printed,
     async stop() {
-      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGTERM");
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGTERM");
       await ended;
     },
   };

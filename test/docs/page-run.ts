@@ -10,7 +10,7 @@ import type { Block } from "./markdown-blocks.ts";
 import { addressed, type DocsModule, modulesOf } from "./modules.ts";
 import { runInSandbox } from "./sandbox-run.ts";
 
-const BLOCK_MS_MAX = 120_000;
+const BLOCK_MS_MAX = 300_000;
 /** Exported by one block, read by the next. */
 const SHELL = { state: ".shell-state", directory: ".shell-directory" };
 

@@ -1,5 +1,5 @@
 import { type Virtualizer, useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef } from "react";
+import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
 
 /** Pixels from an edge at which more is asked for. */
 const EDGE_PX = 600;
@@ -10,6 +10,8 @@ const OVERSCAN = 8;
 export interface VirtualListHandle {
   scrollToEnd(): void;
   scrollToIndex(index: number): void;
+  /** What is in view stays where it is while items change their height, also at the end of the list; until somebody moves on. */
+  holdPlace(): void;
 }
 
 interface VirtualListProps<T> {
@@ -36,6 +38,7 @@ interface VirtualListProps<T> {
 export function VirtualList<T>(props: VirtualListProps<T>) {
   const { label, items, itemKey, estimate, children, anchor = "start", before, after, gap = 0 } = props;
   const scroller = useRef<HTMLDivElement>(null);
+  const [held, setHeld] = useState(false);
   const keyAt = (index: number): string => {
     const item = items[index];
     return item === undefined ? `missing-${index}` : itemKey(item);
@@ -50,10 +53,17 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
     getItemKey: keyAt,
     overscan: OVERSCAN,
     gap,
-    ...(anchor === "end" && { anchorTo: "end", followOnAppend: true, scrollEndThreshold: FOLLOW_PX }),
+    ...(anchor === "end" && !held && { anchorTo: "end", followOnAppend: true, scrollEndThreshold: FOLLOW_PX }),
   });
   useImperativeHandle(props.handle, () => ({
-    scrollToEnd: () => virtualizer.scrollToEnd(),
+    scrollToEnd: () => {
+      setHeld(false);
+      virtualizer.scrollToEnd();
+    },
+    holdPlace: () => {
+      virtualizer.cancelScroll();
+      setHeld(true);
+    },
     scrollToIndex: (index) => virtualizer.scrollToIndex(index, { align: "center" }),
   }));
   useStartAtEnd(virtualizer, anchor === "end" && items.length > 0);
@@ -65,9 +75,20 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
     if (element.scrollTop < EDGE_PX) props.onNearStart?.();
     if (below < EDGE_PX) props.onNearEnd?.();
   };
+  const release = (): void => setHeld(false);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <section ref={scroller} className="virtual-scroll" aria-label={label} tabIndex={0} onScroll={watchEdges}>
+    <section
+      ref={scroller}
+      className="virtual-scroll"
+      aria-label={label}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+      tabIndex={0}
+      onScroll={watchEdges}
+      onWheel={release}
+      onTouchMove={release}
+      onPointerDown={release}
+      onKeyDown={release}
+    >
       {before}
       <ul className="virtual-space" style={{ height: virtualizer.getTotalSize() }}>
         {virtualizer.getVirtualItems().map((row) => {

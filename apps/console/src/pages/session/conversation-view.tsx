@@ -96,6 +96,14 @@ function Lines({ lines, state, open }: LinesProps) {
   const { log } = useSessionView();
   const list = useRef<VirtualListHandle>(null);
   const [atEnd, setAtEnd] = useState(true);
+  const { isOpen, toggle } = open;
+  const onToggle = useCallback(
+    (id: string) => {
+      list.current?.holdPlace();
+      toggle(id);
+    },
+    [toggle],
+  );
   const toPresent = () => {
     if (state.hasNewer) log.reload();
     else list.current?.scrollToEnd();
@@ -115,7 +123,7 @@ function Lines({ lines, state, open }: LinesProps) {
       >
         {(line) => (
           <div className="conversation-column">
-            <ConversationItem line={line} open={open.isOpen(line.id)} onToggle={open.toggle} />
+            <ConversationItem line={line} open={isOpen(line.id)} onToggle={onToggle} />
           </div>
         )}
       </VirtualList>

@@ -4,7 +4,7 @@ import { describeDifference, findDifferences, findMetadataDifferences } from "./
 import { type Document, refuse } from "./documents.ts";
 import { digestOf, MARK, type Metadata, metadataPatch, userMetadata } from "./mark.ts";
 import { match, type MatchOptions } from "./match.ts";
-import type { Plan, Step } from "./plan.ts";
+import type { Plan, PlanItem } from "./plan.ts";
 
 type Agents = Anthropic["beta"]["agents"];
 type Agent = Awaited<ReturnType<Agents["retrieve"]>>;
@@ -35,7 +35,7 @@ export async function planAgents(client: Anthropic, documents: readonly Document
   const options: MatchOptions = { kind: "agent", adopt };
   const { pairs, orphans } = match(named, stored, options);
   return {
-    steps: pairs.map(({ named: { document }, stored: agent }) => planAgent(client, document, agent)),
+    items: pairs.map(({ named: { document }, stored: agent }) => planAgent(client, document, agent)),
     removals: orphans.map((agent) => ({
       action: "remove",
       name: `agent ${agent.name}`,
@@ -47,19 +47,19 @@ export async function planAgents(client: Anthropic, documents: readonly Document
   };
 }
 
-function planAgent(client: Anthropic, document: Document, agent: Agent | undefined): Step {
+function planAgent(client: Anthropic, document: Document, agent: Agent | undefined): PlanItem {
   const { metadata = {}, ...fields } = document.value as Record<string, unknown> & { metadata?: Metadata | null };
   const wanted = { ...DEFAULTS, ...fields, multiagent: withDefaults(fields.multiagent) };
   const own = metadata ?? {};
   const digest = digestOf(document.value);
-  const step = { name: `agent ${String(document.value.name)}`, id: agent?.id, document };
+  const item = { name: `agent ${String(document.value.name)}`, id: agent?.id, document };
   if (agent === undefined) {
     const body = { ...wanted, metadata: { ...own, [MARK]: markOf(digest, 1) } } as unknown as Params;
     const run = async () => describeVersion(await client.beta.agents.create(body));
-    return { ...step, action: "create", changes: [], run };
+    return { ...item, action: "create", changes: [], run };
   }
   if (agent.metadata[MARK] === markOf(digest, agent.version))
-    return { ...step, action: "unchanged", changes: [], run: async () => ({ id: agent.id }) };
+    return { ...item, action: "unchanged", changes: [], run: async () => ({ id: agent.id }) };
   const differences = [
     ...findDifferences(wanted, agent as unknown as Record<string, unknown>),
     ...findMetadataDifferences(own, userMetadata(agent.metadata)),
@@ -71,7 +71,7 @@ function planAgent(client: Anthropic, document: Document, agent: Agent | undefin
     version: agent.version,
   };
   const run = async () => describeVersion(await client.beta.agents.update(agent.id, body as unknown as Params));
-  return { ...step, action: "update", changes: explain(differences.map(describeDifference), agent, digest), run };
+  return { ...item, action: "update", changes: explain(differences.map(describeDifference), agent, digest), run };
 }
 
 /** With the version it makes: a later one, which is somebody else's, is seen. */

@@ -298,7 +298,7 @@ test("files: uploaded once, another content is another upload, and --prune delet
   const uploads = async () => (await collect(server.client.beta.files.list())).filter(({ filename }) => filename === "data.csv");
   expect(await uploads()).toMatchObject([{ mime_type: "text/csv", size_bytes: 8 }]);
   write({ "data.csv": "a,b\n1,3\n" }, dir);
-  expect((await apply("files", dir)).stdout).toMatch(/± file data\.csv .*\n {4}content: sha256 \w{12}… → \w{12}…\n/);
+  expect((await apply("files", dir)).stdout).toMatch(/± file data\.csv .*\n {4}content: sha256 \w{12}… → sha256 \w{12}…\n/);
   expect(await uploads()).toHaveLength(2);
   const pruned = await apply("files", dir, "--prune", "--yes");
   expect(pruned.stdout).toContain("2 unchanged, 2 to remove.");

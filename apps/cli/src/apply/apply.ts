@@ -8,7 +8,7 @@ import { planAgents } from "./agents.ts";
 import { type Document, type Kind, readDocuments } from "./documents.ts";
 import { planEnvironments } from "./environments.ts";
 import { planFiles } from "./files.ts";
-import { type Plan, printDone, printPlan, type Step } from "./plan.ts";
+import { type Plan, printDone, printPlan, type PlanItem } from "./plan.ts";
 import { planVaults } from "./vaults.ts";
 
 const OPTIONS = {
@@ -120,12 +120,12 @@ function createApply({ kind, summary, details, options, plan }: Applied): Comman
         throw usageError(command, "--prune asks before it removes anything; where nobody can answer, say --yes");
       const { documents, others } = readDocuments(paths, kind);
       const client = createClient(args);
-      const { steps, removals } = await callServer(client, () => plan(client, documents, args));
-      const all = args.flag("prune") ? [...steps, ...removals] : steps;
+      const { items, removals } = await callServer(client, () => plan(client, documents, args));
+      const all = args.flag("prune") ? [...items, ...removals] : items;
       const run = new Run(client, output, args.flag("json"));
       run.show(all, { others, isDry });
       if (isDry) return run.finish();
-      await run.do(steps);
+      await run.do(items);
       if (args.flag("prune") && removals.length > 0) {
         if (args.flag("yes") || (await confirm(output, removals))) await run.do(removals);
         else output.stderr.write("Nothing was removed.\n");
@@ -136,7 +136,7 @@ function createApply({ kind, summary, details, options, plan }: Applied): Comman
   return command;
 }
 
-async function confirm(output: Output, removals: readonly Step[]): Promise<boolean> {
+async function confirm(output: Output, removals: readonly PlanItem[]): Promise<boolean> {
   const reader = createInterface({ input: process.stdin, output: output.stderr });
   try {
     return /^y(es)?$/i.test((await reader.question(`Remove ${removals.length}? This cannot be undone. [y/N] `)).trim());
@@ -146,7 +146,7 @@ async function confirm(output: Output, removals: readonly Step[]): Promise<boole
 }
 
 interface Outcome {
-  action: Step["action"];
+  action: PlanItem["action"];
   name: string;
   id: string | null;
   file: string | null;
@@ -156,12 +156,12 @@ interface Outcome {
   done: boolean;
 }
 
-/** Does the steps one after the other, and tells how far it came. */
+/** Does what is planned, one after the other, and tells how far it came. */
 class Run {
   private readonly client: Anthropic;
   private readonly output: Output;
   private readonly json: boolean;
-  private outcomes = new Map<Step, Outcome>();
+  private outcomes = new Map<PlanItem, Outcome>();
 
   constructor(client: Anthropic, output: Output, json: boolean) {
     this.client = client;
@@ -169,20 +169,20 @@ class Run {
     this.json = json;
   }
 
-  show(steps: readonly Step[], { others, isDry }: { others: number; isDry: boolean }): void {
-    for (const step of steps) this.outcomes.set(step, outcomeOf(step));
+  show(items: readonly PlanItem[], { others, isDry }: { others: number; isDry: boolean }): void {
+    for (const item of items) this.outcomes.set(item, outcomeOf(item));
     if (this.json) return;
-    printPlan(this.output, steps);
+    printPlan(this.output, items);
     if (others > 0) printLine(this.output, `${others} documents of other kinds are left alone.`);
     if (isDry) printLine(this.output, "A dry run: nothing was changed.");
   }
 
-  /** @throws UserError that says where the document is whose step failed */
-  async do(steps: readonly Step[]): Promise<void> {
-    for (const step of steps) {
-      const result = await this.try(step);
-      this.outcomes.set(step, { ...outcomeOf(step), id: result.id, done: true });
-      if (!this.json && step.action !== "unchanged") printDone(this.output, step, result);
+  /** @throws UserError that says which document could not be applied, and where it is */
+  async do(items: readonly PlanItem[]): Promise<void> {
+    for (const item of items) {
+      const result = await this.try(item);
+      this.outcomes.set(item, { ...outcomeOf(item), id: result.id, done: true });
+      if (!this.json && item.action !== "unchanged") printDone(this.output, item, result);
     }
   }
 
@@ -191,20 +191,20 @@ class Run {
     return EXIT.ok;
   }
 
-  private async try(step: Step): ReturnType<Step["run"]> {
+  private async try(item: PlanItem): ReturnType<PlanItem["run"]> {
     try {
-      return await step.run();
+      return await item.run();
     } catch (error) {
       const explained = explain(error, this.client.baseURL);
       if (!(explained instanceof UserError)) throw explained;
       this.finish();
-      const message = step.document?.problem(explained.message) ?? `${step.name}: ${explained.message}`;
+      const message = item.document?.problem(explained.message) ?? `${item.name}: ${explained.message}`;
       throw new UserError(`${message}\nWhat comes after it was not done; apply again when it is mended.`, { cause: error });
     }
   }
 }
 
-const outcomeOf = ({ action, name, id, document, changes }: Step): Outcome => ({
+const outcomeOf = ({ action, name, id, document, changes }: PlanItem): Outcome => ({
   action,
   name,
   id: id ?? null,

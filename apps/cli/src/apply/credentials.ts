@@ -3,7 +3,7 @@ import { describeDifference, findDifferences, findMetadataDifferences } from "./
 import type { Document } from "./documents.ts";
 import { digestOf, fingerprintOf, hasFingerprint, MARK, type Metadata, metadataPatch, userMetadata } from "./mark.ts";
 import { match } from "./match.ts";
-import type { Plan, Step } from "./plan.ts";
+import type { Plan, PlanItem } from "./plan.ts";
 
 type Credentials = Anthropic["beta"]["vaults"]["credentials"];
 type Credential = Awaited<ReturnType<Credentials["retrieve"]>>;
@@ -28,7 +28,7 @@ export interface NamedCredential {
 export interface VaultOfCredentials {
   client: Anthropic;
   name: string;
-  /** It may not be there before the step that makes it has run. */
+  /** It may not be there before the item that makes it has run. */
   id(): string;
   stored: readonly Credential[];
   adopt: boolean;
@@ -46,7 +46,7 @@ export function planCredentials(vault: VaultOfCredentials, documents: readonly N
   const { pairs, orphans } = match(documents, stored, { kind: "credential", adopt: vault.adopt });
   const { credentials } = vault.client.beta.vaults;
   return {
-    steps: pairs.map(({ named, stored: credential }) => planCredential(vault, named, credential)),
+    items: pairs.map(({ named, stored: credential }) => planCredential(vault, named, credential)),
     removals: orphans.map((credential) => ({
       action: "remove",
       name: nameOf(vault, credential.name),
@@ -60,29 +60,29 @@ export function planCredentials(vault: VaultOfCredentials, documents: readonly N
 
 const nameOf = (vault: VaultOfCredentials, name: string): string => `credential ${name} of vault ${vault.name}`;
 
-function planCredential(vault: VaultOfCredentials, named: NamedCredential, credential: Credential | undefined): Step {
+function planCredential(vault: VaultOfCredentials, named: NamedCredential, credential: Credential | undefined): PlanItem {
   const { credentials } = vault.client.beta.vaults;
-  const step = { name: nameOf(vault, named.name), id: credential?.id, document: named.document };
+  const item = { name: nameOf(vault, named.name), id: credential?.id, document: named.document };
   const digest = digestOf(named.described);
   const create = async () => {
     const metadata = { ...named.metadata, [MARK]: `${digest}.${fingerprintOf(named.secrets)}` };
     const body = { auth: named.auth, display_name: named.displayName, metadata };
     return { id: (await credentials.create(vault.id(), body as unknown as Parameters<Credentials["create"]>[1])).id };
   };
-  if (credential === undefined) return { ...step, action: "create", changes: [], run: create };
+  if (credential === undefined) return { ...item, action: "create", changes: [], run: create };
   const fixed = findFixedDifferences(named, credential);
   if (fixed.length > 0) {
     const run = async () => {
       await credentials.archive(credential.id, { vault_id: vault.id() });
       return await create();
     };
-    return { ...step, action: "replace", changes: fixed, run };
+    return { ...item, action: "replace", changes: fixed, run };
   }
   const [applied, ...fingerprint] = (credential.metadata[MARK] ?? "").split(".");
   const isSameSecret = hasFingerprint(named.secrets, fingerprint.join("."));
   const changes = findChanges(named, credential);
   if (applied === digest && isSameSecret && changes.length === 0)
-    return { ...step, action: "unchanged", changes: [], run: async () => ({ id: credential.id }) };
+    return { ...item, action: "unchanged", changes: [], run: async () => ({ id: credential.id }) };
   const shown = [...changes, ...(isSameSecret ? [] : ["the secret: another one"])];
   const run = async () => {
     const mark = `${digest}.${isSameSecret ? fingerprint.join(".") : fingerprintOf(named.secrets)}`;
@@ -94,7 +94,7 @@ function planCredential(vault: VaultOfCredentials, named: NamedCredential, crede
     };
     return { id: (await credentials.update(credential.id, body as unknown as Parameters<Credentials["update"]>[1])).id };
   };
-  return { ...step, action: "update", changes: shown.length > 0 ? shown : ["the document says it in another way"], run };
+  return { ...item, action: "update", changes: shown.length > 0 ? shown : ["the document says it in another way"], run };
 }
 
 /** What cannot be changed: another credential has to take its place. */

@@ -4,7 +4,7 @@ import { describeDifference, findDifferences, findMetadataDifferences } from "./
 import { type Document, refuse } from "./documents.ts";
 import { digestOf, MARK, type Metadata, metadataPatch, userMetadata } from "./mark.ts";
 import { match } from "./match.ts";
-import type { Plan, Step } from "./plan.ts";
+import type { Plan, PlanItem } from "./plan.ts";
 
 type Environments = Anthropic["beta"]["environments"];
 type Environment = Awaited<ReturnType<Environments["retrieve"]>>;
@@ -23,7 +23,7 @@ export async function planEnvironments(client: Anthropic, documents: readonly Do
   for await (const environment of client.beta.environments.list({ limit: LIST_LIMIT })) stored.push(environment);
   const { pairs, orphans } = match(named, stored, { kind: "environment", adopt });
   return {
-    steps: pairs.map(({ named: { document }, stored: environment }) => planEnvironment(client, document, environment)),
+    items: pairs.map(({ named: { document }, stored: environment }) => planEnvironment(client, document, environment)),
     removals: orphans.map((environment) => ({
       action: "remove",
       name: `environment ${environment.name}`,
@@ -35,29 +35,29 @@ export async function planEnvironments(client: Anthropic, documents: readonly Do
   };
 }
 
-function planEnvironment(client: Anthropic, document: Document, environment: Environment | undefined): Step {
+function planEnvironment(client: Anthropic, document: Document, environment: Environment | undefined): PlanItem {
   const { metadata, ...fields } = document.value as Fields & { name: string; metadata?: Metadata | null };
   const wanted = { ...fields, description: fields.description ?? null, config: withDefaults(fields.config) };
   const own = metadata ?? {};
   const mark = digestOf(document.value);
-  const step = { name: `environment ${fields.name}`, id: environment?.id, document };
+  const item = { name: `environment ${fields.name}`, id: environment?.id, document };
   if (environment === undefined) {
     const body = { ...wanted, metadata: { ...own, [MARK]: mark } } as Parameters<Environments["create"]>[0];
     const run = async () => ({ id: (await client.beta.environments.create(body)).id });
-    return { ...step, action: "create", changes: [], run };
+    return { ...item, action: "create", changes: [], run };
   }
   const differences = [
     ...findDifferences(wanted, environment as unknown as Fields, { exact: true }),
     ...findMetadataDifferences(own, userMetadata(environment.metadata)),
   ];
   if (differences.length === 0 && environment.metadata[MARK] === mark)
-    return { ...step, action: "unchanged", changes: [], run: async () => ({ id: environment.id }) };
+    return { ...item, action: "unchanged", changes: [], run: async () => ({ id: environment.id }) };
   const body = { ...wanted, metadata: metadataPatch(environment.metadata, own, mark) };
   const run = async () => ({
     id: (await client.beta.environments.update(environment.id, body as Parameters<Environments["update"]>[1])).id,
   });
   const changes = differences.map(describeDifference);
-  return { ...step, action: "update", changes: changes.length > 0 ? changes : ["the document says it in another way"], run };
+  return { ...item, action: "update", changes: changes.length > 0 ? changes : ["the document says it in another way"], run };
 }
 
 /** A document is the whole environment, and an update keeps what it does not say: so everything is said. */

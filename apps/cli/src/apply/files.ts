@@ -6,7 +6,7 @@ import { describeFileNameProblem, findProblems } from "@sandbox0/protocol";
 import { z } from "zod";
 import { UserError } from "../command.ts";
 import { type Document, refuse } from "./documents.ts";
-import type { Plan, Step } from "./plan.ts";
+import type { Plan, PlanItem } from "./plan.ts";
 
 type Files = Anthropic["beta"]["files"];
 type StoredFile = Awaited<ReturnType<Files["retrieveMetadata"]>>;
@@ -81,13 +81,13 @@ export async function planFiles(client: Anthropic, documents: readonly Document[
     // Newest first. Files of sessions are theirs.
     if (names.has(file.filename) && !file.scope) uploads.set(file.filename, [...(uploads.get(file.filename) ?? []), file]);
   }
-  const plan: Plan = { steps: [], removals: [] };
+  const plan: Plan = { items: [], removals: [] };
   for (const file of named) {
     const stored = uploads.get(file.name) ?? [];
-    const step = await planFile(client, file, stored[0]);
-    plan.steps.push(step);
-    const superseded = step.action === "unchanged" ? stored.slice(1) : stored;
-    plan.removals.push(...superseded.map((old) => removeStep(client, old)));
+    const item = await planFile(client, file, stored[0]);
+    plan.items.push(item);
+    const superseded = item.action === "unchanged" ? stored.slice(1) : stored;
+    plan.removals.push(...superseded.map((old) => removeItem(client, old)));
   }
   return plan;
 }
@@ -108,21 +108,22 @@ function readFileDocument(document: Document, problems: string[]): NamedFile[] {
   return [{ document, name: name ?? basename(path), path, type, expiresInSeconds: expires_in_seconds }];
 }
 
-async function planFile(client: Anthropic, file: NamedFile, stored: StoredFile | undefined): Promise<Step> {
-  const step = { name: `file ${file.name}`, id: stored?.id, document: file.document };
+async function planFile(client: Anthropic, file: NamedFile, stored: StoredFile | undefined): Promise<PlanItem> {
+  const item = { name: `file ${file.name}`, id: stored?.id, document: file.document };
   const run = async () => ({ id: (await upload(client, file)).id });
-  if (stored === undefined) return { ...step, action: "create", changes: [], run };
+  if (stored === undefined) return { ...item, action: "create", changes: [], run };
   const [here, there] = [await digestOfFile(file.path), await digestOfUpload(client, stored.id)];
   if (here !== there) {
-    const short = (digest: string | null): string => digest?.slice(0, DIGEST_SHOWN_CHARS) ?? "expired";
-    return { ...step, action: "replace", changes: [`content: sha256 ${short(there)}… → ${short(here)}…`], run };
+    const short = (digest: string | null): string =>
+      digest === null ? "expired" : `sha256 ${digest.slice(0, DIGEST_SHOWN_CHARS)}…`;
+    return { ...item, action: "replace", changes: [`content: ${short(there)} → ${short(here)}`], run };
   }
   if (stored.mime_type !== file.type)
-    return { ...step, action: "replace", changes: [`mime_type: ${stored.mime_type} → ${file.type}`], run };
-  return { ...step, action: "unchanged", changes: [], run: async () => ({ id: stored.id }) };
+    return { ...item, action: "replace", changes: [`mime_type: ${stored.mime_type} → ${file.type}`], run };
+  return { ...item, action: "unchanged", changes: [], run: async () => ({ id: stored.id }) };
 }
 
-function removeStep(client: Anthropic, old: StoredFile): Step {
+function removeItem(client: Anthropic, old: StoredFile): PlanItem {
   return {
     action: "remove",
     name: `file ${old.filename} of ${old.created_at}`,
@@ -151,8 +152,8 @@ async function digestOfFile(path: string): Promise<string> {
 /** @returns `null` when its content has expired */
 async function digestOfUpload(client: Anthropic, id: string): Promise<string | null> {
   const { data, response } = await client.beta.files.retrieveMetadata(id).withResponse();
+  if (data.expires_at && Date.parse(data.expires_at) <= Date.now()) return null;
   const digest = response.headers.get(DIGEST_HEADER);
   if (digest !== null) return digest;
-  if (data.expires_at && Date.parse(data.expires_at) <= Date.now()) return null;
   throw new UserError(`${client.baseURL} does not say what is in its files, so they cannot be compared with yours.`);
 }

@@ -7,7 +7,7 @@ import type { Document } from "./documents.ts";
 export type Action = "create" | "update" | "replace" | "unchanged" | "remove";
 
 /** One thing that has to be done, or that is well as it is. */
-export interface Step {
+export interface PlanItem {
   action: Action;
   /** `agent reviewer`, `credential NPM_TOKEN of vault ci`. */
   name: string;
@@ -22,9 +22,9 @@ export interface Step {
 }
 
 export interface Plan {
-  steps: Step[];
+  items: PlanItem[];
   /** What no document names, and is removed only if that is asked for. */
-  removals: Step[];
+  removals: PlanItem[];
 }
 
 const LOOKS: Record<Action, { sign: string; style: Style; done: string }> = {
@@ -35,30 +35,30 @@ const LOOKS: Record<Action, { sign: string; style: Style; done: string }> = {
   remove: { sign: "-", style: "red", done: "removed" },
 };
 
-export function printPlan(output: Output, steps: readonly Step[]): void {
+export function printPlan(output: Output, items: readonly PlanItem[]): void {
   const paint = createPaint(output.stdout);
-  for (const step of steps) {
-    const { sign, style } = LOOKS[step.action];
-    const from = step.document === undefined ? "" : paint("dim", `  ${safeLine(step.document.where())}`);
-    printLine(output, `${paint(style, `${sign} ${safeLine(describeStep(step))}`)}${from}`);
-    for (const change of step.changes) printLine(output, `    ${safeLine(change)}`);
+  for (const item of items) {
+    const { sign, style } = LOOKS[item.action];
+    const from = item.document === undefined ? "" : paint("dim", `  ${safeLine(item.document.where())}`);
+    printLine(output, `${paint(style, `${sign} ${safeLine(describeItem(item))}`)}${from}`);
+    for (const change of item.changes) printLine(output, `    ${safeLine(change)}`);
   }
-  printLine(output, summarize(steps));
+  printLine(output, summarize(items));
 }
 
-export function printDone(output: Output, step: Step, result: { id: string; note?: string }): void {
+export function printDone(output: Output, item: PlanItem, result: { id: string; note?: string }): void {
   const paint = createPaint(output.stdout);
-  const { style, done } = LOOKS[step.action];
+  const { style, done } = LOOKS[item.action];
   const note = result.note === undefined ? "" : ` (${result.note})`;
-  printLine(output, `${paint(style, done)} ${safeLine(`${step.name}  ${result.id}${note}`)}`);
+  printLine(output, `${paint(style, done)} ${safeLine(`${item.name}  ${result.id}${note}`)}`);
 }
 
-const describeStep = ({ name, id }: Step): string => (id === undefined ? name : `${name}  ${id}`);
+const describeItem = ({ name, id }: PlanItem): string => (id === undefined ? name : `${name}  ${id}`);
 
 /** `1 to create, 2 unchanged`. */
-function summarize(steps: readonly Step[]): string {
+function summarize(items: readonly PlanItem[]): string {
   const counts = Object.keys(LOOKS).flatMap((action) => {
-    const count = steps.filter((step) => step.action === action).length;
+    const count = items.filter((item) => item.action === action).length;
     return count === 0 ? [] : [action === "unchanged" ? `${count} unchanged` : `${count} to ${action}`];
   });
   return counts.length === 0 ? "Nothing to do: no documents." : `${counts.join(", ")}.`;

@@ -5,7 +5,7 @@ import { describeDifference, findDifferences, findMetadataDifferences } from "./
 import { type Document, refuse } from "./documents.ts";
 import { digestOf, MARK, type Metadata, metadataPatch, userMetadata } from "./mark.ts";
 import { match } from "./match.ts";
-import type { Plan, Step } from "./plan.ts";
+import type { Plan, PlanItem } from "./plan.ts";
 import { openSecrets } from "./secrets.ts";
 
 type Vaults = Anthropic["beta"]["vaults"];
@@ -37,10 +37,10 @@ export async function planVaults(client: Anthropic, documents: readonly Document
   const stored: (Vault & { name: string })[] = [];
   for await (const vault of client.beta.vaults.list({ limit: LIST_LIMIT })) stored.push({ ...vault, name: vault.display_name });
   const { pairs, orphans } = match(named, stored, { kind: "vault", adopt: options.adopt });
-  const plan: Plan = { steps: [], removals: [] };
+  const plan: Plan = { items: [], removals: [] };
   for (const { named: wanted, stored: vault } of pairs) {
     const made = { id: vault?.id };
-    plan.steps.push(planVault(client, wanted, vault, made));
+    plan.items.push(planVault(client, wanted, vault, made));
     const credentials = planCredentials(
       {
         client,
@@ -51,12 +51,12 @@ export async function planVaults(client: Anthropic, documents: readonly Document
       },
       wanted.credentials,
     );
-    plan.steps.push(...credentials.steps);
+    plan.items.push(...credentials.items);
     plan.removals.push(...credentials.removals);
   }
   plan.removals.push(
     ...orphans.map(
-      (vault): Step => ({
+      (vault): PlanItem => ({
         action: "remove",
         name: `vault ${vault.name}`,
         id: vault.id,
@@ -75,9 +75,9 @@ async function listCredentials(client: Anthropic, vaultId: string): Promise<Cred
   return found;
 }
 
-function planVault(client: Anthropic, named: NamedVault, vault: Vault | undefined, made: { id: string | undefined }): Step {
+function planVault(client: Anthropic, named: NamedVault, vault: Vault | undefined, made: { id: string | undefined }): PlanItem {
   const mark = digestOf({ display_name: named.name, metadata: named.metadata });
-  const step = { name: `vault ${named.name}`, id: vault?.id, document: named.document };
+  const item = { name: `vault ${named.name}`, id: vault?.id, document: named.document };
   if (vault === undefined) {
     const run = async () => {
       const body = { display_name: named.name, metadata: { ...named.metadata, [MARK]: mark } };
@@ -85,19 +85,19 @@ function planVault(client: Anthropic, named: NamedVault, vault: Vault | undefine
       made.id = id;
       return { id };
     };
-    return { ...step, action: "create", changes: [], run };
+    return { ...item, action: "create", changes: [], run };
   }
   const differences = [
     ...findDifferences({ display_name: named.name }, vault as unknown as Fields),
     ...findMetadataDifferences(named.metadata, userMetadata(vault.metadata)),
   ];
   if (differences.length === 0 && vault.metadata[MARK] === mark)
-    return { ...step, action: "unchanged", changes: [], run: async () => ({ id: vault.id }) };
+    return { ...item, action: "unchanged", changes: [], run: async () => ({ id: vault.id }) };
   const run = async () => {
     const metadata = metadataPatch(vault.metadata, named.metadata, mark);
     return { id: (await client.beta.vaults.update(vault.id, { metadata })).id };
   };
-  return { ...step, action: "update", changes: differences.map(describeDifference), run };
+  return { ...item, action: "update", changes: differences.map(describeDifference), run };
 }
 
 function readVault(document: Document, environment: VaultOptions["environment"], problems: string[]): NamedVault {

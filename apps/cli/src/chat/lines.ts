@@ -80,6 +80,8 @@ export class Lines {
 
   private end(): void {
     this.ended = true;
+    // What comes next on the terminal does not stand behind the prompt.
+    if (this.waiting !== undefined && this.isTerminal) this.options.output.write("\n");
     this.answer(undefined);
   }
 

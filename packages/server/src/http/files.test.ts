@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -107,6 +107,13 @@ describe("an uploaded file", () => {
     const file = await upload("", "empty");
     expect(file.size_bytes).toBe(0);
     expect((await (await client.files.download(file.id)).arrayBuffer()).byteLength).toBe(0);
+  });
+
+  test("says what its content is, in a header of our own", async () => {
+    const { id } = await upload("abc");
+    const { response } = await client.beta.files.retrieveMetadata(id).withResponse();
+    const sha256 = createHash("sha256").update("abc").digest("hex");
+    expect(response.headers.get("sandbox0-content-sha256")).toBe(sha256);
   });
 
   test("of the same content as another is a file of its own", async () => {

@@ -191,13 +191,13 @@ export class BubblewrapLayers implements Layers {
   async find(name: string): Promise<string | null> {
     const path = this.#kept(name);
     const now = new Date();
+    if ((await unlessMissing(utimes(path, now, now).then(() => path))) === null) return null;
     const image = baseOf(path);
-    if (image !== null && (await this.find(image)) === null) {
-      // Without what it lies over it is none; another image by that name need not be the same.
-      await this.remove(name);
-      return null;
-    }
-    return unlessMissing(utimes(path, now, now).then(() => path));
+    // Behind it: of the two it is the one that was used less lately, and goes first.
+    if (image === null || (await this.find(image)) !== null) return path;
+    // Without what it lies over it is none; another image by that name need not be the same.
+    await this.remove(name);
+    return null;
   }
 
   async list(): Promise<LayerInfo[]> {

@@ -78,16 +78,23 @@ export async function dropWaitingBuild(
 }
 
 /**
- * Begins a build for this store, unless another node that lives is at it, or its time after a failure has not come. The caller
- * has found no layer: what was ready is not any more.
+ * Begins a build for this store, unless another node that lives is at it, it is ready, or its time after a failure has not come.
+ * @param build `lostAttempt`: its layer was there, and the caller has found none since it read so; that one is ready no more
  * @returns the claim, or how the build stands
  */
 export async function claimBuild(
   tx: Transaction,
-  build: { recipe: string; storeId: string; workspaceId: string; environmentId: string; nodeId: number },
+  build: {
+    recipe: string;
+    storeId: string;
+    workspaceId: string;
+    environmentId: string;
+    nodeId: number;
+    lostAttempt: number | null;
+  },
   aliveNodeIds: readonly number[],
 ): Promise<BuildClaim | BuildRow> {
-  const { recipe, storeId, workspaceId, environmentId, nodeId } = build;
+  const { recipe, storeId, workspaceId, environmentId, nodeId, lostAttempt } = build;
   await tx.query("delete from environment_builds where recipe = $1 and store_id = $2", [recipe, ASKED], "drop_asked_build");
   // A row of this node's own is left from a time when it could not write how its build ended.
   const { rows } = await tx.query<{ attempt: number }>(
@@ -95,10 +102,10 @@ export async function claimBuild(
      values ($1, $2, $3, $4, 'building', $5, 1, clock_timestamp())
      on conflict (recipe, store_id) do update set environment_id = $4, state = 'building', step = null, node_id = $5,
        attempt = b.attempt + 1, error = null, log_tail = '', started_at = clock_timestamp(), finished_at = null
-     where b.state in ('queued', 'ready') or (b.state = 'failed' and b.not_before <= clock_timestamp())
+     where b.state = 'queued' or (b.state = 'ready' and b.attempt = $7) or (b.state = 'failed' and b.not_before <= clock_timestamp())
        or (b.state = 'building' and (b.node_id = $5 or not (b.node_id = any($6))))
      returning attempt`,
-    [recipe, storeId, workspaceId, environmentId, nodeId, aliveNodeIds],
+    [recipe, storeId, workspaceId, environmentId, nodeId, aliveNodeIds, lostAttempt],
   );
   const attempt = rows[0]?.attempt;
   if (attempt !== undefined) return { recipe, storeId, nodeId, attempt };

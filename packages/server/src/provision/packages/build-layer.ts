@@ -24,8 +24,11 @@ export class BuildFailed extends Error {
   readonly step: string | null;
   /** The end of its output. */
   readonly logTail: string;
-  constructor(message: string, step: string | null, logTail: string, options?: ErrorOptions) {
+  /** What there is without it: the image that it was to be made over. */
+  readonly instead: string | null;
+  constructor(message: string, step: string | null, logTail: string, options: ErrorOptions & { instead?: string | null } = {}) {
     super(message, options);
+    this.instead = options.instead ?? null;
     this.step = step;
     this.name = "BuildFailed";
     this.logTail = logTail;

@@ -143,6 +143,13 @@ describe("an image", () => {
     expect(rows).toEqual([]);
   });
 
+  test("is there for who goes on without what could not be installed over it", async () => {
+    const builds = server();
+    const image = await layerOf(builds, await withImage());
+    await expect(layerOf(builds, await withImage("false"))).rejects.toMatchObject({ step: "setup", instead: image });
+    await expect(layerOf(builds, await environment("false"))).rejects.toMatchObject({ step: "setup", instead: null });
+  });
+
   test("stays for as long as an environment in use has something over it", async () => {
     const builds = server();
     await layerOf(builds, await withImage("echo over"));

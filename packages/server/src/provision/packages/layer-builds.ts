@@ -10,6 +10,7 @@ import {
   noteBuildFailed,
   noteBuildProgress,
   noteBuildReady,
+  readBuild,
   readWaitingBuilds,
 } from "../../store/environment-builds.ts";
 import { readEnvironmentById, readUsedEnvironments } from "../../store/environments.ts";
@@ -101,7 +102,16 @@ class Builds implements LayerBuilds {
   async layerOf(environmentId: string, signal: AbortSignal): Promise<string | null> {
     const wanted = await this.#wantedOf(environmentId);
     if (wanted === null) return null;
-    return (await this.#find(wanted.recipe)) ?? (await unlessAborted(signal, this.#joined(wanted)));
+    const found = await this.#find(wanted.recipe);
+    if (found !== null) return found;
+    try {
+      return await unlessAborted(signal, this.#joined(wanted));
+    } catch (error) {
+      const { base } = wanted.recipe;
+      if (!(error instanceof BuildFailed) || base === null) throw error;
+      const { message, step, logTail } = error;
+      throw new BuildFailed(message, step, logTail, { cause: error, instead: await this.#find(base) });
+    }
   }
 
   environmentOf(sandboxId: string): string | null {
@@ -189,15 +199,17 @@ class Builds implements LayerBuilds {
     for (;;) {
       await this.#turns.take(wanted.workspaceId, this.#closing.signal);
       try {
-        const claim = await this.#claim(wanted);
+        // Read before it is looked for: another server may finish in between.
+        const before = await readBuild(this.#deps.db, wanted.recipe.id, this.#deps.storeId);
+        const found = await this.#find(wanted.recipe);
+        if (found !== null) return found;
+        const claim = await this.#claim(wanted, before?.state === "ready" ? before.attempt : null);
         if ("nodeId" in claim) return await this.#run(wanted, claim);
         if (claim.state === "failed") throw failureOf(claim);
       } finally {
         this.#turns.give(wanted.workspaceId);
       }
       await sleep(OTHERS_POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
-      const found = await this.#find(wanted.recipe);
-      if (found !== null) return found;
     }
   }
 
@@ -215,9 +227,9 @@ class Builds implements LayerBuilds {
     }
   }
 
-  async #claim({ recipe, workspaceId, environmentId }: Wanted): Promise<BuildClaim | BuildRow> {
+  async #claim({ recipe, workspaceId, environmentId }: Wanted, lostAttempt: number | null): Promise<BuildClaim | BuildRow> {
     const { db, node, storeId } = this.#deps;
-    const build = { recipe: recipe.id, storeId, workspaceId, environmentId, nodeId: node.id() };
+    const build = { recipe: recipe.id, storeId, workspaceId, environmentId, nodeId: node.id(), lostAttempt };
     const alive = await node.aliveNodes();
     return db.transaction((tx) => claimBuild(tx, build, alive));
   }

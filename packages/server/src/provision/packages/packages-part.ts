@@ -23,7 +23,7 @@ export function createPackagesPart(builds: Pick<LayerBuilds, "layerOf">): Provis
         if (error instanceof BuildStopped) throw new SandboxError("unavailable", error.message, { cause: error });
         if (!(error instanceof BuildFailed)) throw error;
         await session.report({ type: "unknown_error", message: describe(error), retry_status: { type: "retrying" } });
-        return null;
+        return error.instead === null ? null : { mounts: [], layers: [error.instead] };
       }
     },
   };

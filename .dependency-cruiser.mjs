@@ -50,8 +50,8 @@ const testEdges = [
   [pkg("server", ".+[.](?:test|fixture)[.]ts$"), pkg("server", "(?!http/|orchestrator/|main/)")],
   ["^test/", "^test/"],
   ["^bench/", "^(?:bench|test)/"],
-  // One figure measures the log without a server around it.
-  ["^bench/second-node[.]ts$", server("store|log|domain|main")],
+  // What writes to a log as another node would: figures and tests with logs that no model has the time to write.
+  ["^(?:bench/second-node|test/browser/fixture/log-writer)[.]ts$", server("store|log|domain|main")],
 ];
 
 export default {

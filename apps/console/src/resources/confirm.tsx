@@ -13,20 +13,21 @@ export interface ConfirmProps {
   /** Said when it is done. */
   done: string;
   run(client: Client): Promise<unknown>;
-  onDone?: () => void;
+  /** Leaves the page, whose subject is gone or done with. */
+  leave?: () => void;
   onClose(): void;
 }
 
 /** Asks before something is done that cannot be taken back. Shown for as long as it is mounted. */
-export function Confirm({ title, description, submitLabel, danger = true, done, run, onDone, onClose }: ConfirmProps) {
-  const change = useChange((client, _: undefined) => run(client));
+export function Confirm({ title, description, submitLabel, danger = true, done, run, leave, onClose }: ConfirmProps) {
+  const change = useChange((client, _: undefined) => run(client), { leaves: leave !== undefined });
   const toast = useToast();
   const submit = () =>
     change.mutate(undefined, {
       onSuccess: () => {
         onClose();
         toast(done);
-        onDone?.();
+        leave?.();
       },
     });
   return (

@@ -7,7 +7,7 @@ const refused = (message: string, status = 400) =>
 
 test("gives each problem of the server's sentence to the field it is about", () => {
   expect(fieldProblems(refused("name: Field required; tools[1].name: is taken; tools[2]: no"), ["name", "tools"])).toEqual({
-    fields: { name: "Field required", tools: "[1].name: is taken; [2]: no" },
+    fields: { name: "Fill this in.", tools: "entry 2, name: is taken; entry 3: no" },
     rest: null,
   });
 });
@@ -15,7 +15,7 @@ test("gives each problem of the server's sentence to the field it is about", () 
 test("the longest path counts, and a field is not another one that begins like it", () => {
   const problem = refused("config.networking.allowed_hosts[0]: must be a bare hostname; names: no");
   expect(fieldProblems(problem, ["config", "config.networking.allowed_hosts", "name"])).toEqual({
-    fields: { "config.networking.allowed_hosts": "[0]: must be a bare hostname" },
+    fields: { "config.networking.allowed_hosts": "entry 1: must be a bare hostname" },
     rest: "names: no",
   });
 });

@@ -10,6 +10,8 @@ export interface FieldProblems {
 }
 
 const NOTHING: FieldProblems = { fields: {}, rest: null };
+/** Of an empty text where there must be one, as the schemas say it. */
+const EMPTY = /^(?:Too small: expected string to have >=1 characters|Field required)$/;
 /** `tools[0].name: must be …`: how the API's messages begin (contract §1.7). */
 const PROBLEM = /^([A-Za-z_][\w.[\]-]*): (.+)$/s;
 
@@ -28,11 +30,20 @@ export function fieldProblems(error: unknown, fields: readonly string[]): FieldP
     const field = path === undefined ? undefined : fieldOf(path, fields);
     if (path === undefined || message === undefined || field === undefined) rest.push(problem);
     else {
-      const said = path === field ? message : `${path.slice(field.length).replace(/^\./, "")}: ${message}`;
+      const rule = EMPTY.test(message) ? "Fill this in." : message;
+      const said = path === field ? rule : `${placeWithin(path.slice(field.length))}: ${rule}`;
       found[field] = found[field] === undefined ? said : `${found[field]}; ${said}`;
     }
   }
   return { fields: found, rest: rest.length === 0 ? null : rest.join("; ") };
+}
+
+/** `[1].name` is "entry 2, name". */
+function placeWithin(rest: string): string {
+  return rest
+    .replace(/\[(\d+)\]/g, (_, index: string) => `.entry ${Number(index) + 1}`)
+    .replace(/^\./, "")
+    .replaceAll(".", ", ");
 }
 
 /** A rule may have a semicolon itself: a part without a path of its own belongs to the one before it. */

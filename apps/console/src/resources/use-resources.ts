@@ -63,16 +63,17 @@ export function useResourceList<T>(path: string, query: ListQuery = {}, options:
 export type ResourceList<T> = ReturnType<typeof useResourceList<T>>;
 
 /**
- * Something that changes what the server has. Everything that is shown is read again behind it, without waiting: a page whose
- * subject was deleted is left first.
+ * Something that changes what the server has. Everything that is shown is read again behind it.
+ * @param options `leaves`: the page is left behind it, so what it shows, and may be gone, is not read again
  */
-export function useChange<V, R>(change: (client: Client, value: V) => Promise<R>) {
+export function useChange<V, R>(change: (client: Client, value: V) => Promise<R>, options: { leaves?: boolean } = {}) {
   const client = useClient();
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (value: V) => change(client, value),
     onSuccess: () => {
-      for (const key of [RESOURCE, CHOICES]) void queries.invalidateQueries({ queryKey: [key] });
+      const refetchType = options.leaves ? "none" : "active";
+      for (const key of [RESOURCE, CHOICES]) void queries.invalidateQueries({ queryKey: [key], refetchType });
     },
   });
 }

@@ -12,7 +12,7 @@ import { type AgentForm, FormProblem } from "./agent-form.ts";
 import { SkillFields } from "./skill-fields.tsx";
 import { BuiltinFields, CustomToolFields, ServerFields } from "./tool-fields.tsx";
 
-const FIELDS = ["name", "description", "model", "system", "tools", "mcp_servers", "skills", "metadata"] as const;
+const FIELDS = ["name", "description", "model", "model.id", "system", "tools", "mcp_servers", "skills", "metadata"] as const;
 type Problems = Partial<Record<(typeof FIELDS)[number], string>>;
 
 interface AgentFieldsProps {
@@ -136,7 +136,7 @@ function ModelFields({ form, change, problems }: PartProps) {
           autoComplete="off"
           spellCheck={false}
           value={form.model}
-          error={problems.model}
+          error={problems.model ?? problems["model.id"]}
           onChange={(event) => change({ model: event.target.value })}
         />
         <datalist id={list}>

@@ -68,7 +68,7 @@ function AgentActions({ agent }: { agent: Agent }) {
           submitLabel="Archive agent"
           done="The agent was archived."
           run={(client) => client.post(`/v1/agents/${agent.id}/archive`)}
-          onDone={() => void navigate({ to: "/agents" })}
+          leave={() => void navigate({ to: "/agents" })}
           onClose={() => setArchiving(false)}
         />
       ) : null}

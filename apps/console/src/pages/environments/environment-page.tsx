@@ -133,7 +133,7 @@ function EnvironmentActions({ environment }: { environment: Environment }) {
   const path = `/v1/environments/${environment.id}`;
   const archived = environment.archived_at !== null;
   const common = {
-    onDone: () => void navigate({ to: "/environments" }),
+    leave: () => void navigate({ to: "/environments" }),
     onClose: () => setAsked(null),
   };
   return (

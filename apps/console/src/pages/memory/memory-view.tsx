@@ -1,9 +1,10 @@
 import type { Memory } from "@sandbox0/protocol";
+import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
-import { useResource } from "../../resources/use-resources.ts";
+import { resourceKey, useResource } from "../../resources/use-resources.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Button } from "../../ui/button.tsx";
 import { CodeBlock } from "../../ui/code-block.tsx";
@@ -59,7 +60,13 @@ interface MemoryHeadProps {
 function MemoryHead({ memory, readOnly, onEdit }: MemoryHeadProps) {
   const [deleting, setDeleting] = useState(false);
   const navigate = useNavigate();
+  const queries = useQueryClient();
   const { memory_store_id: storeId } = memory;
+  const leave = async () => {
+    await navigate({ to: "/memory/$storeId", params: { storeId } });
+    // The tree is still there, without it.
+    await queries.invalidateQueries({ queryKey: resourceKey(`/v1/memory_stores/${storeId}/memories`) });
+  };
   return (
     <div className="memory-head">
       <div className="grow">
@@ -94,7 +101,7 @@ function MemoryHead({ memory, readOnly, onEdit }: MemoryHeadProps) {
               query: { expected_content_sha256: memory.content_sha256 },
             })
           }
-          onDone={() => void navigate({ to: "/memory/$storeId", params: { storeId } })}
+          leave={() => void leave()}
           onClose={() => setDeleting(false)}
         />
       ) : null}

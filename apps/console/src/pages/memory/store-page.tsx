@@ -55,7 +55,7 @@ function Memories({ store }: { store: MemoryStore }) {
   const { memory } = useSearch({ from: "/memory/$storeId" });
   return (
     <div className="memory-split">
-      <Section title="Paths">
+      <Section title="Browse">
         <MemoryTree storeId={store.id} selected={memory} />
       </Section>
       {memory === undefined ? (
@@ -109,7 +109,7 @@ function StoreActions({ store }: { store: MemoryStore }) {
           submitLabel="Delete store"
           done="The store was deleted."
           run={(client) => client.delete(path)}
-          onDone={() => void navigate({ to: "/memory" })}
+          leave={() => void navigate({ to: "/memory" })}
           onClose={close}
         />
       ) : null}

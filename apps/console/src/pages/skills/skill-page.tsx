@@ -81,7 +81,7 @@ function SkillDetails({ skill }: { skill: SkillInfo }) {
           submitLabel="Delete skill"
           done="The skill was deleted."
           run={(client) => client.delete(path)}
-          onDone={() => void navigate({ to: "/skills" })}
+          leave={() => void navigate({ to: "/skills" })}
           onClose={close}
         />
       ) : null}
@@ -96,7 +96,7 @@ function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
   return (
     <Section title="Versions">
       <ListTable
-        caption="Versions"
+        caption="Versions of the skill"
         list={list}
         icon="skill"
         emptyTitle="No versions"

@@ -39,7 +39,7 @@ export function Credentials({ vault }: { vault: Vault }) {
         </div>
       ) : null}
       <ListTable
-        caption="Credentials"
+        caption="Credentials of the vault"
         list={list}
         icon="vault"
         emptyTitle="No credentials here"

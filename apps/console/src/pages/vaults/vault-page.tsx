@@ -92,7 +92,7 @@ function VaultActions({ vault }: { vault: Vault }) {
           submitLabel="Delete vault"
           done="The vault was deleted."
           run={(client) => client.delete(path)}
-          onDone={() => void navigate({ to: "/vaults" })}
+          leave={() => void navigate({ to: "/vaults" })}
           onClose={close}
         />
       ) : null}

@@ -7,6 +7,7 @@
 import { availableParallelism, loadavg, totalmem } from "node:os";
 import { agents } from "./figures/agents.ts";
 import { appendToStream, durableAppends } from "./figures/appends.ts";
+import { consolePages } from "./figures/console.ts";
 import { forks } from "./figures/forks.ts";
 import { gateway } from "./figures/gateway.ts";
 import { harnesses } from "./figures/harnesses.ts";
@@ -43,6 +44,7 @@ const BENCHES: Record<string, Bench> = {
   "many-turns": manyAtOnce,
   idle: idleSessions,
   recovery,
+  console: consolePages,
 };
 const GIB = 1024 ** 3;
 

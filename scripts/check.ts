@@ -15,7 +15,15 @@ const ROOTS = ["packages", "apps", "test", "bench", "scripts"].filter((folder) =
 const CHECKS: Record<string, readonly string[]> = {
   types: ["tsc", "--noEmit", "--incremental", "--tsBuildInfoFile", "node_modules/.cache/check.tsbuildinfo"],
   // The console's code runs in browsers: other types, and JSX.
-  console: ["tsc", "--noEmit", "--incremental", "-p", "apps/console", "--tsBuildInfoFile", "node_modules/.cache/console.tsbuildinfo"],
+  console: [
+    "tsc",
+    "--noEmit",
+    "--incremental",
+    "-p",
+    "apps/console",
+    "--tsBuildInfoFile",
+    "node_modules/.cache/console.tsbuildinfo",
+  ],
   promises: ["oxlint", "--type-aware", "--deny-warnings", ...ROOTS],
   exports: ["knip", "--no-config-hints", "--include", "files,exports,types,unlisted,unresolved,duplicates"],
   imports: ["depcruise", "--config", ".dependency-cruiser.mjs", ...ROOTS],

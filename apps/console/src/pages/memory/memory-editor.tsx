@@ -11,16 +11,21 @@ import { Callout } from "../../ui/states.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { isEditConflict, memoryUpdateParams } from "./memory-edit.ts";
 
-/** Changes a memory, unless somebody else did meanwhile: then both texts are shown, and a person decides. */
-export function MemoryEditor({ memory, onClose }: { memory: Memory; onClose(): void }) {
+interface Draft {
+  path: string;
+  content: string;
+}
+const draftOf = ({ path, content }: Memory): Draft => ({ path, content: content ?? "" });
+
+/** An edit from its beginning to the answer; `theirs`: what somebody else made of the memory meanwhile. */
+function useMemoryEdit(memory: Memory, onClose: () => void) {
   const [began, setBegan] = useState(memory);
-  const [path, setPath] = useState(memory.path);
-  const [content, setContent] = useState(memory.content ?? "");
+  const [draft, setDraft] = useState(() => draftOf(memory));
   const [theirs, setTheirs] = useState<Memory | null>(null);
   const client = useClient();
   const toast = useToast();
   const at = `/v1/memory_stores/${memory.memory_store_id}/memories/${memory.id}`;
-  const save = useChange((api, from: Memory) => api.post<Memory>(at, { body: memoryUpdateParams(from, { path, content }) }));
+  const change = useChange((api, from: Memory) => api.post<Memory>(at, { body: memoryUpdateParams(from, draft) }));
   const showTheirs = async () => {
     try {
       setTheirs(await client.get<Memory>(at, { query: { view: "full" } }));
@@ -28,8 +33,8 @@ export function MemoryEditor({ memory, onClose }: { memory: Memory; onClose(): v
       toast(problemText(error), "bad");
     }
   };
-  const submit = (from: Memory) =>
-    save.mutate(from, {
+  const save = (from: Memory) =>
+    change.mutate(from, {
       onSuccess: () => {
         onClose();
         toast("The memory was saved.");
@@ -38,53 +43,70 @@ export function MemoryEditor({ memory, onClose }: { memory: Memory; onClose(): v
         if (isEditConflict(error)) void showTheirs();
       },
     });
-  const refused = fieldProblems(save.error, ["path", "content"]);
+  const goOnFrom = (newest: Memory) => {
+    setBegan(newest);
+    setTheirs(null);
+  };
+  return {
+    draft,
+    theirs,
+    busy: change.isPending,
+    error: change.error,
+    change: (patch: Partial<Draft>) => setDraft((old) => ({ ...old, ...patch })),
+    save: () => save(began),
+    keepMine: (newest: Memory) => {
+      goOnFrom(newest);
+      save(newest);
+    },
+    takeTheirs: (newest: Memory) => {
+      goOnFrom(newest);
+      setDraft(draftOf(newest));
+      change.reset();
+    },
+  };
+}
+
+/** Changes a memory, unless somebody else did meanwhile: then both texts are shown, and a person decides. */
+export function MemoryEditor({ memory, onClose }: { memory: Memory; onClose(): void }) {
+  const edit = useMemoryEdit(memory, onClose);
+  const { draft, theirs, busy } = edit;
+  const refused = fieldProblems(edit.error, ["path", "content"]);
   return (
     <form
       className="stack"
       onSubmit={(event: FormEvent) => {
         event.preventDefault();
-        if (!save.isPending) submit(began);
+        if (!busy) edit.save();
       }}
     >
       {theirs ? (
         <Conflict
           theirs={theirs}
-          mine={content}
-          busy={save.isPending}
-          onKeepMine={() => {
-            setBegan(theirs);
-            setTheirs(null);
-            submit(theirs);
-          }}
-          onTakeTheirs={() => {
-            setBegan(theirs);
-            setPath(theirs.path);
-            setContent(theirs.content ?? "");
-            setTheirs(null);
-            save.reset();
-          }}
+          mine={draft.content}
+          busy={busy}
+          onKeepMine={() => edit.keepMine(theirs)}
+          onTakeTheirs={() => edit.takeTheirs(theirs)}
         />
       ) : null}
       <TextField
         label="Path"
         mono
         spellCheck={false}
-        value={path}
+        value={draft.path}
         error={refused.fields.path}
-        onChange={(event) => setPath(event.target.value)}
+        onChange={(event) => edit.change({ path: event.target.value })}
       />
       <TextArea
         label="Text"
         mono
         rows={16}
-        value={content}
+        value={draft.content}
         error={refused.fields.content}
-        onChange={(event) => setContent(event.target.value)}
+        onChange={(event) => edit.change({ content: event.target.value })}
       />
-      {refused.rest && !isEditConflict(save.error) ? <Callout tone="bad">{refused.rest}</Callout> : null}
+      {refused.rest && !isEditConflict(edit.error) ? <Callout tone="bad">{refused.rest}</Callout> : null}
       <div className="row">
-        <Button type="submit" variant="primary" busy={save.isPending}>
+        <Button type="submit" variant="primary" busy={busy}>
           Save memory
         </Button>
         <Button variant="quiet" onClick={onClose}>

@@ -4,8 +4,8 @@ import { metadataOf } from "../../resources/metadata.ts";
 /** What makes a vault the key of a model provider (docs/vaults.md). */
 export const ROLE_KEY = "sandbox0.managed_agents.role";
 export const LLM_ROLE = "llm";
-export const BASE_URL_KEY = "sandbox0.managed_agents.llm_base_url";
-export const ENGINE_KEY = "sandbox0.managed_agents.engine";
+const BASE_URL_KEY = "sandbox0.managed_agents.llm_base_url";
+const ENGINE_KEY = "sandbox0.managed_agents.engine";
 
 export interface VaultForm {
   displayName: string;

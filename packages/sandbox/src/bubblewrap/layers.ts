@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, statSync } from "node:fs";
-import { readdir, readFile, rename, stat, utimes } from "node:fs/promises";
+import { readdir, rename, stat, utimes } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { belongsToTheDead, instanceTag } from "../instance.ts";
@@ -33,6 +33,7 @@ import { baseOf, factsOf, finishImage, finishLayerOver } from "./image/image-fil
 import { prepareImageTools } from "./image/image-tools.ts";
 import { IMAGE_BOUNDS, runUnpacker, toolsMount, UNPACK_LIMITS } from "./image/run-unpacker.ts";
 import { ROOT_NAME } from "./image/unpack-image.ts";
+import { systemKey } from "./system-key.ts";
 import {
   DRAFT_SYSTEM,
   DRAFT_WORK,
@@ -48,14 +49,9 @@ import {
 import type { LaunchHost } from "./launch.ts";
 
 const run = promisify(execFile);
-/** Raise it when what is in a layer, or may be, changes. */
-const LAYER_FORMAT = 2;
 const NAME = /^[A-Za-z0-9_-]{1,128}$/;
 const [KEPT, DRAFTS, SEEDS, VOLUMES] = ["kept", "drafts", "seeds", "volumes"] as const;
 const [USES, SIZES, TOOLS] = ["uses", "sizes", "image-tools"] as const;
-/** Change with the system's packages; a layer over other ones would be half of each. */
-const SYSTEM_FACTS = ["/var/lib/dpkg/status", "/usr", "/usr/bin", "/usr/lib", "/usr/local/bin", "/usr/local/lib", "/lib", "/bin"];
-const OS_RELEASE = "/usr/lib/os-release";
 /** No sandbox lives so long that began before its machine's system changed. */
 const OLD_SEED_MS = 7 * 24 * 60 * 60_000;
 const FIX = "overlay mounts need Linux 5.11 or newer and a file system of the data directory that takes user attributes";
@@ -460,16 +456,6 @@ function ownerOf({ path }: Volume): SandboxUser | null {
 
 async function own(dir: string): Promise<void> {
   await run("/bin/bash", ["--norc", "-c", OWN_SCRIPT, "sandbox0", dir], { env: HELPER_ENV });
-}
-
-async function systemKey(): Promise<string> {
-  const facts = SYSTEM_FACTS.map((path) => {
-    const entry = statSync(path, { throwIfNoEntry: false });
-    return entry === undefined ? null : [entry.size, entry.mtimeMs];
-  });
-  const release = await readFile(OS_RELEASE, "utf8").catch(() => "");
-  const all = [LAYER_FORMAT, process.arch, isRoot(), release, facts];
-  return createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16);
 }
 
 function noLayer(path: string): SandboxError {

@@ -22,7 +22,7 @@ export function NewAgentPage() {
         error={create.error}
         onSubmit={(form) =>
           create.mutate(agentCreateParams(form), {
-            onSuccess: (agent) => navigate({ to: "/agents/$agentId", params: { agentId: agent.id } }),
+            onSuccess: (agent) => void navigate({ to: "/agents/$agentId", params: { agentId: agent.id } }),
           })
         }
       />

@@ -25,7 +25,7 @@ export function NewEnvironmentPage() {
         error={create.error}
         onSubmit={(form) =>
           create.mutate(environmentCreateParams(form), {
-            onSuccess: (made) => navigate({ to: "/environments/$environmentId", params: { environmentId: made.id } }),
+            onSuccess: (made) => void navigate({ to: "/environments/$environmentId", params: { environmentId: made.id } }),
           })
         }
       />

@@ -78,7 +78,7 @@ function NewStoreDialog({ onClose }: { onClose(): void }) {
       busy={create.isPending}
       error={refused.rest}
       onSubmit={() =>
-        create.mutate(params, { onSuccess: (store) => navigate({ to: "/memory/$storeId", params: { storeId: store.id } }) })
+        create.mutate(params, { onSuccess: (store) => void navigate({ to: "/memory/$storeId", params: { storeId: store.id } }) })
       }
     >
       <TextField

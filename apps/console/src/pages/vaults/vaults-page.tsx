@@ -78,7 +78,7 @@ function NewVaultDialog({ onClose }: { onClose(): void }) {
       busy={create.isPending}
       error={refused.rest ?? refused.fields.metadata}
       onSubmit={() =>
-        create.mutate(form, { onSuccess: (vault) => navigate({ to: "/vaults/$vaultId", params: { vaultId: vault.id } }) })
+        create.mutate(form, { onSuccess: (vault) => void navigate({ to: "/vaults/$vaultId", params: { vaultId: vault.id } }) })
       }
     >
       <TextField

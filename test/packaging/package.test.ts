@@ -1,7 +1,11 @@
 import { globSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { expectToServe, makePackage, start } from "./packaging-stage.ts";
+
+/** Building takes half a minute of processor time, on a machine that does other things too. */
+const PACKAGE_MS_MAX = 6 * 60_000;
+vi.setConfig({ testTimeout: PACKAGE_MS_MAX, hookTimeout: PACKAGE_MS_MAX });
 
 let folder: string;
 let root: string;

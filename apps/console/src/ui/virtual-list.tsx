@@ -1,11 +1,12 @@
 import { type Virtualizer, useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
+import { type ReactNode, type Ref, type RefObject, useEffect, useImperativeHandle, useRef, useState } from "react";
 
 /** Pixels from an edge at which more is asked for. */
 const EDGE_PX = 600;
 /** Pixels from the end within which a list that grows keeps showing its end. */
 const FOLLOW_PX = 60;
-const OVERSCAN = 8;
+/** Beyond the edges, so that a fast scroll shows no gap before the next items are there. */
+const OVERSCAN_PX = 600;
 
 export interface VirtualListHandle {
   scrollToEnd(): void;
@@ -36,25 +37,10 @@ interface VirtualListProps<T> {
 
 /** Only what is in view is in the document, however many items there are. Items may have any height. */
 export function VirtualList<T>(props: VirtualListProps<T>) {
-  const { label, items, itemKey, estimate, children, anchor = "start", before, after, gap = 0 } = props;
+  const { label, items, children, anchor = "start", before, after } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const [held, setHeld] = useState(false);
-  const keyAt = (index: number): string => {
-    const item = items[index];
-    return item === undefined ? `missing-${index}` : itemKey(item);
-  };
-  const virtualizer = useVirtualizer({
-    count: items.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: (index) => {
-      const item = items[index];
-      return item === undefined ? 0 : estimate(item);
-    },
-    getItemKey: keyAt,
-    overscan: OVERSCAN,
-    gap,
-    ...(anchor === "end" && !held && { anchorTo: "end", followOnAppend: true, scrollEndThreshold: FOLLOW_PX }),
-  });
+  const virtualizer = useRows(props, scroller, anchor === "end" && !held);
   useImperativeHandle(props.handle, () => ({
     scrollToEnd: () => {
       setHeld(false);
@@ -111,6 +97,30 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
       {after}
     </section>
   );
+}
+
+/** Places the items. `atEnd`: keeps to the end of the list while it is there. */
+function useRows<T>(
+  { items, itemKey, estimate, gap = 0 }: VirtualListProps<T>,
+  scroller: RefObject<HTMLDivElement | null>,
+  atEnd: boolean,
+): Virtualizer<HTMLDivElement, Element> {
+  const [first] = items;
+  return useVirtualizer<HTMLDivElement, Element>({
+    count: items.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => {
+      const item = items[index];
+      return item === undefined ? 0 : estimate(item);
+    },
+    getItemKey: (index) => {
+      const item = items[index];
+      return item === undefined ? `missing-${index}` : itemKey(item);
+    },
+    overscan: first === undefined ? 0 : Math.ceil(OVERSCAN_PX / Math.max(1, estimate(first))),
+    gap,
+    ...(atEnd && { anchorTo: "end", followOnAppend: true, scrollEndThreshold: FOLLOW_PX }),
+  });
 }
 
 /** Once, when the first items are there. */

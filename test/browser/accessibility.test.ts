@@ -32,7 +32,7 @@ async function waitingSession(title: string): Promise<TestSession> {
 /** Loads are over: what is looked at is the page, not its spinner. */
 async function settled(page: Page): Promise<void> {
   await page.locator("main#main").waitFor();
-  await page.waitForFunction("document.querySelectorAll('[aria-busy=true], .spinner').length === 0");
+  await expect.poll(() => page.locator("[aria-busy=true], .spinner").count(), { timeout: 60_000 }).toBe(0);
 }
 
 test.each(COLOR_SCHEMES)("every page of the console, %s: no serious fault", async (colorScheme) => {

@@ -70,6 +70,7 @@ test.each([
   ["angle brackets", "<a ".repeat(13_000)],
   ["table cells", `|${"a|".repeat(2_000)}\n|${"-|".repeat(2_000)}\n|${"b|".repeat(2_000)}`],
   ["brackets", "[".repeat(20_000)],
+  ["list markers far apart", `${`-${" ".repeat(20)}`.repeat(9)}${"x".repeat(1_000)}`],
   [
     "nested lists",
     Array.from({ length: 300 }, (_, depth) => `${"  ".repeat(depth)}- x`)
@@ -78,4 +79,15 @@ test.each([
   ],
 ])("hostile %s neither throw nor disappear", (_name, text) => {
   expect(render(text).length).toBeGreaterThan(1_000);
+});
+
+test.each([
+  ["list markers", `${`-${" ".repeat(20)}`.repeat(10)}x`],
+  ["punctuation behind an address", `http://a.test/${"!".repeat(20_000)}a`],
+  ["references behind an address", `http://a.test/${"&a;".repeat(10_000)}a`],
+  ["lines that go on with a quote", `>>>>>>>>> a\n${"b\n".repeat(18_000)}`],
+])("hostile %s are not given to the parser", (_name, text) => {
+  const html = render(text);
+  expect(html.length).toBeGreaterThan(200);
+  expect(html).not.toContain('class="markdown"');
 });

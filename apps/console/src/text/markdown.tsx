@@ -9,10 +9,13 @@ import { Pieces, Untrusted } from "./untrusted.tsx";
 
 /** Beyond these a text is shown as it was written: what a parser takes for its worst cases grows with their square. */
 const MARKDOWN_CHARS_MAX = 40_000;
+const LINES_MAX = 1_000;
 const DELIMITERS_MAX = 3_000;
 const INDENT_COLUMNS_MAX = 80;
-/** Quotes and lists that begin on one line, within each other. */
-const NESTED_ON_A_LINE = /^(?:[ \t]*(?:[>*+-]|\d{1,9}[.)])[ \t]*){10}/m;
+/** Quotes and lists that begin on one line, within each other. No two parts of it may match the same blanks. */
+const NESTED_ON_A_LINE = /^(?:[ \t]*(?:[>*+-]|\d{1,9}[.)])){10}/m;
+/** What may end an address without being of it: at each of these the parser looks at all that follow. */
+const ENDS_OF_AN_ADDRESS = /(?:[!"'()*,.:;<>?\]_~]|&[a-zA-Z]{1,32};){200}/;
 const INDENTED = new RegExp(`^[ \\t]{${INDENT_COLUMNS_MAX}}`, "m");
 /** Deeper is shown as source. */
 const DEPTH_MAX = 24;
@@ -31,7 +34,9 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
 
 function isTooMuch(source: string): boolean {
   const delimiters = source.match(/[*_~[\]`|<]/g)?.length ?? 0;
-  return delimiters > DELIMITERS_MAX || NESTED_ON_A_LINE.test(source) || INDENTED.test(source);
+  const lines = source.match(/\n/g)?.length ?? 0;
+  if (delimiters > DELIMITERS_MAX || lines > LINES_MAX) return true;
+  return [NESTED_ON_A_LINE, INDENTED, ENDS_OF_AN_ADDRESS].some((costly) => costly.test(source));
 }
 
 function parse(source: string): Root | null {

@@ -182,7 +182,9 @@ describe("requests that are not HTTP, or hardly", () => {
   });
 
   test("a NUL in the path or the query is 400", async () => {
-    for (const path of ["/v1/agents/a%00", "/v1/sessions?agent_id=%00", "/v1/agents?page=%00"]) {
+    const queries = ["/v1/sessions?agent_id=%00", "/v1/agents?page=%00", "/v1/files?scope_id=%00"];
+    const own = ["/sandbox0/v1/egress?host=%00", "/sandbox0/v1/egress?session_id=%00"];
+    for (const path of ["/v1/agents/a%00", ...queries, ...own]) {
       const { status, body } = await server.request("GET", path);
       expect([path, status, body.error?.type]).toEqual([path, 400, "invalid_request_error"]);
     }

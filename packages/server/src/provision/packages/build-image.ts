@@ -25,7 +25,7 @@ export type OpenImage = (
   options: { signal: AbortSignal; onProgress(line: string): void },
 ) => Promise<AsyncIterable<Uint8Array>>;
 
-export interface ImageBuild extends Pick<LayerBuild, "name" | "signal" | "onProgress" | "admit"> {
+export interface ImageBuild extends Pick<LayerBuild, "name" | "signal" | "timeMsMax" | "onProgress" | "admit"> {
   layers: Layers;
   workspaceId: string;
   image: string;
@@ -37,20 +37,30 @@ export interface ImageBuild extends Pick<LayerBuild, "name" | "signal" | "onProg
  * @returns what there is to say of it
  * @throws BuildFailed, BuildStopped
  */
-export async function buildImage({ layers, name, workspaceId, image, openImage, signal, ...build }: ImageBuild): Promise<string> {
+export async function buildImage({ layers, name, workspaceId, image, openImage, ...build }: ImageBuild): Promise<string> {
   const tail = createLogTail();
   const onProgress = (line: string): void => {
     tail.add(`${line}\n`);
     build.onProgress(IMAGE_STEP, tail.text);
   };
   build.onProgress(IMAGE_STEP, tail.text);
+  const time = AbortSignal.timeout(build.timeMsMax);
+  // Whatever the image still comes by when nobody reads it any more.
+  const done = new AbortController();
+  const signal = AbortSignal.any([build.signal, time, done.signal]);
   try {
     const archive = await openImage(workspaceId, image, { signal, onProgress });
     await layers.unpackImage(name, { archive, signal, onProgress, admit: build.admit });
     return tail.text();
   } catch (error) {
-    if (signal.aborted) throw new BuildStopped();
+    if (build.signal.aborted) throw new BuildStopped();
+    if (time.aborted) {
+      const why = `the image was not there after ${build.timeMsMax / 60_000} minutes`;
+      throw new BuildFailed(why, IMAGE_STEP, tail.text(), { cause: error });
+    }
     if (!(error instanceof SandboxError || error instanceof ImageUnavailable)) throw error;
     throw new BuildFailed(error.message, IMAGE_STEP, tail.text(), { cause: error });
+  } finally {
+    done.abort();
   }
 }

@@ -2,10 +2,10 @@ import type { Layers, OpenEgress, Sandbox, SandboxLimits } from "@sandbox0/sandb
 import { SandboxError } from "@sandbox0/sandbox";
 import type { EnvironmentRecipe } from "../../resources/environments/environment-recipe.ts";
 import { buildScript } from "./build-script.ts";
-import { createLogTail } from "./log-tail.ts";
+import { createLogTail, withoutControls } from "./log-tail.ts";
 
 const GIB = 1024 ** 3;
-/** A build that takes longer has failed. */
+/** A build that takes longer has failed; also one of an image. */
 export const BUILD_MS_MAX = 30 * 60_000;
 /** Of one build; what it leaves counts to the disk of the server, not of a session. */
 const BUILD_LIMITS: SandboxLimits = {
@@ -16,6 +16,8 @@ const BUILD_LIMITS: SandboxLimits = {
   cpuCoresMax: 2,
 };
 const STEP_CHARS_MAX = 32;
+/** Of why it failed, which may be in the words of a registry or an image. */
+const REASON_CHARS_MAX = 2_000;
 
 /** It was tried, and why nothing came of it. */
 export class BuildFailed extends Error {
@@ -27,7 +29,7 @@ export class BuildFailed extends Error {
   /** What there is without it: the image that it was to be made over. */
   readonly instead: string | null;
   constructor(message: string, step: string | null, logTail: string, options: ErrorOptions & { instead?: string | null } = {}) {
-    super(message, options);
+    super(withoutControls(message.slice(0, REASON_CHARS_MAX)), options);
     this.instead = options.instead ?? null;
     this.step = step;
     this.name = "BuildFailed";
@@ -103,7 +105,7 @@ async function install(sandbox: Sandbox, build: LayerBuild, tail: ReturnType<typ
     build.onProgress(step, tail.text);
   });
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-    step = chunk.trim().split("\n").at(-1)?.slice(0, STEP_CHARS_MAX) ?? step;
+    step = withoutControls(chunk).trim().split("\n").at(-1)?.slice(0, STEP_CHARS_MAX) ?? step;
     build.onProgress(step, tail.text);
   });
   const { code, signal: killedWith, killedBy } = await child.exited;

@@ -49,7 +49,7 @@ afterEach(async () => {
 });
 
 /** One server. */
-function server(bounds: LayerBuildsDeps["bounds"] = {}): LayerBuilds & { nodeId: number } {
+function server(bounds: LayerBuildsDeps["bounds"] = {}, given: Partial<LayerBuildsDeps> = {}): LayerBuilds & { nodeId: number } {
   const nodeId = ++nodes;
   alive.push(nodeId);
   const builds = createLayerBuilds({
@@ -66,6 +66,7 @@ function server(bounds: LayerBuildsDeps["bounds"] = {}): LayerBuilds & { nodeId:
     },
     meter: { removed: (why) => metered.push(why), refused: () => metered.push("refused") },
     bounds: { backOffMs: BACK_OFF_MS, ...bounds },
+    ...given,
   });
   started.push(builds);
   return Object.assign(builds, { nodeId });
@@ -141,6 +142,36 @@ describe("an image", () => {
     expect(layers.drafts).toEqual([]);
     const { rows } = await db.query("select 1 from environment_builds where state = 'queued'", [], "count_queued");
     expect(rows).toEqual([]);
+  });
+
+  test("that gives a reason which no row can have is told of without what nobody can read, and not without end", async () => {
+    openImage = async () => {
+      throw new ImageUnavailable(`it is for li\0nux\x1b[2J\ud800${"x".repeat(100_000)}`);
+    };
+    const id = await withImage();
+    server().start();
+    await until(async () => (await statusOf(id)).state === "failed");
+    expect((await statusOf(id)).error).toMatch(/^it is for linux\[2J\ufffdx{1900,2000}$/);
+  });
+
+  test("that takes longer than a build may is given up, and nobody reads it any more", async () => {
+    let given: AbortSignal | undefined;
+    openImage = (_workspaceId, _image, { signal }) => {
+      given = signal;
+      return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    };
+    await expect(layerOf(server({ buildMsMax: 1_500 }), await withImage())).rejects.toMatchObject({
+      message: expect.stringMatching(/^the image was not there after 0.025 minutes/),
+      step: "image",
+    });
+    expect(given?.aborted).toBe(true);
+    openImage = async (_workspaceId, _image, { signal }) => {
+      given = signal;
+      return Readable.from([Buffer.from("unpacked")]);
+    };
+    await db.query("update environment_builds set not_before = now()");
+    await layerOf(server(), await withImage());
+    expect(given?.aborted).toBe(true);
   });
 
   test("is there for who goes on without what could not be installed over it", async () => {
@@ -275,6 +306,25 @@ test("what is asked for is built before anybody needs it, unless the environment
   expect(layers.drafts).toHaveLength(1);
   const asked = async () => (await db.query("select from environment_builds where store_id = ''")).rowCount;
   await until(async () => (await asked()) === 0);
+});
+
+test("a build whose end could not be written is not begun again before its time", async () => {
+  const problems: unknown[] = [];
+  const query: Database["query"] = async (text, values, name) => {
+    if (name === "note_build_failed") throw new Error("it cannot be written");
+    return db.query(text, values, name);
+  };
+  const builds = server({}, { db: { ...db, query }, onProblem: (problem) => problems.push(problem) });
+  await environment("false");
+  builds.start();
+  await until(() => problems.length > 0);
+  // Each is found by a sweep that finds the other, too.
+  for (const setup of ["echo second", "echo third"]) {
+    const id = await environment(setup);
+    await until(async () => (await statusOf(id)).state === "ready");
+  }
+  expect(layers.drafts).toHaveLength(3);
+  expect(problems).toHaveLength(1);
 });
 
 test("a layer is removed when nothing has used it for long and no environment in use needs it", async () => {

@@ -89,6 +89,8 @@ class Builds implements LayerBuilds {
   /** By the recipe's id. */
   readonly #running = new Map<string, Promise<string>>();
   readonly #environments = new Map<string, string>();
+  /** By the recipe's id: when one is begun again whose row does not tell how it ended. */
+  readonly #notBefore = new Map<string, number>();
   readonly #closing = new AbortController();
   readonly #turns = new BuildTurns(BUILDS_AT_ONCE);
   readonly #room: LayerRoom;
@@ -171,7 +173,7 @@ class Builds implements LayerBuilds {
     const { db, node, storeId, onProblem } = this.#deps;
     const others = (await node.aliveNodes()).filter((id) => id !== node.id());
     for (const { recipe, environmentId } of await readWaitingBuilds(db.reads, storeId, others, WAITING_MAX)) {
-      if (this.#running.has(recipe)) continue;
+      if (this.#running.has(recipe) || this.#isTooSoon(recipe)) continue;
       const wanted = environmentId === null ? null : await this.#wantedOf(environmentId);
       if (wanted?.recipe.id !== recipe) {
         // The environment has another one now.
@@ -179,10 +181,22 @@ class Builds implements LayerBuilds {
       } else {
         // Its row tells how it ended.
         this.#joined(wanted).catch((error: unknown) => {
-          if (!(error instanceof BuildFailed || error instanceof BuildStopped)) onProblem(error);
+          if (error instanceof BuildFailed || error instanceof BuildStopped) return;
+          this.#notBefore.set(recipe, Date.now() + this.#backOffMs.first);
+          onProblem(error);
         });
       }
     }
+  }
+
+  /** Of a recipe that waits although it was begun a moment ago. */
+  #isTooSoon(recipe: string): boolean {
+    for (const [each, time] of this.#notBefore) if (time <= Date.now()) this.#notBefore.delete(each);
+    return this.#notBefore.has(recipe);
+  }
+
+  get #backOffMs(): { first: number; max: number } {
+    return this.#deps.bounds?.backOffMs ?? BACK_OFF_MS;
   }
 
   /** One build of a recipe at a time: who comes later waits for the same. */
@@ -235,7 +249,7 @@ class Builds implements LayerBuilds {
   }
 
   async #run(wanted: Wanted, claim: BuildClaim): Promise<string> {
-    const { db, bounds } = this.#deps;
+    const { db } = this.#deps;
     const stop = new AbortController();
     const progress = this.#followProgress(claim, stop);
     try {
@@ -246,7 +260,7 @@ class Builds implements LayerBuilds {
       const failure = error instanceof SandboxError ? new BuildFailed(error.message, null, "", { cause: error }) : error;
       if (failure instanceof BuildFailed) {
         const { message, step, logTail } = failure;
-        await noteBuildFailed(db, claim, { error: message, step, logTail, backOffMs: bounds?.backOffMs ?? BACK_OFF_MS });
+        await noteBuildFailed(db, claim, { error: message, step, logTail, backOffMs: this.#backOffMs });
       }
       throw failure;
     } finally {
@@ -255,7 +269,7 @@ class Builds implements LayerBuilds {
   }
 
   async #make(wanted: Wanted, signal: AbortSignal, onProgress: Note): Promise<{ path: string; logTail: string }> {
-    const { layers, openImage } = this.#deps;
+    const { layers } = this.#deps;
     const { recipe, workspaceId } = wanted;
     const system = await layers.systemKey();
     const name = layerName(recipe, system);
@@ -264,13 +278,18 @@ class Builds implements LayerBuilds {
       const logTail =
         recipe.image === null
           ? await this.#install(wanted, { name, system, signal, onProgress, admit })
-          : await buildImage({ layers, name, workspaceId, image: recipe.image, openImage, signal, onProgress, admit });
+          : await this.#unpack(recipe.image, { name, workspaceId, signal, onProgress, admit });
       const path = await layers.find(name);
       if (path === null) throw new BuildFailed("what was built is not there", null, logTail);
       return { path, logTail };
     } finally {
       this.#room.settle(name);
     }
+  }
+
+  async #unpack(image: string, build: Omit<Installation, "system"> & { workspaceId: string }): Promise<string> {
+    const { layers, openImage, bounds } = this.#deps;
+    return buildImage({ ...build, layers, image, openImage, timeMsMax: bounds?.buildMsMax ?? BUILD_MS_MAX });
   }
 
   async #install({ recipe, environmentId, needsRegistries }: Wanted, { system, ...build }: Installation): Promise<string> {

@@ -23,13 +23,10 @@ export function createLogTail(): LogTail {
 
 function readable(raw: string): string {
   const lines = stripVTControlCharacters(raw).replaceAll("\r\n", "\n").split("\n");
-  return (
-    lines
-      .map((line) => line.slice(line.lastIndexOf("\r") + 1))
-      .join("\n")
-      // Postgres takes no NUL, and nobody can read the others.
-      .replaceAll(/(?![\t\n])\p{Cc}/gu, "")
-      .toWellFormed()
-      .trim()
-  );
+  return withoutControls(lines.map((line) => line.slice(line.lastIndexOf("\r") + 1)).join("\n")).trim();
+}
+
+/** Postgres takes no NUL, and nobody can read the others. */
+export function withoutControls(text: string): string {
+  return text.replaceAll(/(?![\t\n])\p{Cc}/gu, "").toWellFormed();
 }

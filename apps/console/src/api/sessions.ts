@@ -9,6 +9,7 @@ import type {
   Timeline,
 } from "@sandbox0/protocol";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { apiPath } from "./api-path.ts";
 import { ATTENTION_KEY } from "./attention.ts";
 import { type ListPage, useClient } from "./client.ts";
 
@@ -28,7 +29,7 @@ export function useSession(sessionId: string) {
   const client = useClient();
   return useQuery({
     queryKey: ["session", sessionId],
-    queryFn: ({ signal }) => client.get<Session>(`/v1/sessions/${sessionId}`, { signal }),
+    queryFn: ({ signal }) => client.get<Session>(apiPath`/v1/sessions/${sessionId}`, { signal }),
   });
 }
 
@@ -59,7 +60,7 @@ export function useSendEvents(sessionId: string) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (events: readonly EventParams[]) =>
-      client.post<SentEvents>(`/v1/sessions/${sessionId}/events`, { body: { events } }),
+      client.post<SentEvents>(apiPath`/v1/sessions/${sessionId}/events`, { body: { events } }),
     onSuccess: () =>
       Promise.all([
         queries.invalidateQueries({ queryKey: ATTENTION_KEY }),
@@ -72,7 +73,7 @@ export function useArchiveSession(sessionId: string) {
   const client = useClient();
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: () => client.post<Session>(`/v1/sessions/${sessionId}/archive`),
+    mutationFn: () => client.post<Session>(apiPath`/v1/sessions/${sessionId}/archive`),
     onSuccess: () => queries.invalidateQueries(),
   });
 }
@@ -81,7 +82,7 @@ export function useDeleteSession(sessionId: string) {
   const client = useClient();
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: () => client.delete(`/v1/sessions/${sessionId}`),
+    mutationFn: () => client.delete(apiPath`/v1/sessions/${sessionId}`),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["sessions"] }),
   });
 }
@@ -90,7 +91,7 @@ export function useForkSession(sessionId: string) {
   const client = useClient();
   return useMutation({
     mutationFn: (params: SessionForkParams) =>
-      client.post<Session>(`/sandbox0/v1/sessions/${sessionId}/fork`, { body: params, timeout: SNAPSHOT_MS_MAX }),
+      client.post<Session>(apiPath`/sandbox0/v1/sessions/${sessionId}/fork`, { body: params, timeout: SNAPSHOT_MS_MAX }),
   });
 }
 
@@ -103,7 +104,7 @@ export function useSnapshots(sessionId: string) {
     queryKey: ["snapshots", sessionId],
     initialPageParam: null as string | null,
     queryFn: ({ pageParam, signal }) =>
-      client.get<ListPage<Snapshot>>(`/sandbox0/v1/sessions/${sessionId}/snapshots`, {
+      client.get<ListPage<Snapshot>>(apiPath`/sandbox0/v1/sessions/${sessionId}/snapshots`, {
         query: pageParam === null ? {} : { page: pageParam },
         signal,
       }),
@@ -115,7 +116,7 @@ export function useSnapshots(sessionId: string) {
 export function useSnapshotActions(sessionId: string) {
   const client = useClient();
   const queries = useQueryClient();
-  const path = `/sandbox0/v1/sessions/${sessionId}`;
+  const path = apiPath`/sandbox0/v1/sessions/${sessionId}`;
   const onSuccess = () => queries.invalidateQueries({ queryKey: ["snapshots", sessionId] });
   const take = useMutation({
     mutationFn: (name: string) =>
@@ -126,7 +127,10 @@ export function useSnapshotActions(sessionId: string) {
     mutationFn: (id: string) => client.post<Session>(`${path}/restore`, { body: { snapshot_id: id } }),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["session", sessionId] }),
   });
-  const remove = useMutation({ mutationFn: (id: string) => client.delete(`${path}/snapshots/${id}`), onSuccess });
+  const remove = useMutation({
+    mutationFn: (id: string) => client.delete(apiPath`/sandbox0/v1/sessions/${sessionId}/snapshots/${id}`),
+    onSuccess,
+  });
   return { take, restore, remove };
 }
 
@@ -136,7 +140,7 @@ export function useTimeline(sessionId: string, live: boolean) {
     queryKey: ["timeline", sessionId],
     initialPageParam: null as string | null,
     queryFn: ({ pageParam, signal }) =>
-      client.get<Timeline>(`/sandbox0/v1/sessions/${sessionId}/timeline`, {
+      client.get<Timeline>(apiPath`/sandbox0/v1/sessions/${sessionId}/timeline`, {
         query: pageParam === null ? {} : { page: pageParam },
         signal,
       }),

@@ -1,13 +1,13 @@
-import { createRootRoute, type ErrorComponentProps, Outlet } from "@tanstack/react-router";
+import { createRootRoute, type ErrorComponentProps, Outlet, useParams } from "@tanstack/react-router";
+import { isId } from "../api/api-path.ts";
 import { EmptyState, ErrorState, LoadingState } from "../ui/states.tsx";
 import { Shell } from "./shell.tsx";
 
+/** Every parameter of every page is an id. Pages ask for what the address names, so they never see one that cannot be. */
 function Root() {
-  return (
-    <Shell>
-      <Outlet />
-    </Shell>
-  );
+  const params: Readonly<Record<string, string | undefined>> = useParams({ strict: false });
+  const isPage = Object.values(params).every((id) => id !== undefined && isId(id));
+  return <Shell>{isPage ? <Outlet /> : <NotFound />}</Shell>;
 }
 
 function NotFound() {

@@ -1,6 +1,7 @@
 import type { Agent, AgentCreateParams, AgentUpdateParams } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Loaded } from "../../resources/loaded.tsx";
 import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -32,7 +33,7 @@ export function NewAgentPage() {
 
 export function EditAgentPage() {
   const { agentId } = useParams({ from: "/agents/$agentId/edit" });
-  const agent = useFreshResource<Agent>(`/v1/agents/${agentId}`);
+  const agent = useFreshResource<Agent>(apiPath`/v1/agents/${agentId}`);
   return (
     <Page
       title="Edit agent"
@@ -57,7 +58,7 @@ export function EditAgentPage() {
 /** What is saved is a change of what the form began with: who changed the agent meanwhile is not overwritten. */
 function EditAgent({ agent: now }: { agent: Agent }) {
   const [agent] = useState(now);
-  const path = `/v1/agents/${agent.id}`;
+  const path = apiPath`/v1/agents/${agent.id}`;
   const update = useChange((client, params: AgentUpdateParams) => client.post<Agent>(path, { body: params }));
   const navigate = useNavigate();
   const toast = useToast();

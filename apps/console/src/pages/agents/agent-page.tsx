@@ -1,6 +1,7 @@
 import type { Agent } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
 import { useResource } from "../../resources/use-resources.ts";
@@ -20,7 +21,7 @@ import { AgentVersions } from "./agent-versions.tsx";
 
 export function AgentPage() {
   const { agentId } = useParams({ from: "/agents/$agentId" });
-  const agent = useResource<Agent>(`/v1/agents/${agentId}`);
+  const agent = useResource<Agent>(apiPath`/v1/agents/${agentId}`);
   return (
     <div className="page">
       <div className="page-inner">
@@ -67,7 +68,7 @@ function AgentActions({ agent }: { agent: Agent }) {
           description="It can start no more sessions and cannot be changed. Sessions that have it go on. This cannot be undone."
           submitLabel="Archive agent"
           done="The agent was archived."
-          run={(client) => client.post(`/v1/agents/${agent.id}/archive`)}
+          run={(client) => client.post(apiPath`/v1/agents/${agent.id}/archive`)}
           leave={() => void navigate({ to: "/agents" })}
           onClose={() => setArchiving(false)}
         />

@@ -1,5 +1,6 @@
 import type { Agent } from "@sandbox0/protocol";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { DiffView } from "../../resources/diff-view.tsx";
 import { Loaded, LoadMore } from "../../resources/loaded.tsx";
 import { useResource, useResourceList } from "../../resources/use-resources.ts";
@@ -18,7 +19,7 @@ interface Compared {
 
 /** All versions with what each one changed, and any two of them side by side. */
 export function AgentVersions({ agent }: { agent: Agent }) {
-  const list = useResourceList<Agent>(`/v1/agents/${agent.id}/versions`);
+  const list = useResourceList<Agent>(apiPath`/v1/agents/${agent.id}/versions`);
   const [chosen, setCompared] = useState<Compared | null>(null);
   // Until a person chooses: what the newest version changed, also when it is made while this is open.
   const compared = chosen ?? { from: Math.max(1, agent.version - 1), to: agent.version };
@@ -86,7 +87,7 @@ function Comparison({ agent, compared, onChange }: ComparisonProps) {
     value: String(version),
     label: version === agent.version ? `Version ${version} (now)` : `Version ${version}`,
   }));
-  const path = `/v1/agents/${agent.id}`;
+  const path = apiPath`/v1/agents/${agent.id}`;
   const before = useResource<Agent>(path, { query: { version: compared.from } });
   const after = useResource<Agent>(path, { query: { version: compared.to } });
   return (

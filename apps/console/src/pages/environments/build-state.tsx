@@ -1,4 +1,5 @@
 import type { EnvironmentBuild } from "@sandbox0/protocol";
+import { apiPath } from "../../api/api-path.ts";
 import { Loaded } from "../../resources/loaded.tsx";
 import { useResource } from "../../resources/use-resources.ts";
 import { Badge, type Tone } from "../../ui/badge.tsx";
@@ -19,7 +20,7 @@ const LOOKS: Readonly<Record<EnvironmentBuild["state"], { tone: Tone; text: stri
 
 /** How far the packages and the setup are, with the end of what they printed; live while they are made. */
 export function BuildState({ environmentId }: { environmentId: string }) {
-  const build = useResource<EnvironmentBuild>(`/sandbox0/v1/environments/${environmentId}/build`, {
+  const build = useResource<EnvironmentBuild>(apiPath`/sandbox0/v1/environments/${environmentId}/build`, {
     pollMs: (data) => (data !== undefined && LOOKS[data.state].live ? POLL_MS : IDLE_POLL_MS),
   });
   return (

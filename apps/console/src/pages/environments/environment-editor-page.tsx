@@ -1,6 +1,7 @@
 import type { Environment, EnvironmentCreateParams, EnvironmentUpdateParams } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Loaded } from "../../resources/loaded.tsx";
 import { ONCE, useChange, useFreshResource } from "../../resources/use-resources.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -35,7 +36,7 @@ export function NewEnvironmentPage() {
 
 export function EditEnvironmentPage() {
   const { environmentId } = useParams({ from: "/environments/$environmentId/edit" });
-  const environment = useFreshResource<Environment>(`/v1/environments/${environmentId}`);
+  const environment = useFreshResource<Environment>(apiPath`/v1/environments/${environmentId}`);
   return (
     <Page
       title="Edit environment"
@@ -62,7 +63,7 @@ export function EditEnvironmentPage() {
 function EditEnvironment({ environment: now }: { environment: Environment }) {
   const [environment] = useState(now);
   const update = useChange((client, params: EnvironmentUpdateParams) =>
-    client.post<Environment>(`/v1/environments/${environment.id}`, { body: params }),
+    client.post<Environment>(apiPath`/v1/environments/${environment.id}`, { body: params }),
   );
   const navigate = useNavigate();
   const toast = useToast();

@@ -1,6 +1,7 @@
 import type { Environment, Networking, Packages } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
 import { useResource } from "../../resources/use-resources.ts";
@@ -17,7 +18,7 @@ import { IMAGE_KEY, MANAGERS, SETUP_KEY } from "./environment-form.ts";
 
 export function EnvironmentPage() {
   const { environmentId } = useParams({ from: "/environments/$environmentId" });
-  const environment = useResource<Environment>(`/v1/environments/${environmentId}`);
+  const environment = useResource<Environment>(apiPath`/v1/environments/${environmentId}`);
   return (
     <div className="page">
       <div className="page-inner">
@@ -130,7 +131,7 @@ type Asked = "archive" | "delete" | null;
 function EnvironmentActions({ environment }: { environment: Environment }) {
   const [asked, setAsked] = useState<Asked>(null);
   const navigate = useNavigate();
-  const path = `/v1/environments/${environment.id}`;
+  const path = apiPath`/v1/environments/${environment.id}`;
   const archived = environment.archived_at !== null;
   const common = {
     leave: () => void navigate({ to: "/environments" }),

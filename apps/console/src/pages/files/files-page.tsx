@@ -1,6 +1,7 @@
 import type { FileMetadata } from "@sandbox0/protocol";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { DownloadButton } from "../../resources/download.tsx";
 import { FileDrop } from "../../resources/file-drop.tsx";
@@ -57,7 +58,7 @@ export function FilesPage() {
           description="It is removed for good. Sessions that have it keep their copies."
           submitLabel="Delete file"
           done="The file was deleted."
-          run={(client) => client.delete(`/v1/files/${doomed.id}`)}
+          run={(client) => client.delete(apiPath`/v1/files/${doomed.id}`)}
           onClose={() => setDoomed(null)}
         />
       ) : null}
@@ -92,7 +93,7 @@ function FileTable({ list, filtered, onDelete }: FileTableProps) {
           cell: (file) => (
             <span className="row row-end">
               <DownloadButton
-                path={`/v1/files/${file.id}/content`}
+                path={apiPath`/v1/files/${file.id}/content`}
                 fileName={file.filename}
                 refusal={file.downloadable === false ? "uploads are not given out" : null}
               />

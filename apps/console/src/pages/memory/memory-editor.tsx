@@ -1,5 +1,6 @@
 import type { Memory } from "@sandbox0/protocol";
 import { type FormEvent, useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { DiffView } from "../../resources/diff-view.tsx";
 import { fieldProblems } from "../../resources/field-problems.ts";
 import { useChange } from "../../resources/use-resources.ts";
@@ -24,7 +25,7 @@ function useMemoryEdit(memory: Memory, onClose: () => void) {
   const [theirs, setTheirs] = useState<Memory | null>(null);
   const client = useClient();
   const toast = useToast();
-  const at = `/v1/memory_stores/${memory.memory_store_id}/memories/${memory.id}`;
+  const at = apiPath`/v1/memory_stores/${memory.memory_store_id}/memories/${memory.id}`;
   const change = useChange((api, from: Memory) => api.post<Memory>(at, { body: memoryUpdateParams(from, draft) }));
   const showTheirs = async () => {
     try {

@@ -1,6 +1,7 @@
 import type { Memory, MemoryListItem } from "@sandbox0/protocol";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Loaded, LoadMore } from "../../resources/loaded.tsx";
 import { useResource, useResourceList } from "../../resources/use-resources.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
@@ -12,7 +13,7 @@ const PAGE_ITEMS = 100;
 
 /** The memories of a store by their paths; a folder is read when it is opened. */
 export function MemoryTree({ storeId, selected }: { storeId: string; selected: string | undefined }) {
-  const { data } = useResource<Memory>(`/v1/memory_stores/${storeId}/memories/${selected}`, {
+  const { data } = useResource<Memory>(apiPath`/v1/memory_stores/${storeId}/memories/${selected ?? "none"}`, {
     query: { view: "basic" },
     enabled: selected !== undefined,
   });
@@ -32,7 +33,7 @@ interface LevelProps {
 }
 
 function Level({ storeId, prefix, selected, selectedPath }: LevelProps) {
-  const list = useResourceList<MemoryListItem>(`/v1/memory_stores/${storeId}/memories`, {
+  const list = useResourceList<MemoryListItem>(apiPath`/v1/memory_stores/${storeId}/memories`, {
     path_prefix: prefix,
     depth: 1,
     view: "basic",

@@ -1,6 +1,7 @@
 import type { Actor, MemoryVersion } from "@sandbox0/protocol";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { DiffView } from "../../resources/diff-view.tsx";
 import { Loaded, LoadMore } from "../../resources/loaded.tsx";
@@ -21,7 +22,7 @@ interface MemoryVersionsProps {
 
 /** What changed, when and by whom; each change can be looked at, and its text taken out for good. */
 export function MemoryVersions({ storeId, memoryId, currentVersionId }: MemoryVersionsProps) {
-  const list = useResourceList<MemoryVersion>(`/v1/memory_stores/${storeId}/memory_versions`, {
+  const list = useResourceList<MemoryVersion>(apiPath`/v1/memory_stores/${storeId}/memory_versions`, {
     view: "basic",
     ...(memoryId !== null && { memory_id: memoryId }),
   });
@@ -104,7 +105,9 @@ function Version({ version, before, complete, showPath, current }: VersionProps)
           description="Its text, its path and their hash are erased for good. That there was a change stays on record."
           submitLabel="Redact version"
           done="The version was redacted."
-          run={(client) => client.post(`/v1/memory_stores/${version.memory_store_id}/memory_versions/${version.id}/redact`)}
+          run={(client) =>
+            client.post(apiPath`/v1/memory_stores/${version.memory_store_id}/memory_versions/${version.id}/redact`)
+          }
           onClose={() => setRedacting(false)}
         />
       ) : null}
@@ -114,9 +117,9 @@ function Version({ version, before, complete, showPath, current }: VersionProps)
 
 /** Against the version before it; the first one that is kept, against nothing. */
 function Change({ version, before, complete }: Pick<VersionProps, "version" | "before" | "complete">) {
-  const path = `/v1/memory_stores/${version.memory_store_id}/memory_versions`;
-  const now = useResource<MemoryVersion>(`${path}/${version.id}`);
-  const earlier = useResource<MemoryVersion>(`${path}/${before?.id}`, { enabled: before !== undefined });
+  const pathOf = ({ id }: MemoryVersion) => apiPath`/v1/memory_stores/${version.memory_store_id}/memory_versions/${id}`;
+  const now = useResource<MemoryVersion>(pathOf(version));
+  const earlier = useResource<MemoryVersion>(pathOf(before ?? version), { enabled: before !== undefined });
   if (before === undefined && version.operation !== "created" && !complete)
     return <p className="muted small">The version before it is further down: load more to compare.</p>;
   return (

@@ -2,6 +2,7 @@ import type { Memory } from "@sandbox0/protocol";
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
 import { resourceKey, useResource } from "../../resources/use-resources.ts";
@@ -25,7 +26,7 @@ interface MemoryViewProps {
 }
 
 export function MemoryView({ storeId, memoryId, readOnly }: MemoryViewProps) {
-  const memory = useResource<Memory>(`/v1/memory_stores/${storeId}/memories/${memoryId}`, { query: { view: "full" } });
+  const memory = useResource<Memory>(apiPath`/v1/memory_stores/${storeId}/memories/${memoryId}`, { query: { view: "full" } });
   // What is edited is what it was when the editing began, whatever is read meanwhile.
   const [edited, setEdited] = useState<Memory | null>(null);
   return (
@@ -65,7 +66,7 @@ function MemoryHead({ memory, readOnly, onEdit }: MemoryHeadProps) {
   const leave = async () => {
     await navigate({ to: "/memory/$storeId", params: { storeId } });
     // The tree is still there, without it.
-    await queries.invalidateQueries({ queryKey: resourceKey(`/v1/memory_stores/${storeId}/memories`) });
+    await queries.invalidateQueries({ queryKey: resourceKey(apiPath`/v1/memory_stores/${storeId}/memories`) });
   };
   return (
     <div className="memory-head">
@@ -97,7 +98,7 @@ function MemoryHead({ memory, readOnly, onEdit }: MemoryHeadProps) {
           submitLabel="Delete memory"
           done="The memory was deleted."
           run={(client) =>
-            client.delete(`/v1/memory_stores/${storeId}/memories/${memory.id}`, {
+            client.delete(apiPath`/v1/memory_stores/${storeId}/memories/${memory.id}`, {
               query: { expected_content_sha256: memory.content_sha256 },
             })
           }

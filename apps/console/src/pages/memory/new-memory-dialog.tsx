@@ -1,6 +1,7 @@
 import type { Memory, MemoryCreateParams } from "@sandbox0/protocol";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { fieldProblems } from "../../resources/field-problems.ts";
 import { ONCE, useChange } from "../../resources/use-resources.ts";
 import { FormDialog } from "../../ui/dialog.tsx";
@@ -10,7 +11,7 @@ export function NewMemoryDialog({ storeId, onClose }: { storeId: string; onClose
   const [path, setPath] = useState("/");
   const [content, setContent] = useState("");
   const create = useChange((client, params: MemoryCreateParams) =>
-    client.post<Memory>(`/v1/memory_stores/${storeId}/memories`, { body: params, ...ONCE }),
+    client.post<Memory>(apiPath`/v1/memory_stores/${storeId}/memories`, { body: params, ...ONCE }),
   );
   const navigate = useNavigate();
   const refused = fieldProblems(create.error, ["path", "content"]);

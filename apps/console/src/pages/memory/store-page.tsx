@@ -1,6 +1,7 @@
 import type { MemoryStore } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
 import { useResource } from "../../resources/use-resources.ts";
@@ -18,7 +19,7 @@ import { NewMemoryDialog } from "./new-memory-dialog.tsx";
 
 export function MemoryStorePage() {
   const { storeId } = useParams({ from: "/memory/$storeId" });
-  const store = useResource<MemoryStore>(`/v1/memory_stores/${storeId}`);
+  const store = useResource<MemoryStore>(apiPath`/v1/memory_stores/${storeId}`);
   return (
     <div className="page">
       <div className="page-inner">
@@ -74,7 +75,7 @@ type Asked = "new" | "archive" | "delete" | null;
 function StoreActions({ store }: { store: MemoryStore }) {
   const [asked, setAsked] = useState<Asked>(null);
   const navigate = useNavigate();
-  const path = `/v1/memory_stores/${store.id}`;
+  const path = apiPath`/v1/memory_stores/${store.id}`;
   const archived = store.archived_at !== null;
   const close = () => setAsked(null);
   return (

@@ -1,5 +1,6 @@
 import type { FileMetadata } from "@sandbox0/protocol";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { useClient } from "../../api/client.ts";
 import { problemText } from "../../api/problem.ts";
 import { useSessionFiles } from "../../api/sessions.ts";
@@ -82,7 +83,7 @@ function DownloadFile({ file }: { file: FileMetadata }) {
   const download = async () => {
     setBusy(true);
     try {
-      const response = await client.get(`/v1/files/${file.id}/content`, { __binaryResponse: true }).asResponse();
+      const response = await client.get(apiPath`/v1/files/${file.id}/content`, { __binaryResponse: true }).asResponse();
       // As bytes: a browser must not open what an agent wrote.
       saveAs(new Blob([await response.blob()], { type: "application/octet-stream" }), file.filename);
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { SkillInfo, SkillVersionInfo } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { DownloadButton } from "../../resources/download.tsx";
 import { ListTable, Loaded } from "../../resources/loaded.tsx";
@@ -18,7 +19,7 @@ import { SourceBadge } from "./skills-page.tsx";
 
 export function SkillPage() {
   const { skillId } = useParams({ from: "/skills/$skillId" });
-  const skill = useResource<SkillInfo>(`/v1/skills/${skillId}`);
+  const skill = useResource<SkillInfo>(apiPath`/v1/skills/${skillId}`);
   return (
     <div className="page">
       <div className="page-inner">
@@ -34,7 +35,7 @@ function SkillDetails({ skill }: { skill: SkillInfo }) {
   const [asked, setAsked] = useState<"upload" | "delete" | null>(null);
   const navigate = useNavigate();
   const toast = useToast();
-  const path = `/v1/skills/${skill.id}`;
+  const path = apiPath`/v1/skills/${skill.id}`;
   const own = skill.source.type === "custom";
   const close = () => setAsked(null);
   return (
@@ -91,7 +92,7 @@ function SkillDetails({ skill }: { skill: SkillInfo }) {
 
 function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
   const [doomed, setDoomed] = useState<SkillVersionInfo | null>(null);
-  const path = `/v1/skills/${skill.id}/versions`;
+  const path = apiPath`/v1/skills/${skill.id}/versions`;
   const list = useResourceList<SkillVersionInfo>(path);
   return (
     <Section title="Versions">
@@ -118,7 +119,10 @@ function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
             title: "",
             cell: (version) => (
               <span className="row row-end">
-                <DownloadButton path={`${path}/${version.id}/content`} fileName={`${version.name}.zip`} />
+                <DownloadButton
+                  path={apiPath`/v1/skills/${skill.id}/versions/${version.id}/content`}
+                  fileName={`${version.name}.zip`}
+                />
                 {own ? (
                   <IconButton
                     icon="trash"
@@ -138,7 +142,7 @@ function SkillVersions({ skill, own }: { skill: SkillInfo; own: boolean }) {
           description="It is removed for good. Agents that name it can start no session until they name another."
           submitLabel="Delete version"
           done="The version was deleted."
-          run={(client) => client.delete(`${path}/${doomed.id}`)}
+          run={(client) => client.delete(apiPath`/v1/skills/${skill.id}/versions/${doomed.id}`)}
           onClose={() => setDoomed(null)}
         />
       ) : null}

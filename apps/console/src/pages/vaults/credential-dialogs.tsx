@@ -1,5 +1,6 @@
 import type { Credential } from "@sandbox0/protocol";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { fieldProblems } from "../../resources/field-problems.ts";
 import { ONCE, useChange } from "../../resources/use-resources.ts";
 import { FormDialog } from "../../ui/dialog.tsx";
@@ -26,7 +27,7 @@ export function NewCredentialDialog({ vaultId, onClose }: { vaultId: string; onC
   const [form, setForm] = useState(emptyCredentialForm);
   const change = (patch: Partial<CredentialForm>) => setForm((old) => ({ ...old, ...patch }));
   const create = useChange((client, values: CredentialForm) =>
-    client.post<Credential>(`/v1/vaults/${vaultId}/credentials`, { body: credentialCreateParams(values), ...ONCE }),
+    client.post<Credential>(apiPath`/v1/vaults/${vaultId}/credentials`, { body: credentialCreateParams(values), ...ONCE }),
   );
   const toast = useToast();
   const refused = fieldProblems(create.error, CREDENTIAL_FIELDS);
@@ -64,7 +65,7 @@ export function NewCredentialDialog({ vaultId, onClose }: { vaultId: string; onC
 export function ChangeCredentialDialog({ credential, onClose }: { credential: Credential; onClose(): void }) {
   const [form, setForm] = useState(() => credentialForm(credential));
   const change = (patch: Partial<CredentialForm>) => setForm((old) => ({ ...old, ...patch }));
-  const path = `/v1/vaults/${credential.vault_id}/credentials/${credential.id}`;
+  const path = apiPath`/v1/vaults/${credential.vault_id}/credentials/${credential.id}`;
   const update = useChange((client, values: CredentialForm) =>
     client.post<Credential>(path, { body: credentialUpdateParams(values) }),
   );

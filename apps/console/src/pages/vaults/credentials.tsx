@@ -1,5 +1,6 @@
 import type { Credential, CredentialAuth, Vault } from "@sandbox0/protocol";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { ListTable } from "../../resources/loaded.tsx";
 import { useResourceList } from "../../resources/use-resources.ts";
@@ -19,7 +20,7 @@ type Asked = { what: "new" } | { what: "change" | "validate" | "archive" | "dele
 export function Credentials({ vault }: { vault: Vault }) {
   const [archived, setArchived] = useState(false);
   const [asked, setAsked] = useState<Asked>(null);
-  const list = useResourceList<Credential>(`/v1/vaults/${vault.id}/credentials`, {
+  const list = useResourceList<Credential>(apiPath`/v1/vaults/${vault.id}/credentials`, {
     ...((archived || vault.archived_at !== null) && { include_archived: true }),
   });
   return (
@@ -128,7 +129,7 @@ function CredentialDialog({ vault, asked, onClose }: { vault: Vault; asked: Aske
   if (asked === null) return null;
   if (asked.what === "new") return <NewCredentialDialog vaultId={vault.id} onClose={onClose} />;
   const { credential } = asked;
-  const path = `/v1/vaults/${vault.id}/credentials/${credential.id}`;
+  const path = apiPath`/v1/vaults/${vault.id}/credentials/${credential.id}`;
   switch (asked.what) {
     case "change":
       return <ChangeCredentialDialog credential={credential} onClose={onClose} />;

@@ -1,6 +1,7 @@
 import type { CapturedResponse, Credential, CredentialValidation } from "@sandbox0/protocol";
 import { useQuery } from "@tanstack/react-query";
 import { useId } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { useClient } from "../../api/client.ts";
 import { Loaded } from "../../resources/loaded.tsx";
 import { Badge, type Tone } from "../../ui/badge.tsx";
@@ -26,7 +27,7 @@ const REFRESHES: Readonly<Record<NonNullable<CredentialValidation["refresh"]>["s
 export function ValidationDialog({ credential, onClose }: { credential: Credential; onClose(): void }) {
   const client = useClient();
   const opened = useId();
-  const path = `/v1/vaults/${credential.vault_id}/credentials/${credential.id}/mcp_oauth_validate`;
+  const path = apiPath`/v1/vaults/${credential.vault_id}/credentials/${credential.id}/mcp_oauth_validate`;
   const validation = useQuery({
     queryKey: ["validate-credential", credential.id, opened],
     queryFn: async (): Promise<CredentialValidation> => client.post<CredentialValidation>(path, { maxRetries: 0 }),

@@ -1,6 +1,7 @@
 import type { Vault } from "@sandbox0/protocol";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
+import { apiPath } from "../../api/api-path.ts";
 import { problemText } from "../../api/problem.ts";
 import { Confirm } from "../../resources/confirm.tsx";
 import { Loaded } from "../../resources/loaded.tsx";
@@ -18,7 +19,7 @@ import { LLM_ROLE, ROLE_KEY } from "./vault-form.ts";
 
 export function VaultPage() {
   const { vaultId } = useParams({ from: "/vaults/$vaultId" });
-  const vault = useResource<Vault>(`/v1/vaults/${vaultId}`);
+  const vault = useResource<Vault>(apiPath`/v1/vaults/${vaultId}`);
   return (
     <div className="page">
       <div className="page-inner">
@@ -61,7 +62,7 @@ type Asked = "rename" | "archive" | "delete" | null;
 function VaultActions({ vault }: { vault: Vault }) {
   const [asked, setAsked] = useState<Asked>(null);
   const navigate = useNavigate();
-  const path = `/v1/vaults/${vault.id}`;
+  const path = apiPath`/v1/vaults/${vault.id}`;
   const archived = vault.archived_at !== null;
   const close = () => setAsked(null);
   return (
@@ -103,7 +104,7 @@ function VaultActions({ vault }: { vault: Vault }) {
 function RenameDialog({ vault, onClose }: { vault: Vault; onClose(): void }) {
   const [name, setName] = useState(vault.display_name);
   const rename = useChange((client, displayName: string) =>
-    client.post<Vault>(`/v1/vaults/${vault.id}`, { body: { display_name: displayName } }),
+    client.post<Vault>(apiPath`/v1/vaults/${vault.id}`, { body: { display_name: displayName } }),
   );
   return (
     <FormDialog

@@ -26,6 +26,9 @@ interface Settings {
   blockedHosts?: readonly string[];
   fetch?: GuardedFetch["fetch"];
   signal?: AbortSignal;
+  answerMsMax?: number;
+  /** What is refused; default: by its digest. */
+  reference?: string;
 }
 
 async function pull(image: string, settings: Settings = {}): Promise<Buffer> {
@@ -37,6 +40,7 @@ async function pull(image: string, settings: Settings = {}): Promise<Buffer> {
     architecture,
     defaultRegistry,
     plainHttp,
+    ...(settings.answerMsMax === undefined ? {} : { answerMsMax: settings.answerMsMax }),
     fetch: createRegistryFetch({ fetch: given, plainHttp, blockedHosts }),
   });
   const signal = settings.signal ?? new AbortController().signal;
@@ -60,6 +64,20 @@ test("by a tag: the image for this platform, with a token, which goes to nobody 
   expect(own.every((path) => path.endsWith(" with a token"))).toBe(true);
   expect(stored).toHaveLength(3);
   expect(stored.some((path) => path.endsWith(" with a token"))).toBe(false);
+});
+
+test("with another token where the first has run out", async () => {
+  let isOut = true;
+  registry.answer = (request) => {
+    if (!isOut || request.headers.authorization === undefined || !request.url?.includes("/blobs/")) return false;
+    isOut = false;
+    // Asks for a token then.
+    delete request.headers.authorization;
+    return false;
+  };
+  expect((await pull(`${registry.host}/team/image`)).includes(registry.blobs.get(layer()) ?? "missing")).toBe(true);
+  expect(registry.asked.filter((path) => path.startsWith("/token"))).toHaveLength(2);
+  expect(isOut).toBe(false);
 });
 
 test("by a digest, and without a host where the operator says which is meant", async () => {
@@ -104,10 +122,22 @@ test.each<[string, (settings: Settings) => void, RegExp]>([
     /answers 401/,
   ],
   ["a token that is none", () => answerToken("{}"), /gives no token/],
+  ["a manifest that does not end", (settings) => stallAt(settings, "/manifests/"), /an answer does not end/],
+  ["a token that does not end", (settings) => stallAt(settings, "/token"), /an answer does not end/],
+  ["a reason that does not end", (settings) => stallAt(settings, "/blobs/", 500), /an answer does not end/],
+  [
+    "an index of platforms that are none",
+    (settings) => {
+      settings.reference = ":latest";
+      answerAll((response) => void response.end('{"manifests":[{"platform":{"os":{"toString":1},"architecture":1}}]}'));
+    },
+    /it has no image for linux\/\w+, but for [?]\/[?]$/,
+  ],
 ])("refused: %s", async (_name, prepare, message) => {
   const settings: Settings = {};
   prepare(settings);
-  await expect(pull(`${registry.host}/team/image@${registry.digest}`, settings)).rejects.toMatchObject({
+  const reference = settings.reference ?? `@${registry.digest}`;
+  await expect(pull(`${registry.host}/team/image${reference}`, settings)).rejects.toMatchObject({
     code: "image_unavailable",
     message: expect.stringMatching(message),
   });
@@ -138,6 +168,15 @@ function layer(): string {
 }
 function change(digest: string, content: string): void {
   registry.blobs.set(digest, Buffer.from(content));
+}
+function stallAt(settings: Settings, path: string, status = 200): void {
+  settings.answerMsMax = 2_000;
+  registry.answer = (request, response) => {
+    if (!request.url?.includes(path)) return false;
+    if (!request.url.startsWith("/token") && request.headers.authorization === undefined) return false;
+    response.writeHead(status).write("{");
+    return true;
+  };
 }
 function answerAll(answer: (response: Parameters<NonNullable<TestRegistry["answer"]>>[1]) => void): void {
   registry.answer = (_request, response) => {

@@ -6,6 +6,8 @@ const GIB = 1024 ** 3;
 const PULL_BYTES_MAX = 4 * GIB;
 const LAYERS_MAX = 128;
 const INDEX_DEPTH_MAX = 3;
+/** Of each of its two words, in a complaint. */
+const PLATFORM_CHARS_MAX = 32;
 const TAR_BLOCK_BYTES = 512;
 /** Mode, owner, group and time: where, what, and in how many octal digits. */
 const TAR_NUMBERS = [
@@ -73,11 +75,13 @@ function imageIn({ content }: Manifest, architecture: string): string {
   }[];
   const found = listed.find(({ platform }) => platform?.os === "linux" && platform.architecture === architecture);
   if (typeof found?.digest === "string" && DIGEST.test(found.digest)) return found.digest;
-  const others = listed.map(({ platform }) => `${String(platform?.os)}/${String(platform?.architecture)}`);
+  const others = listed.map(({ platform }) => `${wordOf(platform?.os)}/${wordOf(platform?.architecture)}`);
   throw new ImageUnavailable(
     `it has no image for linux/${architecture}, but for ${[...new Set(others)].slice(0, 20).join(", ")}`,
   );
 }
+
+const wordOf = (value: unknown): string => (typeof value === "string" ? value.slice(0, PLATFORM_CHARS_MAX) : "?");
 
 function partsOf({ content }: Manifest): { config: Descriptor; layers: readonly Descriptor[] } {
   const { config, layers } = fieldsOf(content);

@@ -6,6 +6,10 @@ import { makeDir, PASSAGE_MODE } from "../make-dir.ts";
 import { HELPER_ENV } from "./host.ts";
 
 const run = promisify(execFile);
+/** Of how `treeBytes` counts: what was counted in another way is counted anew. */
+const FORMAT = 2;
+/** A file without content takes room in the tables of its file system, which may have room for no more of them. */
+const INODE_BYTES = 4096;
 
 /** What layers take on the disk: counted once, because nothing of a layer changes, and kept in a file for each. */
 export class LayerSizes {
@@ -30,7 +34,7 @@ export class LayerSizes {
 
   async set(name: string, bytes: number): Promise<void> {
     makeDir(this.#dir, PASSAGE_MODE);
-    await writeFile(this.#path(name), String(bytes));
+    await writeFile(this.#path(name), `${FORMAT} ${bytes}`);
     this.#known.set(name, bytes);
   }
 
@@ -43,7 +47,8 @@ export class LayerSizes {
     try {
       const text = await readFile(this.#path(name), "utf8");
       // A server that died while it wrote leaves an empty file.
-      return /^\d+$/.test(text) ? Number(text) : null;
+      const [, format, bytes] = /^(\d+) (\d+)$/.exec(text) ?? [];
+      return Number(format) === FORMAT ? Number(bytes) : null;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;
@@ -55,10 +60,15 @@ export class LayerSizes {
   }
 }
 
-/** Blocks on the disk; by `du`, in a process of its own, because it may be a million files. */
+/** Blocks on the disk, and `INODE_BYTES` for each file, directory and link. */
 export async function treeBytes(path: string): Promise<number> {
-  const { stdout } = await run("du", ["-s", "--block-size=1", "--", path], { env: HELPER_ENV });
-  const bytes = /^\d+/.exec(stdout)?.[0];
-  if (bytes === undefined) throw new Error(`what ${path} takes on the disk could not be counted`);
-  return Number(bytes);
+  return (await count("--block-size=1", path)) + INODE_BYTES * (await count("--inodes", path));
+}
+
+/** By `du`, in a process of its own, because it may be a million files. */
+async function count(what: string, path: string): Promise<number> {
+  const { stdout } = await run("du", ["-s", what, "--", path], { env: HELPER_ENV });
+  const found = /^\d+/.exec(stdout)?.[0];
+  if (found === undefined) throw new Error(`what ${path} takes on the disk could not be counted`);
+  return Number(found);
 }

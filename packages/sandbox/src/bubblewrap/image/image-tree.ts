@@ -31,11 +31,14 @@ export type Names = readonly string[];
  */
 export class ImageTree {
   readonly #root: string;
+  readonly #takeDir: () => void;
   /** Directories that are known to be there and no links. */
   readonly #dirs = new Set<string>();
 
-  constructor(root: string) {
+  /** @param takeDir told before a directory is made that nobody has named; may throw */
+  constructor(root: string, takeDir: () => void) {
     this.#root = root;
+    this.#takeDir = takeDir;
     mkdirSync(root, { mode: DIR_MODE });
   }
 
@@ -139,7 +142,10 @@ export class ImageTree {
       }
       const entry = this.at([...at, name]);
       if (entry === null && !makes) return null;
-      if (entry === null) mkdirSync(this.path([...at, name]), { mode: DIR_MODE });
+      if (entry === null) {
+        this.#takeDir();
+        mkdirSync(this.path([...at, name]), { mode: DIR_MODE });
+      }
       if (entry?.isSymbolicLink() === true) {
         if (++links > LINKS_MAX) throw new ImageError(`${show(names)} leads round in circles`);
         const target = readlinkSync(this.path([...at, name]));

@@ -254,6 +254,11 @@ describe("it is refused with", () => {
       /more than 100 files/,
     ],
     [
+      "more directories than may be, of which only the last is named",
+      () => imageArchive({ layers: [[file(`${"d/".repeat(101)}x`)]] }),
+      /more than 100 files/,
+    ],
+    [
       "more layers than may be",
       () => imageArchive({ layers: Array.from({ length: 129 }, (_, i) => [file(`usr/${i}`, "")]) }),
       /more than 128 layers/,

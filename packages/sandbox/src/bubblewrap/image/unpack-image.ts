@@ -15,7 +15,7 @@ const ARCHIVE_NAME = "archive";
 export interface ImageBounds {
   /** Of the archive when it is not compressed, and again of all layers together. */
   bytesMax: number;
-  /** Files, directories and links of all layers together. */
+  /** Files, directories and links of all layers together, with the directories that they are in. */
   entriesMax: number;
 }
 
@@ -37,8 +37,8 @@ export async function unpackImage(source: AsyncIterable<Buffer>, dir: string, op
   const files = await readArchive(source, archiveDir, bounds.bytesMax);
   const { digest, layers, env } = findImage(files, architecture);
   onProgress(`image ${digest}`);
-  const tree = new ImageTree(join(dir, ROOT_NAME));
   const layerBounds = createLayerBounds(bounds);
+  const tree = new ImageTree(join(dir, ROOT_NAME), layerBounds.takeEntry);
   for (const [index, { name, diffId }] of layers.entries()) {
     onProgress(`unpacking layer ${index + 1} of ${layers.length}: ${files.size(name)} bytes`);
     await applyLayer(tree, files.stream(name), diffId, layerBounds);

@@ -1,5 +1,5 @@
 import { Pieces } from "../text/untrusted.tsx";
-import { showText } from "../text/untrusted-text.ts";
+import { plainLine, showText } from "../text/untrusted-text.ts";
 import { formatCount } from "../ui/format.ts";
 import { diffLines, foldUnchanged } from "./line-diff.ts";
 
@@ -18,7 +18,7 @@ export function DiffView({ label, before, after }: { label: string; before: stri
   let place = 0;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <figure className="diff" aria-label={label} tabIndex={0}>
+    <figure className="diff" aria-label={plainLine(label)} tabIndex={0}>
       {shown.map((each) => {
         place += 1;
         return each.kind === "gap" ? (

@@ -43,6 +43,17 @@ test("links open elsewhere, tell nothing, and say where they lead", () => {
   expect(html).toContain("(evil.test)");
 });
 
+test.each(["http://bank.example@evil.test/x", "<https://bank.example@evil.test/x>"])(
+  "an address that seems another: %s",
+  (text) => {
+    expect(render(text)).toContain("(evil.test)");
+  },
+);
+
+test("an address that is written out is not said twice", () => {
+  for (const text of ["https://a.test/x", "<https://a.test/x>", "https://a.test"]) expect(render(text)).not.toContain("(a.test)");
+});
+
 test("images are not loaded", () => {
   const html = render("![pixel](https://evil.test/pixel.png)");
   expect(html).not.toContain("<img");

@@ -4,6 +4,7 @@ import { gfmFromMarkdown } from "mdast-util-gfm";
 import { gfm } from "micromark-extension-gfm";
 import { Fragment, memo, type ReactNode } from "react";
 import { CodeBlock } from "../ui/code-block.tsx";
+import { LinkHost, OuterLink } from "./outer-link.tsx";
 import { markHidden, safeHref, stripTerminal } from "./untrusted-text.ts";
 import { Pieces, Untrusted } from "./untrusted.tsx";
 
@@ -91,7 +92,7 @@ function Node(props: NodeProps): ReactNode {
     case "link":
       return <SafeLink {...props} node={node} />;
     case "image":
-      return <Address address={node.url} text={`image: ${node.alt || node.url}`} />;
+      return <OuterLink address={node.url} text={`image: ${node.alt || node.url}`} />;
     default:
       return "children" in node ? <Container {...props} node={node} /> : <Text text={sourceOf(props)} />;
   }
@@ -182,27 +183,12 @@ function SafeLink(props: NodeProps<Extract<Nodes, { type: "link" }>>): ReactNode
       <a href={href} target="_blank" rel="noopener noreferrer" title={href}>
         {inner}
       </a>
-      <Host href={href} text={sourceOf(props)} />
+      {saysWhere(sourceOf(props), href) ? null : <LinkHost href={href} />}
     </span>
   );
 }
 
-function Address({ address, text }: { address: string; text: string }) {
-  const href = safeHref(address);
-  if (href === null) return <Text text={`${text} (${address})`} />;
-  return (
-    <span>
-      <a href={href} target="_blank" rel="noopener noreferrer" title={href}>
-        <Text text={text} />
-      </a>
-      <Host href={href} text={text} />
-    </span>
-  );
-}
-
-/** Where a link leads, when its words do not say so. */
-function Host({ href, text }: { href: string; text: string }) {
-  const url = new URL(href);
-  const host = url.host || url.pathname;
-  return text.startsWith("http") || text.startsWith("<") ? null : <span className="small muted"> ({host})</span>;
+/** An address that is written out. `http://bank.example@evil.example` only begins as one of the bank. */
+function saysWhere(source: string, href: string): boolean {
+  return source.replace("<", "").startsWith(`${new URL(href).origin}/`) || source === new URL(href).origin;
 }

@@ -1,4 +1,5 @@
 import type { ButtonHTMLAttributes } from "react";
+import { plainLine } from "../text/untrusted-text.ts";
 import { Icon, type IconName } from "./icon.tsx";
 
 export interface ButtonLook {
@@ -43,15 +44,16 @@ export function Button({ variant, size, icon, busy = false, children, onClick, t
 
 type IconButtonProps = Omit<ButtonProps, "icon" | "busy" | "children"> & { icon: IconName; label: string };
 
-/** The label is its accessible name and its tooltip. */
+/** The label is its accessible name and its tooltip; it may hold the name of anything. */
 export function IconButton({ variant = "quiet", size, icon, label, type = "button", ...rest }: IconButtonProps) {
+  const name = plainLine(label);
   return (
     <button
-      title={label}
+      title={name}
       {...rest}
       type={type}
       className={buttonClass({ variant, ...(size && { size }) }, true)}
-      aria-label={label}
+      aria-label={name}
     >
       <Icon name={icon} size={size === "small" ? 13 : 15} />
     </button>

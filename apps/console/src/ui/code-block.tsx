@@ -1,12 +1,12 @@
 import { useMemo } from "react";
 import { Untrusted } from "../text/untrusted.tsx";
-import type { TextLimits } from "../text/untrusted-text.ts";
+import { plainLine, type TextLimits } from "../text/untrusted-text.ts";
 import { CopyButton } from "./copy.tsx";
 
 /** Code or output in a fixed-width font, as untrusted as any other text, with a button that copies all of it. */
 export function CodeBlock({ text, label = "Code", fileName, limits }: CodeBlockProps) {
   return (
-    <figure className="code-block" aria-label={label}>
+    <figure className="code-block" aria-label={plainLine(label)}>
       <Untrusted text={text} mono {...(fileName && { fileName })} {...(limits && { limits })} />
       <div className="code-block-tools">
         <CopyButton text={text} label={`Copy ${label.toLowerCase()}`} />

@@ -1,4 +1,5 @@
 import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { plainLine } from "../text/untrusted-text.ts";
 import { Button, IconButton } from "./button.tsx";
 
 interface DialogProps {
@@ -34,7 +35,7 @@ export function Dialog({ open, onClose, title, description, size = "normal", chi
     >
       <div className="dialog-head">
         <div>
-          <h2 id={`${id}-title`}>{title}</h2>
+          <h2 id={`${id}-title`}>{plainLine(title)}</h2>
           {description ? (
             <p className="muted" id={`${id}-description`}>
               {description}

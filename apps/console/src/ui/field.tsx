@@ -21,7 +21,7 @@ export function Field({ label, hint, error, hideLabel = false, children }: Label
   return (
     <div className="field">
       <label className={hideLabel ? "visually-hidden" : "field-label"} htmlFor={id}>
-        {label}
+        {plainLine(label)}
       </label>
       {children({ id, "aria-describedby": described || undefined, "aria-invalid": error ? true : undefined })}
       {hint ? (

@@ -1,4 +1,5 @@
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { plainLine } from "../text/untrusted-text.ts";
 import { IconButton } from "./button.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 
@@ -56,7 +57,7 @@ export function Menu({ label, icon = "more", items }: { label: string; icon?: Ic
           popover="manual"
           role="menu"
           id={id}
-          aria-label={label}
+          aria-label={plainLine(label)}
           ref={list}
           tabIndex={-1}
           onKeyDown={(e) => moveFocus(e, close)}

@@ -1,5 +1,6 @@
 import type { BuiltinTool } from "@sandbox0/protocol";
 import type { ReactNode } from "react";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { Button, IconButton } from "../../ui/button.tsx";
 import { Select, TextArea, TextField } from "../../ui/field.tsx";
 import { BUILTIN_TOOLS, type CustomToolRow, type ServerRow, type ToolChoice } from "./agent-form.ts";
@@ -125,7 +126,7 @@ function ServerCard({ server, place, onChange, onRemove }: ServerCardProps) {
   const addTool = () =>
     onChange({ tools: [...server.tools, { id: nextId(server.tools), name: "", choice: "always_allow" as const }] });
   return (
-    <section className="card card-body stack" aria-label={`MCP server ${server.name || place}`}>
+    <section className="card card-body stack" aria-label={`MCP server ${plainLine(server.name) || place}`}>
       <div className="form-grid">
         <TextField label="Name" mono required value={server.name} onChange={(event) => onChange({ name: event.target.value })} />
         <TextField
@@ -202,7 +203,11 @@ export function CustomToolFields({ tools, onChange }: CustomToolFieldsProps) {
         {tools.map((tool, index) => {
           const set = (patch: Partial<CustomToolRow>) => onChange(change(tools, tool.id, patch));
           return (
-            <section key={tool.id} className="card card-body stack" aria-label={`Custom tool ${tool.name || index + 1}`}>
+            <section
+              key={tool.id}
+              className="card card-body stack"
+              aria-label={`Custom tool ${plainLine(tool.name) || index + 1}`}
+            >
               <TextField label="Name" mono required value={tool.name} onChange={(event) => set({ name: event.target.value })} />
               <TextField
                 label="Description"

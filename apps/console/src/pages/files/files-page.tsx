@@ -8,6 +8,7 @@ import { FileDrop } from "../../resources/file-drop.tsx";
 import { ListTable } from "../../resources/loaded.tsx";
 import { ProgressBar } from "../../resources/progress-bar.tsx";
 import { useResourceList } from "../../resources/use-resources.ts";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge } from "../../ui/badge.tsx";
 import { IconButton } from "../../ui/button.tsx";
@@ -118,7 +119,7 @@ function ShortId({ id }: { id: string }) {
 function FileName({ file }: { file: FileMetadata }) {
   return (
     <span className="row file-name">
-      <span className="truncate" title={file.filename}>
+      <span className="truncate" title={plainLine(file.filename)}>
         <UntrustedLine text={file.filename} />
       </span>
       {file.expires_at ? (

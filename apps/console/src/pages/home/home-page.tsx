@@ -2,6 +2,7 @@ import type { Session, SessionAttention } from "@sandbox0/protocol";
 import { Link } from "@tanstack/react-router";
 import { useAttention, useWaitingIds } from "../../api/attention.ts";
 import { useSessionList } from "../../api/sessions.ts";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge, StatusBadge } from "../../ui/badge.tsx";
 import { buttonClass } from "../../ui/button.tsx";
@@ -68,7 +69,7 @@ function Waiting({ waiting, count }: { waiting: readonly SessionAttention[]; cou
 
 function WaitingCard({ session }: { session: SessionAttention }) {
   return (
-    <article className="card waiting-card" aria-label={`Session ${session.title ?? session.session_id}`}>
+    <article className="card waiting-card" aria-label={`Session ${plainLine(session.title ?? session.session_id)}`}>
       <header className="waiting-head row row-wrap">
         <SessionLink id={session.session_id} title={session.title} />
         <span className="muted">

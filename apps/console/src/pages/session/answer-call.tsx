@@ -2,6 +2,7 @@ import type { EventParams } from "@sandbox0/protocol";
 import { useState } from "react";
 import { problemText } from "../../api/problem.ts";
 import { useSendEvents } from "../../api/sessions.ts";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge } from "../../ui/badge.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -22,7 +23,7 @@ const TITLES = { approval: "Approve", custom: "Answer", result: "Give the result
 /** A call that waits for a person: what it is, and the ways to answer it. */
 export function AnswerCall({ sessionId, call }: { sessionId: string; call: CallToAnswer }) {
   return (
-    <section className="answer" aria-label={`${TITLES[call.kind]} ${call.name}`}>
+    <section className="answer" aria-label={`${TITLES[call.kind]} ${plainLine(call.name)}`}>
       <div className="row row-wrap">
         <Badge tone="warn">{call.kind === "approval" ? "Approval" : "Answer needed"}</Badge>
         <strong className="mono">

@@ -1,5 +1,5 @@
 import type { MessageContent, ResultContent } from "@sandbox0/protocol";
-import { safeHref } from "../../text/untrusted-text.ts";
+import { OuterLink } from "../../text/outer-link.tsx";
 import { Untrusted, UntrustedLine } from "../../text/untrusted.tsx";
 import { CodeBlock } from "../../ui/code-block.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -31,7 +31,7 @@ function ContentBlock({ block, mono }: { block: Block; mono: boolean }) {
     case "search_result":
       return (
         <div>
-          <SourceLink address={block.source} text={block.title} />
+          <OuterLink address={block.source} text={block.title} />
           <Untrusted text={block.content.map((each) => each.text).join("\n")} />
         </div>
       );
@@ -43,7 +43,7 @@ function ContentBlock({ block, mono }: { block: Block; mono: boolean }) {
 }
 
 function Picture({ source }: { source: ImageSource }) {
-  if (source.type === "url") return <SourceLink address={source.url} text="Picture at another server" />;
+  if (source.type === "url") return <OuterLink address={source.url} text="Picture at another server" />;
   if (source.type === "file") return <span className="mono small">Picture: {source.file_id}</span>;
   if (!IMAGE_TYPES.includes(source.media_type)) return <em>A picture of type {source.media_type}, which is not shown</em>;
   return <img className="picture" alt="Attached by the conversation" src={`data:${source.media_type};base64,${source.data}`} />;
@@ -52,7 +52,7 @@ function Picture({ source }: { source: ImageSource }) {
 function DocumentLine({ block }: { block: DocumentBlock }) {
   const { source } = block;
   const title = block.title ?? "Document";
-  if (source.type === "url") return <SourceLink address={source.url} text={title} />;
+  if (source.type === "url") return <OuterLink address={source.url} text={title} />;
   if (source.type === "file") {
     return (
       <div className="small">
@@ -64,17 +64,7 @@ function DocumentLine({ block }: { block: DocumentBlock }) {
   const save = () => saveAs(new Blob([Uint8Array.from(atob(source.data), (char) => char.charCodeAt(0))]), "document.pdf");
   return (
     <Button size="small" icon="download" onClick={save}>
-      {title}
+      <UntrustedLine text={title} />
     </Button>
-  );
-}
-
-function SourceLink({ address, text }: { address: string; text: string }) {
-  const href = safeHref(address);
-  if (href === null) return <UntrustedLine text={`${text} (${address})`} />;
-  return (
-    <a href={href} target="_blank" rel="noopener noreferrer" title={href}>
-      <UntrustedLine text={text} />
-    </a>
   );
 }

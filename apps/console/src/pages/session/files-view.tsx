@@ -4,6 +4,7 @@ import { apiPath } from "../../api/api-path.ts";
 import { useClient } from "../../api/client.ts";
 import { problemText } from "../../api/problem.ts";
 import { useSessionFiles } from "../../api/sessions.ts";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Button } from "../../ui/button.tsx";
 import { CopyId } from "../../ui/copy.tsx";
@@ -92,7 +93,13 @@ function DownloadFile({ file }: { file: FileMetadata }) {
     setBusy(false);
   };
   return (
-    <Button size="small" icon="download" busy={busy} aria-label={`Download ${file.filename}`} onClick={() => void download()}>
+    <Button
+      size="small"
+      icon="download"
+      busy={busy}
+      aria-label={`Download ${plainLine(file.filename)}`}
+      onClick={() => void download()}
+    >
       Download
     </Button>
   );

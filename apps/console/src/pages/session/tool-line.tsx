@@ -1,4 +1,5 @@
 import type { ToolItem, ToolResult } from "../../session-log/conversation.ts";
+import { plainLine } from "../../text/untrusted-text.ts";
 import { Untrusted, UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge, type Tone } from "../../ui/badge.tsx";
 import { formatDuration } from "../../ui/format.ts";
@@ -18,7 +19,7 @@ export function ToolLine({ item, open, onToggle }: ToolLineProps) {
   const state = stateOf(item);
   const name = use.type === "agent.mcp_tool_use" ? `${use.mcp_server_name} · ${use.name}` : use.name;
   return (
-    <article className="tool" aria-label={`Tool call ${name}`}>
+    <article className="tool" aria-label={`Tool call ${plainLine(name)}`}>
       <button type="button" className="tool-head" aria-expanded={open} onClick={onToggle}>
         <span className="tool-chevron" data-open={open}>
           <Icon name="chevron" size={12} />

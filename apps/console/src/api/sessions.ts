@@ -1,9 +1,11 @@
 import type {
   EventParams,
   FileMetadata,
+  ResourceAddParams,
   Session,
   SessionEvent,
   SessionForkParams,
+  SessionResource,
   SessionStatus,
   Snapshot,
   Timeline,
@@ -162,4 +164,25 @@ export function useSessionFiles(sessionId: string, live: boolean) {
     getNextPageParam: (last) => last.next_page,
     refetchInterval: live ? FILES_POLL_MS : false,
   });
+}
+
+/** Gives the session a file and takes one from it: the only resources that can change in a session (contract §6.1). */
+export function useMountedFiles(sessionId: string) {
+  const client = useClient();
+  const queries = useQueryClient();
+  const refresh = () =>
+    Promise.all([
+      queries.invalidateQueries({ queryKey: ["session", sessionId] }),
+      queries.invalidateQueries({ queryKey: ["files", "session", sessionId] }),
+    ]);
+  const add = useMutation({
+    mutationFn: (params: ResourceAddParams) =>
+      client.post<SessionResource>(apiPath`/v1/sessions/${sessionId}/resources`, { body: params, maxRetries: 0 }),
+    onSuccess: refresh,
+  });
+  const remove = useMutation({
+    mutationFn: (id: string) => client.delete(apiPath`/v1/sessions/${sessionId}/resources/${id}`),
+    onSuccess: refresh,
+  });
+  return { add, remove };
 }

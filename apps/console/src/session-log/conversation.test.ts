@@ -1,6 +1,6 @@
 import type { SessionEvent } from "@sandbox0/protocol";
 import { expect, test } from "vitest";
-import { foldConversation, isRunning, openCalls } from "./conversation.ts";
+import { foldConversation, isRunning, openCalls, worksUnseen } from "./conversation.ts";
 
 let count = 0;
 function at(): string {
@@ -55,6 +55,20 @@ test("open calls are those of the last stop that nobody answered", () => {
   expect(openCalls([...events, answer], []).map(({ use: { id } }) => id)).toEqual(["a"]);
   expect(openCalls(events, [answer]).map(({ use: { id } }) => id)).toEqual(["a"]);
   expect(openCalls([...events, running()], [])).toEqual([]);
+});
+
+test("what runs without a sign of it: in the middle of a message, behind an answer, but not in a call or while it is written", () => {
+  const unseen = (events: SessionEvent[], pending: SessionEvent[] = []) => worksUnseen(foldConversation(events, pending), 0);
+  const asked = [event({ type: "user.message", content: [] }), running()];
+  expect(unseen(asked)).toBe(true);
+  expect(worksUnseen(foldConversation(asked, []), 1)).toBe(false);
+  expect(unseen([...asked, use("a")])).toBe(false);
+  expect(unseen([...asked, use("a")], [event({ type: "user.message", processed_at: null, content: [] })])).toBe(false);
+  expect(unseen([...asked, use("a"), result("a")])).toBe(true);
+  // The last line says that it waited for an answer, which it has now.
+  const stopped = [...asked, use("b", "ask"), idle({ type: "requires_action", event_ids: ["b"] })];
+  const confirmed = event({ type: "user.tool_confirmation", tool_use_id: "b", result: "allow" });
+  expect(unseen([...stopped, confirmed, running(), result("b")])).toBe(true);
 });
 
 test("whether it runs is what the last status says", () => {

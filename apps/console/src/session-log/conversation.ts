@@ -138,6 +138,18 @@ export function kindOf(use: ToolUse): OpenCall["kind"] {
   return use.evaluated_permission === "ask" ? "approval" : "result";
 }
 
+/** Queued messages stand below what is written now. */
+export const isLogged = (item: Item): boolean => item.kind !== "user" || !item.queued;
+
+/**
+ * Whether nothing that is shown tells what a session that runs is doing: no message as it is written, no call without a result
+ * at the end. So it is for who opens a page in the middle of a message: its beginning was said before.
+ */
+export function worksUnseen(items: readonly Item[], previews: number): boolean {
+  const last = items.findLast(isLogged);
+  return previews === 0 && !(last?.kind === "tool" && last.result === null);
+}
+
 /** Whether the log says that the session is at work. `null`: what is loaded does not say. */
 export function isRunning(events: readonly SessionEvent[]): boolean | null {
   const last = events.findLast((event) => event.type.startsWith("session.status_"));

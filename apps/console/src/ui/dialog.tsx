@@ -11,14 +11,19 @@ interface DialogProps {
   children: ReactNode;
 }
 
-/** The browser's own modal dialog: it traps the focus, closes on Escape and gives the focus back. */
+/** The browser's own modal dialog: it traps the focus and closes on Escape. */
 export function Dialog({ open, onClose, title, description, size = "normal", children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
     const dialog = ref.current;
-    if (open && dialog && !dialog.open) dialog.showModal();
-    if (!open && dialog?.open) dialog.close();
+    if (!open || dialog === null) return undefined;
+    const opener = document.activeElement;
+    if (!dialog.open) dialog.showModal();
+    // It is taken out of the page rather than closed, and the browser gives the focus back for the latter alone.
+    return () => {
+      if (opener instanceof HTMLElement && document.activeElement === document.body) opener.focus();
+    };
   }, [open]);
   if (!open) return null;
   return (

@@ -1,4 +1,11 @@
-import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes, useId } from "react";
+import {
+  type InputHTMLAttributes,
+  type ReactNode,
+  type Ref,
+  type SelectHTMLAttributes,
+  type TextareaHTMLAttributes,
+  useId,
+} from "react";
 import { plainLine } from "../text/untrusted-text.ts";
 
 interface Labelled {
@@ -108,5 +115,35 @@ export function Checkbox({ label, ...rest }: { label: ReactNode } & Omit<InputHT
       <input {...rest} type="checkbox" />
       <span>{label}</span>
     </label>
+  );
+}
+
+interface FieldGroupProps {
+  legend: string;
+  hint?: ReactNode;
+  error?: string | null | undefined;
+  groupRef?: Ref<HTMLFieldSetElement>;
+  children: ReactNode;
+}
+
+/** Fields that belong together, under one name. It can be given the focus. */
+export function FieldGroup({ legend, hint, error, groupRef, children }: FieldGroupProps) {
+  const id = useId();
+  const described = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
+  return (
+    <fieldset className="fieldset" ref={groupRef} tabIndex={-1} aria-describedby={described || undefined}>
+      <legend className="field-label">{legend}</legend>
+      {hint ? (
+        <p className="field-hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      ) : null}
+      {children}
+      {error ? (
+        <div className="field-error" id={`${id}-error`} role="alert">
+          {error}
+        </div>
+      ) : null}
+    </fieldset>
   );
 }

@@ -1,8 +1,8 @@
 import type { BuiltinTool } from "@sandbox0/protocol";
-import type { ReactNode } from "react";
+import { change, nextId, without } from "../../resources/rows.ts";
 import { plainLine } from "../../text/untrusted-text.ts";
 import { Button, IconButton } from "../../ui/button.tsx";
-import { Select, TextArea, TextField } from "../../ui/field.tsx";
+import { FieldGroup, Select, TextArea, TextField } from "../../ui/field.tsx";
 import { BUILTIN_TOOLS, type CustomToolRow, type ServerRow, type ToolChoice } from "./agent-form.ts";
 
 const CHOICES: readonly { value: ToolChoice; label: string }[] = [
@@ -22,33 +22,6 @@ const WHAT: Readonly<Record<BuiltinTool, string>> = {
   web_search: "Searches the web",
 };
 
-const nextId = (rows: readonly { id: number }[]): number => Math.max(-1, ...rows.map((row) => row.id)) + 1;
-const change = <R extends { id: number }>(rows: readonly R[], id: number, patch: Partial<R>): R[] =>
-  rows.map((row) => (row.id === id ? { ...row, ...patch } : row));
-const without = <R extends { id: number }>(rows: readonly R[], id: number): R[] => rows.filter((row) => row.id !== id);
-
-function Group({ legend, hint, error, children }: GroupProps) {
-  return (
-    <fieldset className="fieldset">
-      <legend className="field-label">{legend}</legend>
-      <p className="field-hint">{hint}</p>
-      {children}
-      {error ? (
-        <div className="field-error" role="alert">
-          {error}
-        </div>
-      ) : null}
-    </fieldset>
-  );
-}
-
-interface GroupProps {
-  legend: string;
-  hint: string;
-  error?: string | undefined;
-  children: ReactNode;
-}
-
 interface BuiltinFieldsProps {
   choices: Readonly<Record<BuiltinTool, ToolChoice>>;
   onChange(choices: Readonly<Record<BuiltinTool, ToolChoice>>): void;
@@ -58,7 +31,7 @@ interface BuiltinFieldsProps {
 /** Each tool of the toolset, and whether it runs by itself. */
 export function BuiltinFields({ choices, onChange, error }: BuiltinFieldsProps) {
   return (
-    <Group
+    <FieldGroup
       legend="Built-in tools"
       hint="“Ask first” waits for a person. Files and commands are those of the sandbox."
       error={error}
@@ -81,7 +54,7 @@ export function BuiltinFields({ choices, onChange, error }: BuiltinFieldsProps) 
           </li>
         ))}
       </ul>
-    </Group>
+    </FieldGroup>
   );
 }
 
@@ -94,7 +67,7 @@ interface ServerFieldsProps {
 export function ServerFields({ servers, onChange, error }: ServerFieldsProps) {
   const add = () => onChange([...servers, { id: nextId(servers), name: "", url: "", choice: "always_ask", tools: [] }]);
   return (
-    <Group legend="MCP servers" hint="Tools from elsewhere. Their tokens are in vaults, never here." error={error}>
+    <FieldGroup legend="MCP servers" hint="Tools from elsewhere. Their tokens are in vaults, never here." error={error}>
       <div className="stack">
         {servers.map((server, index) => (
           <ServerCard
@@ -111,7 +84,7 @@ export function ServerFields({ servers, onChange, error }: ServerFieldsProps) {
           </Button>
         </div>
       </div>
-    </Group>
+    </FieldGroup>
   );
 }
 
@@ -198,7 +171,7 @@ interface CustomToolFieldsProps {
 export function CustomToolFields({ tools, onChange }: CustomToolFieldsProps) {
   const add = () => onChange([...tools, { id: nextId(tools), name: "", description: "", schema: EMPTY_SCHEMA }]);
   return (
-    <Group legend="Custom tools" hint="The agent calls them, and a client or a person answers.">
+    <FieldGroup legend="Custom tools" hint="The agent calls them, and a client or a person answers.">
       <div className="stack">
         {tools.map((tool, index) => {
           const set = (patch: Partial<CustomToolRow>) => onChange(change(tools, tool.id, patch));
@@ -239,6 +212,6 @@ export function CustomToolFields({ tools, onChange }: CustomToolFieldsProps) {
           </Button>
         </div>
       </div>
-    </Group>
+    </FieldGroup>
   );
 }

@@ -6,8 +6,9 @@ import { Confirm } from "../../resources/confirm.tsx";
 import { DownloadButton } from "../../resources/download.tsx";
 import { FileDrop } from "../../resources/file-drop.tsx";
 import { ListTable } from "../../resources/loaded.tsx";
-import { ProgressBar } from "../../resources/progress-bar.tsx";
+import { UploadList } from "../../resources/upload-list.tsx";
 import { useResourceList } from "../../resources/use-resources.ts";
+import { useUploads } from "../../resources/use-uploads.ts";
 import { plainLine } from "../../text/untrusted-text.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { Badge } from "../../ui/badge.tsx";
@@ -17,8 +18,6 @@ import { TextField } from "../../ui/field.tsx";
 import { formatBytes } from "../../ui/format.ts";
 import { Page } from "../../ui/page.tsx";
 import { RelativeTime } from "../../ui/relative-time.tsx";
-import type { Upload } from "./uploads.ts";
-import { useUploads } from "./use-uploads.ts";
 
 /** Ids of sessions begin with it; the server refuses others. */
 const SESSION_PREFIX = "sesn_";
@@ -135,36 +134,5 @@ function Owner({ file }: { file: FileMetadata }) {
     <Link to="/sessions/$sessionId/files" params={{ sessionId: file.scope.id }}>
       a session
     </Link>
-  );
-}
-
-const STATES: Readonly<Record<Upload["state"], string>> = {
-  waiting: "waits",
-  sending: "on its way",
-  storing: "being stored",
-  failed: "failed",
-};
-
-function UploadList({ uploads, onDismiss }: { uploads: readonly Upload[]; onDismiss(id: number): void }) {
-  if (uploads.length === 0) return null;
-  return (
-    <ul className="stack stack-sm" aria-label="Uploads" aria-live="polite">
-      {uploads.map((each) => (
-        <li key={each.id} className="upload">
-          <span className="truncate">
-            <UntrustedLine text={each.name} />
-          </span>
-          {each.state === "failed" ? (
-            <span className="field-error">{each.problem}</span>
-          ) : (
-            <ProgressBar label={`Upload of ${each.name}`} fraction={each.fraction} />
-          )}
-          <span className="muted small">{STATES[each.state]}</span>
-          {each.state === "failed" ? (
-            <IconButton icon="close" size="small" label={`Dismiss ${each.name}`} onClick={() => onDismiss(each.id)} />
-          ) : null}
-        </li>
-      ))}
-    </ul>
   );
 }

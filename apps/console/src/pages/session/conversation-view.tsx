@@ -1,5 +1,5 @@
 import { useCallback, useMemo, useRef, useState } from "react";
-import { foldConversation, type Item, openCalls } from "../../session-log/conversation.ts";
+import { foldConversation, isLogged, openCalls, worksUnseen } from "../../session-log/conversation.ts";
 import type { LogState } from "../../session-log/session-log.ts";
 import { useLogState } from "../../session-log/use-session-log.ts";
 import { Button } from "../../ui/button.tsx";
@@ -58,20 +58,14 @@ export function ConversationView() {
   );
 }
 
-function useLines({ events, pending, previews }: LogState, running: boolean): readonly Line[] {
+function useLines({ events, pending, previews, hasNewer }: LogState, running: boolean): readonly Line[] {
   const items = useMemo(() => foldConversation(events, pending), [events, pending]);
   return useMemo(() => {
     const live: Line[] = previews.map((preview) => ({ kind: "preview", id: preview.id, preview }));
-    const logged = items.filter(isLogged);
-    const last = logged.at(-1);
-    const silent = live.length === 0 && !(last?.kind === "tool" && last.result === null);
-    if (running && silent && last?.kind !== "turn_end") live.push({ kind: "working", id: "working" });
-    return live.length === 0 ? items : [...logged, ...live, ...items.filter((item) => !isLogged(item))];
-  }, [items, previews, running]);
+    if (running && !hasNewer && worksUnseen(items, live.length)) live.push({ kind: "working", id: "working" });
+    return live.length === 0 ? items : [...items.filter(isLogged), ...live, ...items.filter((item) => !isLogged(item))];
+  }, [items, previews, hasNewer, running]);
 }
-
-/** Queued messages stand below what is written now. */
-const isLogged = (item: Item): boolean => item.kind !== "user" || !item.queued;
 
 /** Which items are unfolded: kept here, because items that are scrolled away are forgotten. */
 function useOpenItems(): { isOpen(id: string): boolean; toggle(id: string): void } {

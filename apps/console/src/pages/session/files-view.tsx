@@ -15,6 +15,7 @@ import { RelativeTime } from "../../ui/relative-time.tsx";
 import { EmptyState, ErrorState, LoadingState } from "../../ui/states.tsx";
 import { Table } from "../../ui/table.tsx";
 import { useToast } from "../../ui/toast.tsx";
+import { MountedResources } from "./mounted-resources.tsx";
 import { useSessionView } from "./session-context.ts";
 
 /** What the agent wrote to its outputs, and what was mounted for it. */
@@ -22,41 +23,24 @@ export function FilesView() {
   const { session, running } = useSessionView();
   const { data, error, isPending, refetch, hasNextPage, fetchNextPage } = useSessionFiles(session.id, running);
   const files = data?.pages.flatMap((page) => page.data) ?? [];
-  const mounts = session.resources;
+  const mounted = new Set(session.resources.flatMap((each) => (each.type === "file" ? [each.file_id] : [])));
+  const outputs = files.filter(({ id }) => !mounted.has(id));
   return (
     <div className="view-scroll">
       <Section title="Outputs">
         {isPending ? <LoadingState /> : null}
         {error ? <ErrorState error={error} onRetry={() => void refetch()} /> : null}
-        {data && files.length === 0 ? (
+        {data && outputs.length === 0 ? (
           <EmptyState icon="file" title="No files yet">
             <p>What the agent writes to /mnt/session/outputs appears here when its turn ends.</p>
           </EmptyState>
         ) : null}
-        {files.length > 0 ? <FileTable files={files} /> : null}
+        {outputs.length > 0 ? <FileTable files={outputs} /> : null}
         {hasNextPage ? <Button onClick={() => void fetchNextPage()}>Load more</Button> : null}
       </Section>
-      {mounts.length > 0 ? (
-        <Section title="Mounted resources">
-          <Table
-            caption="Mounted resources"
-            rows={mounts}
-            rowKey={(mount) => ("id" in mount ? mount.id : mount.memory_store_id)}
-            columns={[
-              { title: "Path", cell: (mount) => <code>{mount.mount_path ?? ""}</code> },
-              { title: "Kind", cell: (mount) => mount.type.replaceAll("_", " ") },
-              { title: "What", cell: (mount) => <UntrustedLine text={subjectOf(mount)} /> },
-            ]}
-          />
-        </Section>
-      ) : null}
+      <MountedResources files={files} />
     </div>
   );
-}
-
-function subjectOf(mount: ReturnType<typeof useSessionView>["session"]["resources"][number]): string {
-  if (mount.type === "file") return mount.file_id;
-  return mount.type === "github_repository" ? mount.url : (mount.name ?? mount.memory_store_id);
 }
 
 function FileTable({ files }: { files: readonly FileMetadata[] }) {

@@ -1,6 +1,6 @@
 import type { TimelineSpan } from "@sandbox0/protocol";
 import { expect, test } from "vitest";
-import { createTimeScale, depthsOf, ticksOf } from "./time-scale.ts";
+import { axisTicks, createTimeScale, depthsOf, ticksOf } from "./time-scale.ts";
 
 function span(id: string, from: number, to: number | null, parent: string | null = null): TimelineSpan {
   return {
@@ -39,6 +39,30 @@ test("ticks are round and few", () => {
   expect(ticksOf(0, 1_000)).toEqual([0, 200, 400, 600, 800, 1_000]);
   expect(ticksOf(130, 470)).toEqual([200, 300, 400]);
   for (const to of [1, 7, 333, 98_765]) expect(ticksOf(0, to).length).toBeLessThanOrEqual(7);
+});
+
+test("labels of an axis do not meet, repeat or reach over its end, however narrow it is and whatever it shows", () => {
+  // As wide as a label can be: the digits and letters of the smallest text have seven pixels at most.
+  const end = ({ left, label }: { left: number; label: string }) => left + 7 * label.length;
+  for (const width of [0, 40, 90, 216, 400, 900]) {
+    for (const [from, to] of [
+      [0, 1],
+      [0, 5_600],
+      [1_230, 1_260],
+      [59_000, 61_000],
+      [0, 90_000_000],
+      [86_000, 86_002],
+    ] as const) {
+      const ticks = axisTicks(from, to, width);
+      for (const [index, tick] of ticks.entries()) {
+        expect(end(tick)).toBeLessThanOrEqual(Math.min(width, ticks[index + 1]?.left ?? width));
+        expect(tick.left).toBeGreaterThanOrEqual(0);
+      }
+      expect(new Set(ticks.map(({ label }) => label)).size).toBe(ticks.length);
+    }
+  }
+  expect(axisTicks(0, 5_600, 216).map(({ label }) => label)).toEqual(["0 ms", "2.00 s", "4.00 s"]);
+  expect(axisTicks(0, 5_600, 900).map(({ label }) => label)).toEqual(["0 ms", "1.00 s", "2.00 s", "3.00 s", "4.00 s", "5.00 s"]);
 });
 
 test("depth is the way to the turn", () => {

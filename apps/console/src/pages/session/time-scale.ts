@@ -1,4 +1,5 @@
 import type { TimelineSpan } from "@sandbox0/protocol";
+import { formatDuration } from "../../ui/format.ts";
 
 /** Idle time between turns is drawn this long at most: days of waiting say nothing. Milliseconds. */
 const GAP_MS_MAX = 1_000;
@@ -49,16 +50,43 @@ export function endOf(span: TimelineSpan, nowMs: number): number {
 
 const TICKS_MAX = 6;
 const STEPS = [1, 2, 5];
+/** Of a letter of a label, at most, and of what is around each label. Pixels. */
+const LETTER_PX = 7;
+const LABEL_EDGE_PX = 10;
 
-/** Round distances on the axis between `from` and `to`. */
-export function ticksOf(from: number, to: number): number[] {
-  const rough = (to - from) / TICKS_MAX;
+/** @returns round distances on the axis between `from` and `to`, about `count` of them, and one more at most */
+export function ticksOf(from: number, to: number, count = TICKS_MAX): number[] {
+  const rough = (to - from) / count;
   const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
   const step = (STEPS.find((each) => each * power >= rough) ?? 10) * power;
   const ticks: number[] = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) ticks.push(at);
   return ticks;
 }
+
+export interface Tick {
+  at: number;
+  label: string;
+  /** Pixels from the beginning of the axis. */
+  left: number;
+}
+
+/** As many ticks as there is room for: their labels neither meet nor say the same, and none reaches over the end. */
+export function axisTicks(from: number, to: number, widthPx: number): Tick[] {
+  const place = (at: number): Tick => ({ at, label: formatDuration(at), left: ((at - from) / (to - from)) * widthPx });
+  let ticks: Tick[] = [];
+  for (let count = TICKS_MAX; count > 0; count -= 1) {
+    ticks = ticksOf(from, to, count)
+      .map(place)
+      .filter((tick) => endOfLabel(tick) <= widthPx);
+    if (ticks.every((tick, index) => index === 0 || isClear(ticks[index - 1], tick))) return ticks;
+  }
+  return ticks.slice(0, 1);
+}
+
+const endOfLabel = ({ left, label }: Tick): number => left + label.length * LETTER_PX + LABEL_EDGE_PX;
+const isClear = (before: Tick | undefined, tick: Tick): boolean =>
+  before === undefined || (before.label !== tick.label && endOfLabel(before) <= tick.left);
 
 /** How deep each span stands below its turn. */
 export function depthsOf(spans: readonly TimelineSpan[]): ReadonlyMap<string, number> {

@@ -1,5 +1,5 @@
 import type { TimelineSpan } from "@sandbox0/protocol";
-import { type KeyboardEvent, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, type RefObject, useEffect, useMemo, useRef, useState } from "react";
 import { useTimeline } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
 import { IconButton } from "../../ui/button.tsx";
@@ -8,7 +8,7 @@ import { EmptyState, ErrorState, LoadingState } from "../../ui/states.tsx";
 import { VirtualList, type VirtualListHandle } from "../../ui/virtual-list.tsx";
 import { useSessionView } from "./session-context.ts";
 import { SpanDetails } from "./span-details.tsx";
-import { createTimeScale, depthsOf, endOf, ticksOf, type TimeScale } from "./time-scale.ts";
+import { axisTicks, createTimeScale, depthsOf, endOf, type TimeScale } from "./time-scale.ts";
 
 const ROW_PX = 28;
 const ZOOM_STEP = 1.6;
@@ -80,7 +80,7 @@ function Waterfall({ spans, nowMs, more }: { spans: readonly TimelineSpan[]; now
           between turns are cut short.
         </span>
       </div>
-      <div className="timeline-split">
+      <div className="timeline-split" data-details={chosen !== null}>
         <div className="timeline-main">
           <Axis shown={shown} />
           <VirtualList
@@ -188,21 +188,31 @@ function barOf(span: TimelineSpan, scale: TimeScale, shown: Window, nowMs: numbe
 }
 
 function Axis({ shown }: { shown: Window }) {
+  const track = useRef<HTMLDivElement>(null);
+  const widthPx = useWidth(track);
   return (
     <div className="timeline-axis" aria-hidden="true">
-      <div className="timeline-track">
-        {ticksOf(shown.from, shown.to).map((tick) => (
-          <span
-            key={tick}
-            className="timeline-tick"
-            style={{ left: `${((tick - shown.from) / (shown.to - shown.from)) * 100}%` }}
-          >
-            {formatDuration(tick)}
+      <div className="timeline-track" ref={track}>
+        {axisTicks(shown.from, shown.to, widthPx).map(({ at, label, left }) => (
+          <span key={at} className="timeline-tick" style={{ left }}>
+            {label}
           </span>
         ))}
       </div>
     </div>
   );
+}
+
+/** Pixels; 0 until it has been laid out. */
+function useWidth(ref: RefObject<HTMLElement | null>): number {
+  const [widthPx, setWidthPx] = useState(0);
+  useEffect(() => {
+    if (ref.current === null) return undefined;
+    const observer = new ResizeObserver(([entry]) => setWidthPx(entry?.contentRect.width ?? 0));
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, [ref]);
+  return widthPx;
 }
 
 interface SpanRowProps {

@@ -1,15 +1,32 @@
-import type { Agent, Environment, Session, SessionCreateParams, Vault } from "@sandbox0/protocol";
+import type { Agent, Environment, Session, Vault } from "@sandbox0/protocol";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { type ListPage, useClient } from "../../api/client.ts";
-import { problemText } from "../../api/problem.ts";
-import { UntrustedLine } from "../../text/untrusted.tsx";
+import { describeProblem } from "../../api/problem.ts";
+import { MetadataFields } from "../../resources/metadata-fields.tsx";
+import { ONCE } from "../../resources/use-resources.ts";
 import { Button, buttonClass } from "../../ui/button.tsx";
-import { Checkbox, Select, TextArea, TextField } from "../../ui/field.tsx";
+import { Select, TextArea, TextField } from "../../ui/field.tsx";
 import { Page } from "../../ui/page.tsx";
 import { Callout, ErrorState, LoadingState } from "../../ui/states.tsx";
+import { FileDialog, FileFields } from "./file-fields.tsx";
+import { RepositoryFields } from "./repository-fields.tsx";
+import {
+  emptySessionForm,
+  fileKey,
+  type Problems,
+  repositoryKey,
+  type SessionForm,
+  type SessionProblems,
+  sessionCreateParams,
+  sessionProblems,
+  storeKey,
+} from "./session-form.ts";
+import { StoreFields } from "./store-fields.tsx";
+import { VaultFields } from "./vault-fields.tsx";
 
+const TITLE_CHARS_MAX = 1_024;
 const CHOICES_MAX = 100;
 
 interface Choices {
@@ -34,7 +51,7 @@ function useChoices() {
   });
 }
 
-/** Chooses agent, environment and vaults, and says the first words. */
+/** Chooses agent and environment, what the session is given, and says the first words. */
 export function NewSessionPage() {
   const choices = useChoices();
   return (
@@ -47,47 +64,124 @@ export function NewSessionPage() {
 }
 
 function NewSessionForm({ choices }: { choices: Choices }) {
-  const [agent, setAgent] = useState(choices.agents[0]?.id ?? "");
-  const [environment, setEnvironment] = useState(choices.environments[0]?.id ?? "");
-  const [vaults, setVaults] = useState<readonly string[]>([]);
-  const [title, setTitle] = useState("");
-  const [message, setMessage] = useState("");
+  const [form, setForm] = useState(() => emptySessionForm(choices.agents[0]?.id ?? "", choices.environments[0]?.id ?? ""));
+  const [choosing, setChoosing] = useState(false);
   const create = useCreateSession();
-  if (agent === "" || environment === "") return <Missing agents={choices.agents.length} />;
+  if (form.agent === "" || form.environment === "") return <Missing agents={choices.agents.length} />;
+  const change = (patch: Partial<SessionForm>) => setForm((old) => ({ ...old, ...patch }));
+  const problems = sessionProblems(create.error, create.variables ?? form);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    create.mutate(paramsOf({ agent, environment, vaults, title, message }));
+    if (!create.isPending) create.mutate(form);
   };
   return (
-    <form className="stack stack-lg" onSubmit={submit}>
+    <>
+      <form className="stack stack-lg" onSubmit={submit} noValidate>
+        <Basics choices={choices} form={form} change={change} problems={problems.fields} />
+        <Resources form={form} change={change} problems={problems} onChooseFiles={() => setChoosing(true)} />
+        <VaultFields
+          vaults={choices.vaults}
+          chosen={form.vaults}
+          onChange={(vaults) => change({ vaults })}
+          error={problems.fields.vault_ids}
+        />
+        <MetadataFields rows={form.metadata} onChange={(metadata) => change({ metadata })} error={problems.fields.metadata} />
+        {create.error ? <Refusal error={create.error} problems={problems} /> : null}
+        <div className="row">
+          <Button type="submit" variant="primary" busy={create.isPending}>
+            Start session
+          </Button>
+          <Link to="/sessions" className={buttonClass({ variant: "quiet" })}>
+            Cancel
+          </Link>
+        </div>
+      </form>
+      {choosing ? (
+        <FileDialog start={form.files} onDone={(files) => change({ files })} onClose={() => setChoosing(false)} />
+      ) : null}
+    </>
+  );
+}
+
+function Refusal({ error, problems: { fields, rest } }: { error: unknown; problems: SessionProblems }) {
+  const said = [fields.resources, rest].filter((each) => typeof each === "string").join("; ");
+  return (
+    <Callout tone="bad">
+      {said === "" ? (
+        "Some fields need another look."
+      ) : (
+        <>
+          <strong>{describeProblem(error).title}.</strong> {said}
+        </>
+      )}
+    </Callout>
+  );
+}
+
+interface PartProps<P> {
+  form: SessionForm;
+  change(patch: Partial<SessionForm>): void;
+  problems: P;
+}
+
+function Basics({ choices, form, change, problems }: PartProps<Problems> & { choices: Choices }) {
+  return (
+    <>
       <div className="form-grid">
-        <Select label="Agent" options={optionsOf(choices.agents)} value={agent} onChange={(e) => setAgent(e.target.value)} />
+        <Select
+          label="Agent"
+          options={optionsOf(choices.agents)}
+          value={form.agent}
+          error={problems.agent}
+          onChange={(event) => change({ agent: event.target.value })}
+        />
         <Select
           label="Environment"
           options={optionsOf(choices.environments)}
-          value={environment}
-          onChange={(event) => setEnvironment(event.target.value)}
+          value={form.environment}
+          error={problems.environment_id}
+          onChange={(event) => change({ environment: event.target.value })}
         />
       </div>
-      <VaultChoice vaults={choices.vaults} chosen={vaults} onChange={setVaults} />
-      <TextField label="Title" value={title} maxLength={1024} onChange={(event) => setTitle(event.target.value)} />
+      <TextField
+        label="Title"
+        value={form.title}
+        maxLength={TITLE_CHARS_MAX}
+        error={problems.title}
+        onChange={(event) => change({ title: event.target.value })}
+      />
       <TextArea
         label="First message"
         hint="Left empty, the session waits for its first message."
         rows={5}
-        value={message}
-        onChange={(event) => setMessage(event.target.value)}
+        value={form.message}
+        error={problems.initial_events}
+        onChange={(event) => change({ message: event.target.value })}
       />
-      {create.error ? <Callout tone="bad">{problemText(create.error)}</Callout> : null}
-      <div className="row">
-        <Button type="submit" variant="primary" busy={create.isPending}>
-          Start session
-        </Button>
-        <Link to="/sessions" className={buttonClass({ variant: "quiet" })}>
-          Cancel
-        </Link>
-      </div>
-    </form>
+    </>
+  );
+}
+
+const NO_PROBLEMS: Problems = {};
+
+/** What the session is given to work with. */
+function Resources({ form, change, problems, onChooseFiles }: PartProps<SessionProblems> & { onChooseFiles(): void }) {
+  const of = (key: string): Problems => problems.rows.get(key) ?? NO_PROBLEMS;
+  return (
+    <>
+      <FileFields
+        rows={form.files}
+        onChange={(files) => change({ files })}
+        onChoose={onChooseFiles}
+        problemsOf={(row) => of(fileKey(row))}
+      />
+      <RepositoryFields
+        rows={form.repositories}
+        onChange={(repositories) => change({ repositories })}
+        problemsOf={(row) => of(repositoryKey(row))}
+      />
+      <StoreFields chosen={form.stores} onChange={(stores) => change({ stores })} problemsOf={(row) => of(storeKey(row))} />
+    </>
   );
 }
 
@@ -95,54 +189,11 @@ function useCreateSession() {
   const client = useClient();
   const navigate = useNavigate();
   return useMutation({
-    mutationFn: (params: SessionCreateParams) => client.post<Session>("/v1/sessions", { body: params, maxRetries: 0 }),
-    onSuccess: (session) => navigate({ to: "/sessions/$sessionId", params: { sessionId: session.id } }),
+    mutationFn: (form: SessionForm) => client.post<Session>("/v1/sessions", { body: sessionCreateParams(form), ...ONCE }),
+    onSuccess: (session) => void navigate({ to: "/sessions/$sessionId", params: { sessionId: session.id } }),
+    // A form may have a token in it, which is not kept.
+    gcTime: 0,
   });
-}
-
-interface FormValues {
-  agent: string;
-  environment: string;
-  vaults: readonly string[];
-  title: string;
-  message: string;
-}
-
-function paramsOf({ agent, environment, vaults, title, message }: FormValues): SessionCreateParams {
-  const text = message.trim();
-  return {
-    agent,
-    environment_id: environment,
-    vault_ids: [...vaults],
-    ...(title.trim() !== "" && { title: title.trim() }),
-    ...(text !== "" && { initial_events: [{ type: "user.message", content: [{ type: "text", text }] }] }),
-  };
-}
-
-function VaultChoice({ vaults, chosen, onChange }: VaultChoiceProps) {
-  if (vaults.length === 0) return null;
-  const toggle = (id: string) => onChange(chosen.includes(id) ? chosen.filter((each) => each !== id) : [...chosen, id]);
-  return (
-    <fieldset className="fieldset">
-      <legend className="field-label">Vaults</legend>
-      <div className="stack stack-sm">
-        {vaults.map((vault) => (
-          <Checkbox
-            key={vault.id}
-            label={<UntrustedLine text={vault.display_name} />}
-            checked={chosen.includes(vault.id)}
-            onChange={() => toggle(vault.id)}
-          />
-        ))}
-      </div>
-    </fieldset>
-  );
-}
-
-interface VaultChoiceProps {
-  vaults: readonly Vault[];
-  chosen: readonly string[];
-  onChange(ids: readonly string[]): void;
 }
 
 function optionsOf(things: readonly { id: string; name: string }[]) {

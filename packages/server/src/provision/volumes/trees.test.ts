@@ -185,6 +185,7 @@ describe("the next capture", () => {
 test("files with holes are read up to so many bytes of holes, in all; those without content for nothing", async () => {
   const make = "truncate -s 20M a b c && for f in a b c; do printf x | dd of=$f bs=1 seek=9000000 conv=notrunc status=none; done";
   await bash(`cd "$1/workspace" && ${make} && truncate -s 1T hollow hollower`, a);
+  await settle(join(a, "workspace/c"));
   const captured = await trees.capture(a, null, undefined, 45_000_000);
   expect(captured.captured.omitted).toEqual({ count: 1, shown: [expect.stringMatching(/^workspace\/c \(files with holes/)] });
   await trees.restore(captured, b);

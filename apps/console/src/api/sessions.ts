@@ -166,8 +166,8 @@ export function useSessionFiles(sessionId: string, live: boolean) {
   });
 }
 
-/** Gives the session a file and takes one from it: the only resources that can change in a session (contract §6.1). */
-export function useMountedFiles(sessionId: string) {
+/** What can change of a session's resources: files come and go, and the token of a repository is replaced (contract §6.1). */
+export function useSessionResources(sessionId: string) {
   const client = useClient();
   const queries = useQueryClient();
   const refresh = () =>
@@ -184,5 +184,11 @@ export function useMountedFiles(sessionId: string) {
     mutationFn: (id: string) => client.delete(apiPath`/v1/sessions/${sessionId}/resources/${id}`),
     onSuccess: refresh,
   });
-  return { add, remove };
+  const replaceToken = useMutation({
+    mutationFn: ({ id, token }: { id: string; token: string }) =>
+      client.post<SessionResource>(apiPath`/v1/sessions/${sessionId}/resources/${id}`, { body: { authorization_token: token } }),
+    // The token is not kept.
+    gcTime: 0,
+  });
+  return { add, remove, replaceToken };
 }

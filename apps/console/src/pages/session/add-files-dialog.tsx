@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { useMountedFiles } from "../../api/sessions.ts";
+import { useSessionResources } from "../../api/sessions.ts";
 import { fieldProblems } from "../../resources/field-problems.ts";
 import { FilePicker, useFilePicks } from "../../resources/file-picker.tsx";
 import { fileParams } from "../../resources/file-row.ts";
@@ -11,7 +11,7 @@ const FIELDS = ["file_id", "mount_path"];
 
 /** Adds one file after the other; at the first that is refused it stops, and the rest stays chosen. */
 export function AddFilesDialog({ sessionId, onClose }: { sessionId: string; onClose(): void }) {
-  const { add } = useMountedFiles(sessionId);
+  const { add } = useSessionResources(sessionId);
   const picks = useFilePicks([]);
   const { picked: rows, setPicked: setRows } = picks;
   const [refused, setRefused] = useState<{ id: number; error: unknown } | null>(null);

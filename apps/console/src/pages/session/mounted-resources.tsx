@@ -1,30 +1,32 @@
 import type { FileMetadata, SessionResource } from "@sandbox0/protocol";
 import { useState } from "react";
 import { problemText } from "../../api/problem.ts";
-import { useMountedFiles } from "../../api/sessions.ts";
+import { useSessionResources } from "../../api/sessions.ts";
 import { UntrustedLine } from "../../text/untrusted.tsx";
-import { plainLine } from "../../text/untrusted-text.ts";
 import { Button, IconButton } from "../../ui/button.tsx";
 import { FormDialog } from "../../ui/dialog.tsx";
 import { Section } from "../../ui/page.tsx";
 import { Table } from "../../ui/table.tsx";
 import { useToast } from "../../ui/toast.tsx";
 import { AddFilesDialog } from "./add-files-dialog.tsx";
+import { ReplaceTokenDialog } from "./replace-token-dialog.tsx";
 import { useSessionView } from "./session-context.ts";
 
 type FileResource = Extract<SessionResource, { type: "file" }>;
+type RepositoryResource = Extract<SessionResource, { type: "github_repository" }>;
 
 interface MountedResourcesProps {
   /** Those of the session that are known, for their names. */
   files: readonly FileMetadata[];
 }
 
-/** What the session was given to work with. Files can be added and removed; the rest is there for life. */
+/** What the session was given to work with. Files come and go; the rest is there for life. */
 export function MountedResources({ files }: MountedResourcesProps) {
   const { session, closed } = useSessionView();
   const [adding, setAdding] = useState(false);
   const [doomed, setDoomed] = useState<FileResource | null>(null);
-  const nameOf = (mount: SessionResource) => plainLine(subjectOf(mount, files));
+  const [renewed, setRenewed] = useState<RepositoryResource | null>(null);
+  const nameOf = (mount: SessionResource) => subjectOf(mount, files);
   return (
     <Section
       title="Mounted resources"
@@ -55,12 +57,7 @@ export function MountedResources({ files }: MountedResourcesProps) {
             { title: "What", cell: (mount) => <UntrustedLine text={nameOf(mount)} /> },
             {
               title: "",
-              cell: (mount) =>
-                mount.type === "file" && !closed ? (
-                  <span className="row row-end">
-                    <IconButton icon="trash" size="small" label={`Remove ${nameOf(mount)}`} onClick={() => setDoomed(mount)} />
-                  </span>
-                ) : null,
+              cell: (mount) => (closed ? null : <Actions mount={mount} onRemove={setDoomed} onReplaceToken={setRenewed} />),
             },
           ]}
         />
@@ -69,7 +66,31 @@ export function MountedResources({ files }: MountedResourcesProps) {
       {doomed ? (
         <RemoveFileDialog sessionId={session.id} file={doomed} name={nameOf(doomed)} onClose={() => setDoomed(null)} />
       ) : null}
+      {renewed ? (
+        <ReplaceTokenDialog sessionId={session.id} resourceId={renewed.id} url={renewed.url} onClose={() => setRenewed(null)} />
+      ) : null}
     </Section>
+  );
+}
+
+interface ActionsProps {
+  mount: SessionResource;
+  onRemove(file: FileResource): void;
+  onReplaceToken(repository: RepositoryResource): void;
+}
+
+function Actions({ mount, onRemove, onReplaceToken }: ActionsProps) {
+  if (mount.type === "memory_store") return null;
+  return (
+    <span className="row row-end">
+      {mount.type === "file" ? (
+        <IconButton icon="trash" size="small" label={`Remove ${mount.mount_path}`} onClick={() => onRemove(mount)} />
+      ) : (
+        <Button size="small" aria-label={`Replace token of ${mount.url}`} onClick={() => onReplaceToken(mount)}>
+          Replace token
+        </Button>
+      )}
+    </span>
   );
 }
 
@@ -100,7 +121,7 @@ interface RemoveFileDialogProps {
 }
 
 function RemoveFileDialog({ sessionId, file, name, onClose }: RemoveFileDialogProps) {
-  const { remove } = useMountedFiles(sessionId);
+  const { remove } = useSessionResources(sessionId);
   const toast = useToast();
   return (
     <FormDialog

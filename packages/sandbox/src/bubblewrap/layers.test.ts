@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../pool.ts";
 import type { LayerDraft, Layers } from "../port.ts";
 import { runCommand } from "../testing/run-command.ts";
+import { defaultOwners, openVolumes } from "../volumes.ts";
 import { createBubblewrapDriver } from "./driver.ts";
 
 const [GATEWAY_CA = ""] = rootCertificates;
@@ -53,6 +54,21 @@ describe("a layer in which something never ends", { timeout: 120_000 }, () => {
     expect(await layers.find("stopped")).toBeNull();
     expect(await readdir(join(dir, "layers/drafts"))).toEqual([]);
   });
+});
+
+test("a layer that a sandbox runs with stays where it is for whoever looks meanwhile", { timeout: 120_000 }, async () => {
+  const driver = createBubblewrapDriver({ dir, egressCa: GATEWAY_CA });
+  const layers = driver.layers ?? layersWith();
+  const volume = await (await openVolumes(join(dir, "sandbox-volumes"), await defaultOwners())).create();
+  const layer = await (await draftWith(layers, "used", "touch /opt/made")).keep();
+  const equipment = { mounts: [], layers: [layer] };
+  const sandbox = await driver.create({ volume, equipment, limits: DEFAULT_LIMITS, env: {}, openEgress: null });
+  const kept = join(dir, "layers/kept");
+  const before = await stat(kept);
+  expect(await layers.remove("used")).toBe(false);
+  // Whatever is renamed in there changes it.
+  expect((await stat(kept)).mtimeMs).toBe(before.mtimeMs);
+  await sandbox.destroy();
 });
 
 describe("a layer with a link where something is shown over it", { timeout: 120_000 }, () => {

@@ -212,8 +212,9 @@ export class BubblewrapLayers implements Layers {
 
   async remove(name: string): Promise<boolean> {
     const path = this.#kept(name);
+    if (this.#uses.all().has(name) && existsSync(path)) return false;
     const gone = this.#newDraft();
-    // Out of the way before anybody is asked: a sandbox that starts now finds none.
+    // Out of the way, and asked again: a sandbox that starts now finds none.
     if ((await unlessMissing(rename(path, gone).then(() => true))) === null) return true;
     const isUsed = this.#uses.all().has(name);
     if (isUsed) await renameNew(gone, path);

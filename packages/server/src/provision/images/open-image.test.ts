@@ -1,5 +1,6 @@
 import { createAddressGuard, createGuardedFetch, type GuardedFetch } from "@sandbox0/egress";
 import { startTestRegistry, type TestRegistry } from "@sandbox0/sandbox/testing";
+import { until } from "@sandbox0/testkit";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createOpenImage } from "./open-image.ts";
 import { createRegistryFetch } from "./registry-fetch.ts";
@@ -159,6 +160,20 @@ test("ends with who asked for it", async () => {
   const pulled = pull(`${registry.host}/team/image`, { signal: stop.signal });
   stop.abort();
   await expect(pulled).rejects.toThrow();
+});
+
+test("a blob that stalls lets go of its connection when nobody reads the image any more", async () => {
+  const done = new AbortController();
+  const cut = Promise.withResolvers<void>();
+  answerBlobs((response) => {
+    response.on("close", () => cut.resolve());
+    response.writeHead(200).flushHeaders();
+  });
+  const pulled = pull(`${registry.host}/team/image`, { signal: done.signal }).catch((error: unknown) => error);
+  await until(() => registry.asked.some((path) => path.includes("/blobs/")));
+  done.abort();
+  await cut.promise;
+  expect(await pulled).toBeInstanceOf(Error);
 });
 
 function layer(): string {

@@ -223,6 +223,7 @@ export {
 export type { BudgetLimit, ModelUsage, Money, SessionUsage, UsageSnapshot } from "./usage.ts";
 export {
   CREDENTIALS_PER_VAULT_MAX,
+  SECRET_CHARS_MAX,
   credentialCreateParamsSchema,
   credentialUpdateParamsSchema,
   vaultCreateParamsSchema,

@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { byMarker } from "@sandbox0/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ScriptedServer, startScriptedServer } from "../scripted-server.fixture.ts";
@@ -287,6 +287,81 @@ credentials:
   });
 });
 
+describe("which files are read, and where secrets come from", () => {
+  const CANARY = "canary-of-another-place";
+  const vaultOf = (name: string, auth: string): string =>
+    `kind: vault\ndisplay_name: ${name}\ncredentials:\n  - auth: {type: static_bearer, mcp_server_url: "https://${name}.example.com", ${auth}}\n`;
+
+  test("a plan says it, of what is new and of what takes the place of another", async () => {
+    const text = vaultOf("sources", "token: {from_file: keys/token}").replace(
+      "credentials:\n",
+      "credentials:\n  - auth: {type: environment_variable, secret_name: A, secret_value: {from_env: THE_TOKEN}, networking: {type: limited, allowed_hosts: [a.example.com]}}\n",
+    );
+    const dir = write({ "v.yaml": text, "f.yaml": "kind: file\npath: sources.csv\n", "sources.csv": "a" });
+    write({ token: "t" }, join(dir, "keys"));
+    const environment = { THE_TOKEN: "x" };
+    const made = await applyWith("vaults", dir, environment);
+    expect(made.stdout).toMatch(/\+ credential A of vault sources .*\n {4}secret_value: from \$THE_TOKEN\n/);
+    expect(made.stdout).toContain(`\n    token: from ${join(dir, "keys", "token")}\n`);
+    const replaced = await applyWith(
+      "vaults",
+      write({ "v.yaml": text.replace("static_bearer", "mcp_oauth").replace("token:", "access_token:") }, dir),
+      environment,
+    );
+    expect(replaced.stdout).toMatch(/ {4}auth\.type: .*\n {4}access_token: from \/.*\/keys\/token\n/);
+    const again = await applyWith("vaults", dir, { THE_TOKEN: "y" });
+    expect(again.stdout).toContain("    the secret: another one\n    secret_value: from $THE_TOKEN\n");
+
+    expect((await apply("files", dir)).stdout).toContain(`\n    content: from ${join(dir, "sources.csv")}\n`);
+    write({ "sources.csv": "b" }, dir);
+    expect((await apply("files", dir)).stdout).toMatch(/ {4}content: sha256 .*\n {4}content: from \/.*\/sources\.csv\n/);
+    expect((await apply("files", dir, "--json")).stdout).toContain('"changes": []');
+  });
+
+  test("a file outside of the document's directory is not read, by whatever way, unless that is allowed", async () => {
+    const secrets = write({ key: CANARY, "key.csv": CANARY });
+    const dir = write({});
+    symlinkSync(join(secrets, "key"), join(dir, "innocent"));
+    symlinkSync(secrets, join(dir, "sub"));
+    symlinkSync(join(secrets, "key.csv"), join(dir, "innocent.csv"));
+    for (const [kind, text] of [
+      ...[`../${basename(secrets)}/key`, join(secrets, "key"), "innocent", "sub/key"].map((path) => [
+        "vaults",
+        vaultOf("outside", `token: {from_file: "${path}"}`),
+      ]),
+      ...["innocent.csv", "sub/key.csv", join(secrets, "key.csv")].map((path) => ["files", `kind: file\npath: "${path}"\n`]),
+    ] as [string, string][]) {
+      write({ "d.yaml": text }, dir);
+      const { code, stdout, stderr } = await apply(kind, dir, "--dry-run");
+      expect([text, code, stdout]).toEqual([text, 1, ""]);
+      expect(stderr).toMatch(/d\.yaml:\d: document 1: .*key(?:\.csv)? is outside of .*--allow-outside/);
+      expect(stderr).not.toContain(CANARY);
+      const allowed = await apply(kind, dir, "--dry-run", "--allow-outside");
+      expect([text, allowed.code, allowed.stderr]).toEqual([text, 0, ""]);
+      expect(allowed.stdout).toMatch(new RegExp(` from ${secrets}/key(?:\\.csv)?\\n`));
+    }
+  });
+
+  test("a file inside may be a link to another one inside", async () => {
+    const dir = write({ "v.yaml": vaultOf("inside", "token: {from_file: token}") });
+    write({ token: "t" }, join(dir, "..data"));
+    symlinkSync("..data/token", join(dir, "token"));
+    expect((await apply("vaults", dir)).code).toBe(0);
+  });
+
+  test("what is no file, or larger than a secret can be, is refused before it is read whole", async () => {
+    const text = vaultOf("large", "token: {from_file: large}");
+    const dir = write({ "v.yaml": text, large: "x".repeat(200_000) });
+    expect((await apply("vaults", dir)).stderr).toMatch(
+      /document 1: credentials\[0\]\.auth\.token: .*large is larger than a secret/,
+    );
+    write({ "v.yaml": text.replace("from_file: large", "from_file: .") }, dir);
+    expect((await apply("vaults", dir)).stderr).toMatch(/credentials\[0\]\.auth\.token: .* is no file/);
+    write({ "v.yaml": text.replace("from_file: large", "from_file: /dev/zero") }, dir);
+    expect((await apply("vaults", dir, "--allow-outside")).stderr).toContain("/dev/zero is no file");
+  });
+});
+
 test("files: uploaded once, another content is another upload, and --prune deletes those before it", async () => {
   const dir = write({
     "f.yaml": "path: ./data.csv\n---\npath: data.csv\nname: copy.bin\nmime_type: application/x-copy\n",
@@ -308,6 +383,6 @@ test("files: uploaded once, another content is another upload, and --prune delet
   const missing = await apply("files", write({ "f.yaml": "path: nowhere.txt\n" }));
   expect(missing).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/f\.yaml:1: document 1: path: .*nowhere\.txt is no file/),
+    stderr: expect.stringMatching(/f\.yaml:1: document 1: path: .*nowhere\.txt cannot be read: /),
   });
 });

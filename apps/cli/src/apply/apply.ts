@@ -24,6 +24,10 @@ const ADOPT_OPTION = {
   adopt: { type: "boolean", help: "take over what is there under these names and apply did not make" },
 } as const;
 
+const OUTSIDE_OPTION = {
+  "allow-outside": { type: "boolean", help: "read files that are not below the directory of the document that names them" },
+} as const;
+
 const COMMON_DETAILS = `
 A file holds one or more documents. Applying twice does nothing; a document that has changed updates what it made, and what
 it leaves out is as in a new one. A document may say its kind (agent, environment, vault or file): those of other kinds are
@@ -71,7 +75,7 @@ export const environmentsApply = createApply({
 export const vaultsApply = createApply({
   kind: "vault",
   summary: "Make vaults and their credentials as files describe them.",
-  options: ADOPT_OPTION,
+  options: { ...ADOPT_OPTION, ...OUTSIDE_OPTION },
   details: `${COMMON_DETAILS}
 
   display_name: ci
@@ -83,17 +87,21 @@ export const vaultsApply = createApply({
         networking: {type: limited, allowed_hosts: [registry.example.com]}
 
 Secrets never stand in a file: {from_env: NAME} takes one from the environment, {from_file: PATH} from a file beside the
-document. What cannot be changed in a credential is replaced.
+document or below its directory. What cannot be changed in a credential is replaced.
 
 --prune archives, and secrets of archived vaults and credentials are gone: those that were applied from other files, too.`,
   plan: (client, documents, args) =>
-    planVaults(client, documents, { adopt: args.flag("adopt"), environment: loadSettings().environment }),
+    planVaults(client, documents, {
+      adopt: args.flag("adopt"),
+      environment: loadSettings().environment,
+      allowOutside: args.flag("allow-outside"),
+    }),
 });
 
 export const filesApply = createApply({
   kind: "file",
   summary: "Upload files that documents name.",
-  options: {},
+  options: OUTSIDE_OPTION,
   details: `${COMMON_DETAILS}
 
   path: ./guide.pdf                # beside the document
@@ -102,7 +110,7 @@ export const filesApply = createApply({
 
 A file is known by its name. Another content is a new upload with a new id; the one before stays, for sessions and agents
 that name it. --prune deletes earlier uploads of the same names.`,
-  plan: (client, documents) => planFiles(client, documents),
+  plan: (client, documents, args) => planFiles(client, documents, { allowOutside: args.flag("allow-outside") }),
 });
 
 function createApply({ kind, summary, details, options, plan }: Applied): Command {

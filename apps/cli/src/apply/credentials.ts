@@ -23,6 +23,8 @@ export interface NamedCredential {
   /** As the document has it: with the places of the secrets. */
   described: unknown;
   secrets: string[];
+  /** Where each of them is from, a line each. */
+  origins: string[];
 }
 
 export interface VaultOfCredentials {
@@ -69,21 +71,21 @@ function planCredential(vault: VaultOfCredentials, named: NamedCredential, crede
     const body = { auth: named.auth, display_name: named.displayName, metadata };
     return { id: (await credentials.create(vault.id(), body as unknown as Parameters<Credentials["create"]>[1])).id };
   };
-  if (credential === undefined) return { ...item, action: "create", changes: [], run: create };
+  if (credential === undefined) return { ...item, action: "create", changes: named.origins, run: create };
   const fixed = findFixedDifferences(named, credential);
   if (fixed.length > 0) {
     const run = async () => {
       await credentials.archive(credential.id, { vault_id: vault.id() });
       return await create();
     };
-    return { ...item, action: "replace", changes: fixed, run };
+    return { ...item, action: "replace", changes: [...fixed, ...named.origins], run };
   }
   const [applied, ...fingerprint] = (credential.metadata[MARK] ?? "").split(".");
   const isSameSecret = hasFingerprint(named.secrets, fingerprint.join("."));
   const changes = findChanges(named, credential);
   if (applied === digest && isSameSecret && changes.length === 0)
     return { ...item, action: "unchanged", changes: [], run: async () => ({ id: credential.id }) };
-  const shown = [...changes, ...(isSameSecret ? [] : ["the secret: another one"])];
+  const shown = [...changes, ...(isSameSecret ? [] : ["the secret: another one", ...named.origins])];
   const run = async () => {
     const mark = `${digest}.${isSameSecret ? fingerprint.join(".") : fingerprintOf(named.secrets)}`;
     const body = {

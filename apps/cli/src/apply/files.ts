@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { createReadStream, openAsBlob, statSync } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { createReadStream, openAsBlob } from "node:fs";
+import { basename } from "node:path";
 import type Anthropic from "@anthropic-ai/sdk";
 import { describeFileNameProblem, findProblems } from "@sandbox0/protocol";
 import { z } from "zod";
 import { UserError } from "../command.ts";
 import { type Document, refuse } from "./documents.ts";
+import { findNamedFile } from "./named-file.ts";
 import type { Plan, PlanItem } from "./plan.ts";
 
 type Files = Anthropic["beta"]["files"];
@@ -53,6 +54,11 @@ const TYPES: Readonly<Record<string, string>> = {
   zip: "application/zip",
 };
 
+export interface FileOptions {
+  /** Of files that are not below the directory of their document. */
+  allowOutside: boolean;
+}
+
 interface NamedFile {
   document: Document;
   name: string;
@@ -65,11 +71,11 @@ interface NamedFile {
  * A file cannot be changed and carries no mark: one is known by its name, the newest upload of it counts, and another
  * content is a new upload. Those before it stay, since sessions and agents may name them, until they are asked to go.
  *
- * @throws UserError when a document is no file, or the file it names is not there
+ * @throws UserError when a document is no file, or the file it names is not there or may not be read
  */
-export async function planFiles(client: Anthropic, documents: readonly Document[]): Promise<Plan> {
+export async function planFiles(client: Anthropic, documents: readonly Document[], options: FileOptions): Promise<Plan> {
   const problems: string[] = [];
-  const named = documents.flatMap((document) => readFileDocument(document, problems));
+  const named = documents.flatMap((document) => readFileDocument(document, options, problems));
   const names = new Set<string>();
   for (const { name, document } of named) {
     if (names.has(name)) problems.push(`${document.where("name")}: a file of this name is named already`);
@@ -92,34 +98,36 @@ export async function planFiles(client: Anthropic, documents: readonly Document[
   return plan;
 }
 
-function readFileDocument(document: Document, problems: string[]): NamedFile[] {
+function readFileDocument(document: Document, options: FileOptions, problems: string[]): NamedFile[] {
   const wrong = findProblems(documentSchema, document.value);
   if (wrong.length > 0) {
     problems.push(...wrong.map((problem) => document.problem(problem)));
     return [];
   }
   const { path: given, name, mime_type, expires_in_seconds } = documentSchema.parse(document.value);
-  const path = resolve(dirname(document.file), given);
-  if (!(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false)) {
-    problems.push(`${document.where("path")}: ${path} is no file`);
+  const found = findNamedFile(given, { file: document.file, ...options });
+  if ("problem" in found) {
+    problems.push(`${document.where("path")}: ${found.problem}`);
     return [];
   }
-  const type = mime_type ?? TYPES[path.split(".").at(-1)?.toLowerCase() ?? ""] ?? "application/octet-stream";
-  return [{ document, name: name ?? basename(path), path, type, expiresInSeconds: expires_in_seconds }];
+  const { path } = found;
+  const type = mime_type ?? TYPES[given.split(".").at(-1)?.toLowerCase() ?? ""] ?? "application/octet-stream";
+  return [{ document, name: name ?? basename(given), path, type, expiresInSeconds: expires_in_seconds }];
 }
 
 async function planFile(client: Anthropic, file: NamedFile, stored: StoredFile | undefined): Promise<PlanItem> {
   const item = { name: `file ${file.name}`, id: stored?.id, document: file.document };
   const run = async () => ({ id: (await upload(client, file)).id });
-  if (stored === undefined) return { ...item, action: "create", changes: [], run };
+  const origin = `content: from ${file.path}`;
+  if (stored === undefined) return { ...item, action: "create", changes: [origin], run };
   const [here, there] = [await digestOfFile(file.path), await digestOfUpload(client, stored.id)];
   if (here !== there) {
     const short = (digest: string | null): string =>
       digest === null ? "expired" : `sha256 ${digest.slice(0, DIGEST_SHOWN_CHARS)}…`;
-    return { ...item, action: "replace", changes: [`content: ${short(there)} → ${short(here)}`], run };
+    return { ...item, action: "replace", changes: [`content: ${short(there)} → ${short(here)}`, origin], run };
   }
   if (stored.mime_type !== file.type)
-    return { ...item, action: "replace", changes: [`mime_type: ${stored.mime_type} → ${file.type}`], run };
+    return { ...item, action: "replace", changes: [`mime_type: ${stored.mime_type} → ${file.type}`, origin], run };
   return { ...item, action: "unchanged", changes: [], run: async () => ({ id: stored.id }) };
 }
 

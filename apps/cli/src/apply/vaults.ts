@@ -19,6 +19,8 @@ export interface VaultOptions {
   adopt: boolean;
   /** Where `from_env` looks. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** Of secrets in files that are not below the directory of their document. */
+  allowOutside: boolean;
 }
 
 interface NamedVault {
@@ -32,7 +34,7 @@ interface NamedVault {
 /** @throws UserError when a document is no vault, or a secret is not where it says */
 export async function planVaults(client: Anthropic, documents: readonly Document[], options: VaultOptions): Promise<Plan> {
   const problems: string[] = [];
-  const named = documents.map((document) => readVault(document, options.environment, problems));
+  const named = documents.map((document) => readVault(document, options, problems));
   if (problems.length > 0) refuse(problems);
   const stored: (Vault & { name: string })[] = [];
   for await (const vault of client.beta.vaults.list({ limit: LIST_LIMIT })) stored.push({ ...vault, name: vault.display_name });
@@ -100,7 +102,7 @@ function planVault(client: Anthropic, named: NamedVault, vault: Vault | undefine
   return { ...item, action: "update", changes: differences.map(describeDifference), run };
 }
 
-function readVault(document: Document, environment: VaultOptions["environment"], problems: string[]): NamedVault {
+function readVault(document: Document, options: VaultOptions, problems: string[]): NamedVault {
   const { credentials = [], ...fields } = document.value;
   problems.push(...findProblems(vaultCreateParamsSchema, fields).map((problem) => document.problem(problem)));
   if (!Array.isArray(credentials)) problems.push(`${document.where("credentials")}: must be a list`);
@@ -110,7 +112,7 @@ function readVault(document: Document, environment: VaultOptions["environment"],
     name: String(fields.display_name),
     field: "display_name",
     metadata: (fields.metadata ?? {}) as Metadata,
-    credentials: list.flatMap((value, index) => readCredential(document, value, index, { environment, problems })),
+    credentials: list.flatMap((value, index) => readCredential(document, value, index, { options, problems })),
   };
 }
 
@@ -118,12 +120,12 @@ function readCredential(
   document: Document,
   value: unknown,
   index: number,
-  { environment, problems }: { environment: VaultOptions["environment"]; problems: string[] },
+  { options, problems }: { options: VaultOptions; problems: string[] },
 ): NamedCredential[] {
   const base = `credentials[${index}]`;
   const fields = (typeof value === "object" && value !== null ? value : {}) as Fields;
   const given = (typeof fields.auth === "object" && fields.auth !== null ? fields.auth : {}) as Fields;
-  const opened = openSecrets(given, { environment, file: document.file });
+  const opened = openSecrets(given, { ...options, file: document.file });
   if (opened.problems.length > 0) {
     problems.push(...opened.problems.map((problem) => document.problem(problem, base)));
     return [];
@@ -143,6 +145,7 @@ function readCredential(
       auth: opened.auth as Fields & { type: string },
       described: value,
       secrets: opened.secrets,
+      origins: opened.origins,
     },
   ];
 }

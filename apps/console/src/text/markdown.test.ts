@@ -97,6 +97,7 @@ test.each([
   ["punctuation behind an address", `http://a.test/${"!".repeat(20_000)}a`],
   ["references behind an address", `http://a.test/${"&a;".repeat(10_000)}a`],
   ["lines that go on with a quote", `>>>>>>>>> a\n${"b\n".repeat(18_000)}`],
+  ["lists within lists on every line", `${"- ".repeat(9)}words\n`.repeat(900)],
 ])("hostile %s are not given to the parser", (_name, text) => {
   const html = render(text);
   expect(html.length).toBeGreaterThan(200);

@@ -15,6 +15,9 @@ const DELIMITERS_MAX = 3_000;
 const INDENT_COLUMNS_MAX = 80;
 /** Quotes and lists that begin on one line, within each other. No two parts of it may match the same blanks. */
 const NESTED_ON_A_LINE = /^(?:[ \t]*(?:[>*+-]|\d{1,9}[.)])){10}/m;
+/** Each item of such a line is dear: so few lines may begin with more than two. */
+const NESTED_LINE = /^(?:[ \t]*(?:[>*+-]|\d{1,9}[.)])){3}/gm;
+const NESTED_LINES_MAX = 100;
 /** What may end an address without being of it: at each of these the parser looks at all that follow. */
 const ENDS_OF_AN_ADDRESS = /(?:[!"'()*,.:;<>?\]_~]|&[a-zA-Z]{1,32};){200}/;
 const INDENTED = new RegExp(`^[ \\t]{${INDENT_COLUMNS_MAX}}`, "m");
@@ -36,7 +39,8 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
 function isTooMuch(source: string): boolean {
   const delimiters = source.match(/[*_~[\]`|<]/g)?.length ?? 0;
   const lines = source.match(/\n/g)?.length ?? 0;
-  if (delimiters > DELIMITERS_MAX || lines > LINES_MAX) return true;
+  const nested = source.match(NESTED_LINE)?.length ?? 0;
+  if (delimiters > DELIMITERS_MAX || lines > LINES_MAX || nested > NESTED_LINES_MAX) return true;
   return [NESTED_ON_A_LINE, INDENTED, ENDS_OF_AN_ADDRESS].some((costly) => costly.test(source));
 }
 

@@ -25,7 +25,9 @@ const PURE = [
 ];
 const PORTS = ["packages/sandbox/src/**", "packages/harness/src/**"];
 const API = ["apps/cli/src/**", "test/conformance/**", "test/docs/**", "test/packaging/**"];
-const CRASH = ["test/crash/**", "test/attack/**", "test/harnesses/**"];
+/** Each file has a network namespace, servers and sandboxes. */
+const ATTACK = ["test/attack/**"];
+const CRASH = ["test/crash/**", "test/harnesses/**"];
 /** Each file has a server, sandboxes and a browser. */
 const BROWSER = ["test/browser/**"];
 /** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
@@ -38,7 +40,8 @@ const suites: Suite[] = [
   { name: "store", include: tests(["packages/server/src/**"]), exclude: tests(PURE), maxWorkers: WORKERS.heavy },
   { name: "ports", include: tests(PORTS), maxWorkers: WORKERS.heavy },
   { name: "api", include: tests(API), maxWorkers: WORKERS.heavy },
-  { name: "browser", include: tests(BROWSER), maxWorkers: WORKERS.alone },
+  { name: "browser", include: tests(BROWSER), maxWorkers: WORKERS.heavy },
+  { name: "attack", include: tests(ATTACK), maxWorkers: WORKERS.heavy },
   { name: "crash", include: tests(CRASH), maxWorkers: WORKERS.alone },
 ];
 

@@ -5,7 +5,7 @@ import { Button } from "../../ui/button.tsx";
 import { useSessionView } from "./session-context.ts";
 
 /** Where a person writes. While the agent works, a message waits for its turn. */
-export function Composer({ blocked }: { blocked: boolean }) {
+export function Composer({ blocked, onSent }: { blocked: boolean; onSent: () => void }) {
   const { session, log, running } = useSessionView();
   const [text, setText] = useState("");
   const send = useSendEvents(session.id);
@@ -16,6 +16,7 @@ export function Composer({ blocked }: { blocked: boolean }) {
       // What was typed meanwhile stays.
       onSuccess: (sent) => {
         log.admit(sent.data);
+        onSent();
         setText((now) => (now.trim() === message ? "" : now));
       },
     });

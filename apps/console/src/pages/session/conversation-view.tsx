@@ -1,4 +1,4 @@
-import { useCallback, useMemo, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { foldConversation, isLogged, openCalls, worksUnseen } from "../../session-log/conversation.ts";
 import type { LogState } from "../../session-log/session-log.ts";
 import { useLogState } from "../../session-log/use-session-log.ts";
@@ -30,6 +30,7 @@ export function ConversationView() {
   const lines = useLines(state, running);
   const calls = useMemo(() => openCalls(state.events, state.pending), [state.events, state.pending]);
   const open = useOpenItems();
+  const [sends, setSends] = useState(0);
   if (state.loading === "first" && state.error) return <ErrorState error={state.error} onRetry={() => log.reload()} />;
   return (
     <div className="conversation">
@@ -44,7 +45,7 @@ export function ConversationView() {
           </EmptyState>
         </div>
       ) : (
-        <Lines lines={lines} state={state} open={open} />
+        <Lines lines={lines} state={state} open={open} sends={sends} />
       )}
       {calls.length > 0 && !running ? (
         <section className="answers" aria-label="Waiting for your answer">
@@ -53,7 +54,7 @@ export function ConversationView() {
           ))}
         </section>
       ) : null}
-      {closed ? null : <Composer blocked={calls.length > 0 && !running} />}
+      {closed ? null : <Composer blocked={calls.length > 0 && !running} onSent={() => setSends((before) => before + 1)} />}
     </div>
   );
 }
@@ -80,13 +81,22 @@ function useOpenItems(): { isOpen(id: string): boolean; toggle(id: string): void
   return { isOpen: (id) => ids.has(id), toggle };
 }
 
+/** Who has written wants to see it, wherever the list stands: also where items have grown and its end is out of view. */
+function useShowWhatIsSent(sends: number, list: RefObject<VirtualListHandle | null>): void {
+  useEffect(() => {
+    if (sends > 0) list.current?.scrollToEnd();
+  }, [sends, list]);
+}
+
 interface LinesProps {
   lines: readonly Line[];
   state: LogState;
   open: ReturnType<typeof useOpenItems>;
+  /** Messages that were sent from here. */
+  sends: number;
 }
 
-function Lines({ lines, state, open }: LinesProps) {
+function Lines({ lines, state, open, sends }: LinesProps) {
   const { log } = useSessionView();
   const list = useRef<VirtualListHandle>(null);
   const [atEnd, setAtEnd] = useState(true);
@@ -98,6 +108,7 @@ function Lines({ lines, state, open }: LinesProps) {
     },
     [toggle],
   );
+  useShowWhatIsSent(sends, list);
   const toPresent = () => {
     if (state.hasNewer) log.reload();
     else list.current?.scrollToEnd();

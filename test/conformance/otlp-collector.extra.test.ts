@@ -145,6 +145,7 @@ describe.skipIf(missing !== null)("OpenTelemetry's collector", () => {
       expect(request).toMatchObject({ name: `chat ${MODEL}`, kind: CLIENT });
       const attributes = attributesOf(request);
       expect(attributes).toMatchObject({ "gen_ai.operation.name": "chat", "gen_ai.request.model": MODEL });
+      expect(attributes["gen_ai.provider.name"]).toBe("anthropic");
       expect(attributes["gen_ai.usage.input_tokens"]).toBeGreaterThan(0);
       expect(attributes["gen_ai.usage.output_tokens"]).toBeGreaterThan(0);
       expect(attributes["sandbox0.first_token_ms"]).toBeGreaterThan(0);
@@ -164,14 +165,6 @@ describe.skipIf(missing !== null)("OpenTelemetry's collector", () => {
     expect(ids.map((each) => each.length)).toEqual([1, 1]);
     expect(ids[0]).not.toEqual(ids[1]);
     for (const turn of traces.flatMap((spans) => ofKind(spans, "turn"))) expect(turn.parentSpanId ?? "").toBe("");
-  });
-
-  test.fails("reads which provider served a model request", async () => {
-    const session = await server.start({}, say("Done."));
-    const { spans } = await tracedTurns(session.id, 1);
-    for (const request of ofKind(spans, "model_request")) {
-      expect(attributesOf(request)["gen_ai.provider.name"]).toBe("anthropic");
-    }
   });
 });
 

@@ -215,6 +215,6 @@ async function send(url: string, method: string, path: string, request: RawReque
 }
 
 function timelineApi(db: Database): HttpDeps["timeline"] {
-  const timelines = createTimelines({ db, costOf: () => null });
+  const timelines = createTimelines({ db, models: { costOf: () => null, providerNameOf: () => "anthropic" } });
   return { timelines, traces: createSessionTraces({ db, timelines, version: "0" }) };
 }

@@ -47,6 +47,8 @@ export interface Models {
   apiOf(modelId: string, provider: { isOwn: boolean; apis: readonly Api[] }): Api;
   /** What so many tokens cost by the models file, in USD; `null`: it has no price for the model. */
   costOf(modelId: string, tokens: ListPrice): number | null;
+  /** Of whose kind a model's API is, as the GenAI semantic conventions name it. */
+  providerNameOf(modelId: string): "anthropic" | "openai";
 }
 
 /** No provider is configured for a model. */
@@ -189,6 +191,8 @@ function createModels(entries: readonly ModelEntry[], environment: ProviderEnvir
       const kinds = ["input", "output", "cacheRead", "cacheWrite"] as const;
       return kinds.reduce((usd, kind) => usd + (tokens[kind] * price[kind]) / TOKENS_PER_PRICE, 0);
     },
+    providerNameOf: (modelId) =>
+      (find(modelId)?.provider.api ?? vendorApi(modelId)) === "anthropic-messages" ? "anthropic" : "openai",
     resolve: (modelId) => find(modelId)?.provider ?? vendorProvider(vendorApi(modelId), modelId, environment),
     resolveFor(modelId, { baseUrl, apiKey }, apis = API_NAMES) {
       const known = find(modelId)?.provider;

@@ -24,13 +24,13 @@ export interface TracesDeps {
 /** What sessions did, for people who look at it here and for a collector, where one is configured. */
 export async function openTraces({ config, db, version, onError }: TracesDeps): Promise<Traces> {
   const activities = createActivities(db, onError);
-  const { costOf } = config.models;
-  const timelines = createTimelines({ db: db.reads, costOf });
+  const { models } = config;
+  const timelines = createTimelines({ db: db.reads, models });
   const { endpoint, headers } = config.telemetry;
   const exporting =
     endpoint !== undefined && config.roles.has("worker")
       ? // A library that most servers never use.
-        (await import("../traces/trace-export.ts")).createTraceExport({ db, costOf, endpoint, headers, version, onError })
+        (await import("../traces/trace-export.ts")).createTraceExport({ db, models, endpoint, headers, version, onError })
       : null;
   return {
     timelines,

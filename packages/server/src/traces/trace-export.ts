@@ -21,7 +21,7 @@ const EXPORT_MS_MAX = 10_000;
 
 export interface TraceExportOptions {
   db: Database;
-  costOf: TimelinesDeps["costOf"];
+  models: TimelinesDeps["models"];
   /** OTLP over HTTP, without `/v1/traces`. */
   endpoint: string;
   headers: Readonly<Record<string, string>>;
@@ -89,7 +89,7 @@ export function createTraceExport(options: TraceExportOptions): TraceExport {
 
 /** Holds nothing while the collector is waited for: two servers that do it at once send the same spans with the same ids. */
 async function exportSession(
-  { db, costOf }: TraceExportOptions,
+  { db, models }: TraceExportOptions,
   sessionId: string,
   resource: ReturnType<typeof resourceFromAttributes>,
   send: (spans: ReadableSpan[]) => Promise<void>,
@@ -104,7 +104,7 @@ async function exportSession(
     agentName,
   };
   for (let after = await readExported(db, sessionId); ; ) {
-    const part = await readSpans({ db, costOf }, sessionId, { after, limit: EVENTS_PER_EXPORT, wholeTurns: true });
+    const part = await readSpans({ db, models }, sessionId, { after, limit: EVENTS_PER_EXPORT, wholeTurns: true });
     if (part.spans.length > 0) await send(otlpSpans(resource, trace, part.spans));
     if (part.last > after) await setExported(db, sessionId, part.last);
     after = part.last;

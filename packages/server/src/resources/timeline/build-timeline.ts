@@ -10,6 +10,8 @@ export interface TimelineFacts {
   requests: readonly TimelineRequest[];
   /** In dollars; `null`: the model has no price. */
   costOf(model: string, tokens: { input: number; output: number; cacheRead: number; cacheWrite: number }): number | null;
+  /** As the GenAI semantic conventions name it: `anthropic`, `openai`. */
+  providerNameOf(model: string): string;
 }
 
 interface Open extends Omit<TimelineSpan, "started_at" | "ended_at" | "duration_ms"> {
@@ -116,6 +118,7 @@ function modelAttributes(facts: TimelineFacts, { model }: TimelineEvent): Open["
   const cost = model.inputTokens === null ? null : facts.costOf(model.model, tokens);
   return {
     "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": facts.providerNameOf(model.model),
     "gen_ai.request.model": model.model,
     ...(model.inputTokens === null
       ? {}

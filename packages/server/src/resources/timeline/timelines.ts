@@ -32,7 +32,8 @@ export interface Timelines {
 
 export interface TimelinesDeps {
   db: Queryable;
-  costOf: TimelineFacts["costOf"];
+  /** What the models file says of a model. */
+  models: Pick<TimelineFacts, "costOf" | "providerNameOf">;
 }
 
 export function createTimelines(deps: TimelinesDeps): Timelines {
@@ -69,7 +70,7 @@ export interface SpansPart {
 
 /** The spans that the events behind `after` begin or end. `wholeTurns`: without the turn that goes on. */
 export async function readSpans(
-  { db, costOf }: TimelinesDeps,
+  { db, models: { costOf, providerNameOf } }: TimelinesDeps,
   sessionId: string,
   { after, limit, wholeTurns = false }: { after: number; limit: number; wholeTurns?: boolean },
 ): Promise<SpansPart> {
@@ -87,7 +88,11 @@ export async function readSpans(
     readTimelineEgress(db, window),
     readTimelineRequests(db, window),
   ]);
-  return { spans: buildTimeline({ sessionId, events, activities, egress, requests, costOf }), last: last.seq, more };
+  return {
+    spans: buildTimeline({ sessionId, events, activities, egress, requests, costOf, providerNameOf }),
+    last: last.seq,
+    more,
+  };
 }
 
 /** A page ends between turns, unless one alone fills it. */

@@ -53,7 +53,13 @@ test.each(COLOR_SCHEMES)("every page of the console, %s: no serious fault", asyn
   await page.getByRole("link", { name: "Sessions", exact: true }).first().click();
   await page.getByRole("link", { name: "New session" }).click();
   await page.getByLabel("First message").waitFor();
+  await page.getByRole("button", { name: "Add repository" }).click();
+  await page.getByRole("button", { name: "Add pair" }).click();
   await check();
+  await page.getByRole("button", { name: "Choose files…" }).click();
+  await page.getByRole("dialog", { name: "Choose files" }).waitFor();
+  await check();
+  await page.keyboard.press("Escape");
   await page.goto(`${stage.url}/console/sessions/${session.id}`);
   for (const view of VIEWS) {
     await page.getByRole("navigation", { name: "Views of the session" }).getByRole("link", { name: view, exact: true }).click();

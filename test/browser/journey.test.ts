@@ -15,10 +15,14 @@ const SYSTEM = "You write release notes.\nPlain words. What changed, for whom, a
 const ENVIRONMENT = "Release tools";
 const VAULT = "Issue tracker";
 const SECRET = "tracker-token-that-nobody-sees-again";
+const STORE = "House style";
 const TITLE = "Release notes for 2.4";
 const ASK = "Write the release notes for 2.4 from what was merged since 2.3.";
 const NOTES = "# Release 2.4\n\n- Sessions fork, with their files\n- Approvals carry a reason\n- Snapshots restore in place\n";
-const COMMAND = `cat > /mnt/session/outputs/release-notes.md <<'END'\n${NOTES}END\nwc -l /mnt/session/outputs/release-notes.md`;
+const MERGED_FILE = "merged.csv";
+const MERGED = "ticket,title\nSB-1842,Snapshots restore in place\n";
+const COMMAND = `cat /mnt/session/uploads/${MERGED_FILE}
+cat > /mnt/session/outputs/release-notes.md <<'END'\n${NOTES}END\nwc -l /mnt/session/outputs/release-notes.md`;
 const SUMMARY = `The notes are in \`release-notes.md\`:
 
 | change | for whom |
@@ -32,7 +36,7 @@ const SECOND_ASK = "Now look at each link in it.";
 
 /** The model's part. @returns gates at which it waits in the middle of what it says */
 function rehearse() {
-  const [watched, first, second] = [stage.gate(), stage.gate(), stage.gate()];
+  const [watched, first, answered, second] = [stage.gate(), stage.gate(), stage.gate(), stage.gate()];
   stage.whenAsked(
     ASK,
     [
@@ -42,10 +46,10 @@ function rehearse() {
       call("bash", { command: COMMAND }),
     ],
     [say("One ticket is unclear: was it in time for the tag?"), call("find_ticket", { id: "SB-1842" })],
-    say(SUMMARY),
+    [hold(answered), say(SUMMARY)],
   );
   stage.whenAsked(SECOND_ASK, [say("Three links; the first one answers."), hold(second)]);
-  return { watched, first, second };
+  return { watched, first, answered, second };
 }
 
 async function createAgent(page: Page): Promise<void> {
@@ -100,6 +104,48 @@ async function createVault(page: Page): Promise<void> {
   expect(await page.content(), "the page behind the form").not.toContain(SECRET);
 }
 
+/** The store that a session remembers things in. */
+async function createStore(page: Page): Promise<void> {
+  await goTo(page, "Memory");
+  await page.getByRole("button", { name: "New store" }).first().click();
+  await page.getByRole("dialog").getByLabel("Name").fill(STORE);
+  await page.getByRole("dialog").getByRole("button", { name: "Create store" }).click();
+  await page.getByRole("heading", { name: STORE, level: 1 }).waitFor();
+}
+
+/** Uploads a file for the session, gives it a store to read, and a repository that is none, which is refused. */
+async function giveResources(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Choose files…" }).click();
+  const dialog = page.getByRole("dialog", { name: "Choose files" });
+  await dialog
+    .getByLabel("Upload files")
+    .last()
+    .setInputFiles({ name: MERGED_FILE, mimeType: "text/csv", buffer: Buffer.from(MERGED) });
+  await dialog.getByRole("checkbox", { name: MERGED_FILE, checked: true }).waitFor();
+  await dialog.getByRole("button", { name: "Use 1 file" }).click();
+  const path = page.getByRole("textbox", { name: `Path of ${MERGED_FILE}` });
+  // Whoever works with a keyboard goes on where the file is.
+  await path.and(page.locator(":focus")).waitFor();
+  await path.fill("../../etc/passwd");
+  await page.getByRole("checkbox", { name: STORE }).check();
+  await page.getByLabel(`Access to ${STORE}`).selectOption({ label: "Reads only" });
+  await page.getByLabel(`Instructions for ${STORE}`).fill("How we write.");
+  await page.getByRole("button", { name: "Add repository" }).click();
+  const repository = page.getByRole("region", { name: "Repository 1" });
+  await repository.getByLabel("Access token").fill(SECRET);
+}
+
+/** What the server refuses is said at the fields it is about, and is put right there. */
+async function mendResources(page: Page): Promise<void> {
+  const path = page.getByRole("textbox", { name: `Path of ${MERGED_FILE}` });
+  const url = page.getByRole("region", { name: "Repository 1" }).getByRole("textbox", { name: "URL" });
+  await expect.poll(() => url.getAttribute("aria-invalid"), { timeout: 60_000 }).toBe("true");
+  await page.getByRole("button", { name: "Remove repository 1" }).click();
+  await page.getByRole("button", { name: "Start session" }).click();
+  await expect.poll(() => path.getAttribute("aria-invalid"), { timeout: 60_000 }).toBe("true");
+  await path.fill(MERGED_FILE);
+}
+
 /** @returns the session that the page shows then */
 async function startSession(page: Page): Promise<TestSession> {
   await goTo(page, "Sessions");
@@ -111,6 +157,9 @@ async function startSession(page: Page): Promise<TestSession> {
   await page.getByRole("checkbox", { name: VAULT }).check();
   await page.getByLabel("Title").fill(TITLE);
   await page.getByLabel("First message").fill(ASK);
+  await giveResources(page);
+  await page.getByRole("button", { name: "Start session" }).click();
+  await mendResources(page);
   await page.getByRole("button", { name: "Start session" }).click();
   await page.getByRole("heading", { name: TITLE, level: 1 }).waitFor();
   const id = new URL(page.url()).pathname.split("/").at(-1) ?? "";
@@ -120,19 +169,29 @@ async function startSession(page: Page): Promise<TestSession> {
 test(
   "a person makes what a session needs, starts it, steers it, reads what it did and forks it",
   async () => {
-    const { page } = await stage.open("/", { signedIn: false });
+    const watched = await stage.open("/", { signedIn: false });
+    const { page } = watched;
     const gates = rehearse();
     await signIn(page, API_KEY);
     await page.getByText("Nothing waits for you.").waitFor();
     await createAgent(page);
     await createEnvironment(page);
     await createVault(page);
+    await createStore(page);
+    watched.expectFault(/status of 400/);
     const session = await startSession(page);
-    expect(session.created).toMatchObject({ title: TITLE, vault_ids: [expect.stringMatching(/^vlt_/)] });
+    expect(session.created).toMatchObject({
+      title: TITLE,
+      vault_ids: [expect.stringMatching(/^vlt_/)],
+      resources: [
+        { type: "file", mount_path: `/mnt/session/uploads/${MERGED_FILE}` },
+        { type: "memory_store", name: STORE, access: "read_only", instructions: "How we write." },
+      ],
+    });
 
-    await watchLive(page, gates);
+    await watchLive(page, session, gates);
     await approve(page, session);
-    await answer(page, session);
+    await answer(page, session, gates.answered);
     await picture(page, "session");
     await page.emulateMedia({ colorScheme: "dark" });
     await picture(page, "session-dark");
@@ -140,6 +199,7 @@ test(
     await interrupt(page, session, gates.second);
     await readTimeline(page);
     await download(page);
+    await changeFiles(page, session);
     await readUsage(page);
     await fork(page, session);
   },
@@ -147,12 +207,17 @@ test(
 );
 
 /** What the model says is on the page while it says it; who comes later sees the message when it is complete. */
-async function watchLive(page: Page, { watched, first }: ReturnType<typeof rehearse>): Promise<void> {
+async function watchLive(page: Page, session: TestSession, { watched, first }: ReturnType<typeof rehearse>): Promise<void> {
   await page.locator('[data-connection="live"]').waitFor();
   watched.open();
   await page.getByRole("article", { name: "Agent, writing…" }).getByText("I read what was merged").waitFor();
   await page.getByRole("button", { name: "Interrupt" }).waitFor();
+  const late = (await stage.open(`/sessions/${session.id}`)).page;
+  await late.getByText("Working…").waitFor();
   first.open();
+  await late.getByRole("article", { name: "Agent", exact: true }).getByText("I read what was merged").waitFor();
+  await late.getByText("Working…").waitFor({ state: "detached" });
+  await late.close();
 }
 
 async function approve(page: Page, session: TestSession): Promise<void> {
@@ -163,15 +228,19 @@ async function approve(page: Page, session: TestSession): Promise<void> {
   const tool = page.getByRole("article", { name: "Tool call bash" });
   await tool.getByText("Done").waitFor();
   await tool.getByRole("button", { expanded: false }).click();
+  await tool.getByText("SB-1842,Snapshots restore in place").waitFor();
   await tool.getByText(/\d+ \/mnt\/session\/outputs\/release-notes\.md/).waitFor();
   expect(await session.events()).toContainEqual(expect.objectContaining({ type: "user.tool_confirmation", result: "allow" }));
 }
 
-async function answer(page: Page, session: TestSession): Promise<void> {
+async function answer(page: Page, session: TestSession, answered: ReturnType<typeof rehearse>["answered"]): Promise<void> {
   const asked = page.getByRole("region", { name: "Answer find_ticket" });
   await asked.getByText("SB-1842").waitFor();
   await asked.getByRole("textbox", { name: "Result of find_ticket" }).fill("Merged at 11:02, an hour before the tag.");
   await asked.getByRole("button", { name: "Send result" }).click();
+  await answered.reached;
+  await page.getByText("Working…").waitFor();
+  answered.open();
   await page.getByRole("article", { name: "Agent", exact: true }).getByText("an hour before the tag").waitFor();
   await page.getByRole("cell", { name: "reviewers" }).waitFor();
   expect(await session.rest()).toContainEqual(
@@ -225,6 +294,27 @@ async function download(page: Page): Promise<void> {
   ]);
   expect(file.suggestedFilename()).toBe("release-notes.md");
   expect(await readFile(await file.path(), "utf8")).toBe(NOTES);
+}
+
+/** One more file is added to the session, and the first one taken from it. */
+async function changeFiles(page: Page, session: TestSession): Promise<void> {
+  const paths = async () => {
+    const { resources } = await stage.client.beta.sessions.retrieve(session.id);
+    return resources.flatMap((each) => (each.type === "file" ? [each.mount_path] : []));
+  };
+  const mounted = page.getByRole("region", { name: "Mounted resources" }).first();
+  await mounted.getByRole("button", { name: "Add files…" }).click();
+  const dialog = page.getByRole("dialog", { name: "Add files" });
+  await dialog.getByRole("checkbox", { name: MERGED_FILE }).check();
+  await dialog.getByRole("textbox", { name: `Path of ${MERGED_FILE}` }).fill("again/merged.csv");
+  await dialog.getByRole("button", { name: "Add 1 file" }).click();
+  const added = mounted.getByRole("row", { name: "/mnt/session/uploads/again/merged.csv" });
+  await added.waitFor();
+  expect(await paths()).toEqual([`/mnt/session/uploads/${MERGED_FILE}`, "/mnt/session/uploads/again/merged.csv"]);
+  await added.getByRole("button", { name: /^Remove/ }).click();
+  await page.getByRole("button", { name: "Remove file" }).click();
+  await added.waitFor({ state: "detached" });
+  expect(await paths()).toEqual([`/mnt/session/uploads/${MERGED_FILE}`]);
 }
 
 async function readUsage(page: Page): Promise<void> {

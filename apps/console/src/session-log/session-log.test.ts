@@ -63,6 +63,14 @@ test("what came while the connection was gone is caught up with, once", async ()
   await until(() => expect(ids(log.get().events)).toEqual(range(0, 8)));
 });
 
+test("a first answer that fails is asked for again", async () => {
+  const source = filled(5);
+  source.failures.push(new Error("refused"));
+  const log = open(source);
+  await live(log);
+  expect(ids(log.get().events)).toEqual(range(0, 5));
+});
+
 test("more than a page was missed: it is read page by page up to what is known", async () => {
   const source = filled(5);
   const log = open(source);

@@ -175,8 +175,8 @@ class Log implements SessionLog {
   private async follow(signal: AbortSignal): Promise<void> {
     let retryMs = RETRY_MS_MIN;
     // The first page need not wait for the subscription: what comes between the two is caught up with.
-    const first = this.catchUp(signal);
-    first.catch(() => undefined);
+    // When it fails, that one asks again and tells: one bad answer at the start must not end every later try.
+    const first = this.catchUp(signal).catch(() => undefined);
     while (!signal.aborted) {
       try {
         const stream = await this.source.stream(signal);

@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import { until } from "@sandbox0/testkit";
 import { type ModelPoint, STARTED_FILE } from "./model.ts";
-import type { Passage, PostgresProxy } from "./postgres-proxy.ts";
+import type { Passage, PostgresProxy, Watcher } from "./postgres-proxy.ts";
 import type { Stage } from "./stage.ts";
 
 /** Where a session is held until the blow falls. What is counted is counted from the arming on. */
 export type HoldPoint =
-  | { kind: "statement"; nth: number; when: Passage["when"]; which: Statements }
+  /**
+   * The nth of the statements that share the same: a statement more or less, such as a read of something that was kept or
+   * not, shifts the number of those behind it and must not make another kind of hold of them.
+   */
+  | { kind: "statement"; nth: number; shares: Sharing; when: Passage["when"]; which: Statements }
   | { kind: "model"; nth: number; at: ModelPoint }
   /** In a bash call that waits: it has been started, and has had its effect or not. */
   | { kind: "tool" };
@@ -43,11 +47,12 @@ export function holdAt(stage: Stage, proxy: PostgresProxy, watched: Watched, poi
 function holdStatement(proxy: PostgresProxy, watched: Watched, point: HoldPoint & { kind: "statement" }): Hold {
   const reached = Promise.withResolvers<string>();
   let target: string | null = null;
+  let count = 0;
   const { watch, stop } = watchStatements(proxy, watched, point.which);
-  watch((passage, nth) => {
-    if (passage.when === "before" && nth === point.nth) target = passage.id;
+  watch((passage) => {
+    if (passage.when === "before" && sharingOf(passage) === point.shares && ++count === point.nth) target = passage.id;
     if (passage.id !== target || passage.when !== point.when) return "pass";
-    reached.resolve(`${point.when} statement ${point.nth}, ${labelOf(passage)}`);
+    reached.resolve(`${point.when} statement ${point.nth} that shares ${point.shares}, ${labelOf(passage)}`);
     return "hold";
   });
   return { reached: reached.promise, release: stop };
@@ -84,21 +89,16 @@ export function listStatements(proxy: PostgresProxy, watched: Watched, statement
 
 function watchStatements(proxy: PostgresProxy, watched: Watched, statements: Statements) {
   let created: string | null = null;
-  let count = 0;
   const isMine = (passage: Passage): boolean => {
     if (passage.sessionId === null) return false;
     // A session that is being created is known by its title.
     if (watched.sessionId === null && passage.params.includes(watched.tag)) created = passage.sessionId;
     return passage.sessionId === (watched.sessionId ?? created);
   };
-  let watcher = (_: Passage): "pass" | "hold" => "pass";
+  let watcher: Watcher = () => "pass";
   return {
-    watch(look: (passage: Passage, nth: number) => "pass" | "hold") {
-      watcher = (passage) => {
-        if (!isMine(passage) || !isBoundary(passage, statements)) return "pass";
-        if (passage.when === "before") count += 1;
-        return look(passage, count);
-      };
+    watch(look: Watcher) {
+      watcher = (passage) => (isMine(passage) && isBoundary(passage, statements) ? look(passage) : "pass");
       proxy.watchers.add(watcher);
     },
     stop: () => void proxy.watchers.delete(watcher),
@@ -106,7 +106,7 @@ function watchStatements(proxy: PostgresProxy, watched: Watched, statements: Sta
 }
 
 function sharingOf({ transaction, sql }: Passage): Sharing {
-  if (transaction !== null) return "nothing";
+  if (transaction !== null) return transaction.isGroup ? "commits" : "nothing";
   if (sql.startsWith("with head as")) return "commits";
   return sql.startsWith("select") ? "reads" : "nothing";
 }

@@ -1,4 +1,4 @@
-import { type Hold, type HoldPoint, holdAt, listStatements, type Sharing, type Statements, type Watched } from "./hold-points.ts";
+import { type Hold, type HoldPoint, holdAt, listStatements, type Seen, type Statements, type Watched } from "./hold-points.ts";
 import { newTag } from "./model.ts";
 import { createPostgresProxy, type PostgresProxy } from "./postgres-proxy.ts";
 import type { ServerProcess } from "./server-process.ts";
@@ -30,8 +30,6 @@ export interface Scenario {
 export interface Run {
   scenario: Scenario;
   point: HoldPoint;
-  /** What others need too while it is held. */
-  shares?: Sharing;
 }
 
 export interface MatrixOptions {
@@ -47,10 +45,13 @@ export interface MatrixReport {
   recoveriesMs: number[];
 }
 
-/** Sessions that one blow hits. Each may hold a connection, and the server's pool has 32; with one more of the shared ones, no other would get on. */
-const A_BLOW_MAX: Record<Sharing, number> = { nothing: 14, commits: 2, reads: 1 };
-/** Those that hold a group commit come last: what the others do on their way to their points needs the groups. */
-const ORDER = ["nothing", "reads", "commits"] as const;
+/** Sessions that one blow hits: each may hold a connection, and the server's pool has 32. */
+const A_BLOW_MAX = 14;
+/**
+ * Those of them that hold what the others need too. They come last, and one kind a blow: behind a held read or group
+ * nobody gets on who meets it, and who meets it is a matter of luck.
+ */
+const SHARED_MAX = { reads: 1, commits: 2 };
 
 /**
  * Plays scenarios, each in a session of its own and held at a point of its own. When all are held the blow falls: a real
@@ -96,8 +97,7 @@ export class KillMatrix {
       ...statements.flatMap(({ shares }, index) =>
         (["before", "after"] as const).map((when) => ({
           scenario,
-          shares,
-          point: { kind: "statement" as const, nth: index + 1, when, which },
+          point: { kind: "statement" as const, nth: nthOfItsKind(statements, index), shares, when, which },
         })),
       ),
       ...Array.from({ length: requests }).flatMap((_, index) =>
@@ -107,13 +107,13 @@ export class KillMatrix {
   }
 
   async hitAll(runs: readonly Run[]): Promise<void> {
-    const left = ORDER.map((sharing) => {
-      const those = runs.filter(({ shares = "nothing" }) => shares === sharing);
-      return { those, blows: Math.ceil(those.length / A_BLOW_MAX[sharing]) };
-    });
-    const blows = Math.max(...left.map((kind) => kind.blows));
+    const [alone, reads, commits] = (["nothing", "reads", "commits"] as const).map((shares) =>
+      runs.filter(({ point }) => (point.kind === "statement" ? point.shares : "nothing") === shares),
+    ) as [Run[], Run[], Run[]];
+    const last = [...chunks(reads, SHARED_MAX.reads), ...chunks(commits, SHARED_MAX.commits)];
+    const blows = Math.max(last.length, Math.ceil(runs.length / A_BLOW_MAX));
     for (let blow = blows; blow > 0; blow--)
-      await this.hit(left.flatMap(({ those }) => those.splice(0, Math.ceil(those.length / blow))));
+      await this.hit([...alone.splice(0, Math.ceil(alone.length / blow)), ...(last.pop() ?? [])]);
   }
 
   private async hit(runs: readonly Run[]): Promise<void> {
@@ -218,4 +218,13 @@ export class KillMatrix {
       if (found.length > 0) throw new Error([`hit ${hitAt}:`, ...found, describeLog(record), server.output()].join("\n"));
     }
   }
+}
+
+function nthOfItsKind(statements: readonly Seen[], index: number): number {
+  const { shares } = statements[index] as Seen;
+  return statements.slice(0, index + 1).filter((statement) => statement.shares === shares).length;
+}
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
 }

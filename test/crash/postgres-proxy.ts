@@ -23,6 +23,8 @@ interface TransactionSoFar {
   sessionIds: Set<string>;
   /** It has changed more than a lease. */
   wrote: boolean;
+  /** Of a group commit (store/group-commit). */
+  isGroup: boolean;
 }
 
 /** Sees every statement twice. `hold`: on this connection nothing passes any more, in either direction, until `resume`. */
@@ -191,7 +193,8 @@ class Relay {
 
   private place(statement: Statement): Passage {
     const verb = /^\s*(\w+)/.exec(statement.sql)?.[1]?.toLowerCase();
-    if (verb === "begin") this.transaction = { sessionIds: new Set(), wrote: false };
+    if (verb === "begin")
+      this.transaction = { sessionIds: new Set(), wrote: false, isGroup: statement.sql.includes("set local lock_timeout") };
     const { transaction } = this;
     let sessionId = statement.params.find((param) => param !== null && SESSION_ID.test(param)) ?? null;
     if (transaction) {

@@ -223,7 +223,7 @@ test("who waits for captures of others can go, and files are brought meanwhile",
   await expect(waiting).rejects.toThrow("a turn begins");
   await trees.restore(captured, b);
   stop.abort(new Error("enough"));
-  for (const each of running) await expect(each).rejects.toThrow("enough");
+  await Promise.all(running.map((each) => expect(each).rejects.toThrow("enough")));
 });
 
 test("content that is not what was stored is refused", async () => {

@@ -333,6 +333,16 @@ describe("bounds", () => {
     expect(await bash(claimed, "echo fine")).toBe("fine");
   });
 
+  test("a full pool that would like warm ones waits for room, and lets everything else go on", async () => {
+    const pool = await openPool({ liveMax: 1, warmCount: 1 });
+    await warmed(pool, 1);
+    const claimed = await pool.claim("sesn_1", null);
+    expect(claimed.source).toBe("warm");
+    expect(await bash(claimed, "echo fine")).toBe("fine");
+    await pool.discard("sesn_1");
+    await warmed(pool, 1);
+  });
+
   test("refuses callers beyond the queue's length", async () => {
     const pool = await openPool({ liveMax: 1, queueMax: 1 });
     await pool.claim("sesn_1", null);

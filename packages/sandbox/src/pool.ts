@@ -300,7 +300,7 @@ class Pool implements SandboxPool {
     }
   }
 
-  /** Makes warm sandboxes one after the other, for as long as no caller waits for what that takes. */
+  /** Makes warm sandboxes one after the other, for as long as there is room and no caller waits for what that takes. */
   fill(): void {
     if (this.#filling !== null || !this.#wantsWarm()) return;
     this.#filling = this.#addWarm().then(
@@ -318,7 +318,7 @@ class Pool implements SandboxPool {
 
   #wantsWarm(): boolean {
     const isBusy = this.#live.queued > 0 || this.#bounds.starts.queued > 0 || this.#bounds.starts.taken > 0;
-    return !this.#isClosed && !isBusy && this.#warm.length < this.#options.warmCount;
+    return !this.#isClosed && !isBusy && !this.#live.isFull && this.#warm.length < this.#options.warmCount;
   }
 
   async #addWarm(): Promise<void> {
@@ -344,7 +344,10 @@ class Pool implements SandboxPool {
         pooled.onPause = () => this.#options.onPause(sessionId);
         // Released, and not claimed again, before it was there.
         if (entry.isReleased) pooled.letIdle();
-        void pooled.sandbox.gone.then(() => this.#forget(sessionId, entry));
+        void pooled.sandbox.gone.then(() => {
+          this.#forget(sessionId, entry);
+          this.fill();
+        });
         this.fill();
       },
       () => this.#forget(sessionId, entry),

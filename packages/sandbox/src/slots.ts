@@ -20,9 +20,13 @@ export class Slots {
     return this.#waiting.length;
   }
 
+  get isFull(): boolean {
+    return this.#taken >= this.#capacity;
+  }
+
   /** @returns whether there was one free */
   tryTake(): boolean {
-    if (this.#taken >= this.#capacity) return false;
+    if (this.isFull) return false;
     this.#taken++;
     return true;
   }

@@ -96,7 +96,7 @@ export function createPool(options: PoolOptions): Database {
   const groups = new GroupCommit(withConnection);
 
   return {
-    reads: new SharedReads(connect),
+    reads: new SharedReads(withConnection),
     grouped: (key, fn) => groups.run(key, fn),
     query: (sql, values, name) => withConnection((client) => queryOn(client, true, sql, values, name)),
     transaction: (fn) => retryConflicts(() => withConnection((client) => inTransaction(client, fn))),

@@ -2,67 +2,82 @@ import type pg from "pg";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { type Queryable, type QueryResult, queryOn } from "./query.ts";
 
-/** Connections that reads share: more of them would each be woken for less. */
-const CONNECTIONS = 2;
+/** Batches under way; what comes meanwhile makes the next one. Two: one is computed while the answers of the other are read. */
+const BATCHES_AT_ONCE = 2;
+/** Reads of one batch: they wait for each other's answers. */
+const BATCH_MAX = 64;
+/** Callers that wait for a batch; one more is told that the database is overloaded. */
+const WAITING_MAX = 10_000;
 
-interface Shared {
-  client: Promise<pg.PoolClient>;
-  /** Reads under way. */
-  readers: number;
-  broken: boolean;
+interface Read {
+  /** Tells its caller what came of it. @returns the error, if it failed for the connection */
+  run(client: pg.ClientBase): Promise<DatabaseUnavailable | null>;
+  reject(error: unknown): void;
 }
 
+/** Runs on one connection of the pool. */
+type OnConnection = <T>(fn: (client: pg.ClientBase) => Promise<T>) => Promise<T>;
+
 /**
- * Lets the reads of many callers go down a few connections, one behind the other without waiting for answers. With 16
- * callers a read by key costs 40 µs of Node and 40 µs of Postgres, where a connection for each costs 100 and 90: most of
- * that is waking sixteen processes and reading sixteen sockets. A read that is alone takes a connection as ever.
+ * Lets reads of many callers leave together: those that come in one round of the event loop, or while others are under way,
+ * go down one connection in one piece. So a read costs a share of a system call and of waking Postgres, which alone are more
+ * than the read itself.
  *
- * Only for what is short and takes no lock: the reads behind a statement wait for it.
+ * Only for what is short and takes no lock: the others of its batch and those who come after them wait for it.
  */
 export class SharedReads implements Queryable {
-  private readonly connect: () => Promise<pg.PoolClient>;
-  private readonly open = new Set<Shared>();
+  private readonly onConnection: OnConnection;
+  private waiting: Read[] = [];
+  private underWay = 0;
+  private scheduled = false;
 
-  constructor(connect: () => Promise<pg.PoolClient>) {
-    this.connect = connect;
+  constructor(onConnection: OnConnection) {
+    this.onConnection = onConnection;
   }
 
-  async query<Row extends object>(sql: string, values?: readonly unknown[], name?: string): Promise<QueryResult<Row>> {
-    const shared = this.take();
+  query<Row extends object>(sql: string, values?: readonly unknown[], name?: string): Promise<QueryResult<Row>> {
+    if (this.waiting.length >= WAITING_MAX) return Promise.reject(new DatabaseUnavailable("overloaded", false));
+    return new Promise((resolve, reject) => {
+      const run = async (client: pg.ClientBase): Promise<DatabaseUnavailable | null> => {
+        try {
+          resolve(await queryOn<Row>(client, true, sql, values, name));
+          return null;
+        } catch (error) {
+          reject(error);
+          return error instanceof DatabaseUnavailable ? error : null;
+        }
+      };
+      this.waiting.push({ run, reject });
+      this.schedule();
+    });
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.underWay >= BATCHES_AT_ONCE || this.waiting.length === 0) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      const batch = this.waiting.splice(0, BATCH_MAX);
+      this.underWay += 1;
+      void this.serve(batch).finally(() => {
+        this.underWay -= 1;
+        this.schedule();
+      });
+      this.schedule();
+    });
+  }
+
+  private async serve(batch: readonly Read[]): Promise<void> {
     try {
-      return await queryOn<Row>(await shared.client, true, sql, values, name);
+      await this.onConnection(async (client) => {
+        const failures = await Promise.all(batch.map((read) => read.run(client)));
+        const lost = failures.find((failure) => failure !== null);
+        // The pool hears of it, and does not give this connection to others.
+        if (lost) throw lost;
+      });
     } catch (error) {
-      if (error instanceof DatabaseUnavailable) this.giveUp(shared);
-      throw error;
-    } finally {
-      shared.readers -= 1;
-      if (shared.readers === 0) this.release(shared);
+      // When there was no connection, nobody has been told yet.
+      for (const read of batch) read.reject(error);
     }
-  }
-
-  private take(): Shared {
-    let shared: Shared | undefined;
-    for (const each of this.open) if (!shared || each.readers < shared.readers) shared = each;
-    if (!shared || (shared.readers > 0 && this.open.size < CONNECTIONS)) {
-      shared = { client: this.connect(), readers: 0, broken: false };
-      this.open.add(shared);
-    }
-    shared.readers += 1;
-    return shared;
-  }
-
-  /** Those who come now get a new one. */
-  private giveUp(shared: Shared): void {
-    shared.broken = true;
-    this.open.delete(shared);
-  }
-
-  private release(shared: Shared): void {
-    this.open.delete(shared);
-    shared.client.then(
-      (client) => client.release(shared.broken),
-      // There is nothing to release, and each reader was told.
-      () => undefined,
-    );
   }
 }

@@ -288,7 +288,10 @@ verifies("auto.ask", "no judgement: asked, and a confirmation runs it", async ()
 });
 
 verifies(["auto.mixed", "auto.disabled"], "each call of a response by itself", async () => {
-  const { prompts } = judgeBy((input) => (input.includes("good") ? "ALLOW" : input.includes("bad") ? "DENY" : "ASK"));
+  const { prompts } = judgeBy((input) =>
+    // The whole command: the border around the input is hexadecimal and may spell "bad".
+    input.includes("echo good") ? "ALLOW" : input.includes("echo bad") ? "DENY" : "ASK",
+  );
   const tools = [{ ...AUTO, configs: [{ name: "glob" as const, enabled: false }] }];
   const calls = [bash("echo good"), bash("echo bad"), bash("echo unclear"), call("glob", { pattern: "*" })];
   const session = await server.start({ tools }, calls, say("Done."));

@@ -47,7 +47,8 @@ async function runBackend(body: Buffer, env: Record<string, string>): Promise<{ 
   const output = await new Promise<Buffer>((resolve, reject) => {
     const options = { env, encoding: "buffer" as const, maxBuffer: ANSWER_BYTES_MAX };
     const child = execFile("git", ["http-backend"], options, (error, stdout) => (error ? reject(error) : resolve(stdout)));
-    child.stdin?.end(body);
+    // It may answer without reading all of it.
+    child.stdin?.on("error", () => undefined).end(body);
   });
   const end = output.indexOf("\r\n\r\n");
   const lines = output.subarray(0, end).toString("latin1").split("\r\n");

@@ -110,14 +110,15 @@ export function createHttpServer(deps: HttpDeps, options: HttpOptions): HttpServ
   let stopping: Promise<void> | undefined;
   const isStopping = (): boolean => stopping !== undefined;
 
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", (request, reply, done) => {
     reply.header("request-id", request.id);
     // No id, cursor or filter has one, and Postgres refuses it in any text.
-    if (request.url.includes("%00")) throw invalidRequest("The URL must not contain NUL characters");
+    done(request.url.includes("%00") ? invalidRequest("The URL must not contain NUL characters") : undefined);
   });
-  app.addHook("onSend", async (_request, reply) => {
+  app.addHook("onSend", (_request, reply, _payload, done) => {
     // A connection that stays open would hold the server up for as long as clients keep theirs.
     if (isStopping()) reply.header("connection", "close");
+    done();
   });
   addCors(app, options.corsOrigins ?? []);
   // Before the guards: health and metrics must answer most of all when there is too much to do.

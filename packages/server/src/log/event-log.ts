@@ -7,6 +7,7 @@ import type { Queryable } from "../store/query.ts";
 import { lockHead, type Pending, readPending } from "../store/session-state.ts";
 import { readTurnSession, type TurnSession } from "../store/sessions.ts";
 import type { Bells } from "./bells.ts";
+import type { FreshEvents } from "./fresh-events.ts";
 
 /** A write to the session that is locked. */
 export type LockedWrite = Omit<SessionWrite, "sessionId">;
@@ -43,9 +44,13 @@ export interface EventLog {
   ring(write: SessionWrite, written: Written): void;
 }
 
-export function createEventLog(db: Database, bells: Bells): EventLog {
+/** @param fresh for the streams of this process, if it has any */
+export function createEventLog(db: Database, bells: Bells, fresh?: FreshEvents): EventLog {
   const ring = (write: SessionWrite, written: Written): void => {
-    if (write.events?.length) bells.logged(write.sessionId, written.seq);
+    if (write.events?.length) {
+      fresh?.add(write.sessionId, write.events, written);
+      bells.logged(write.sessionId, written.seq);
+    }
     if (write.patch?.interrupted && written.leased) bells.interrupt(write.sessionId, written.inboxPosition);
     if (write.patch?.wake === "now") bells.wake(write.sessionId);
   };

@@ -7,8 +7,9 @@ import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { deleteSessionRow, insertSession } from "../store/sessions.ts";
 import { createBells, type LivePreview } from "./bells.ts";
-import { createEventLog } from "./event-log.ts";
+import { createEventLog, type EventLog } from "./event-log.ts";
 import { createFollower, type Follower, type LogFrame, type Subscription } from "./follow.ts";
+import { FreshEvents } from "./fresh-events.ts";
 
 let database: TestDatabase;
 let db: Database;
@@ -39,8 +40,8 @@ afterAll(async () => {
 function rethrow(error: unknown): never {
   throw error;
 }
-function follower(notifier: Notifier): Follower {
-  const made = createFollower(db, createBells(notifier), rethrow);
+function follower(notifier: Notifier, fresh?: FreshEvents): Follower {
+  const made = createFollower(db, createBells(notifier), rethrow, fresh);
   followers.push(made);
   return made;
 }
@@ -114,7 +115,8 @@ const numbers = (from: number, to: number) => Array.from({ length: to - from + 1
 
 test("every reader gets every event after its opening, once and in order, in both processes", async () => {
   const sessionId = await newSession();
-  const log = createEventLog(db, createBells(here));
+  const fresh = new FreshEvents();
+  const log = createEventLog(db, createBells(here), fresh);
   const write = (count: number) =>
     Promise.all(
       numbers(1, count).map((i) =>
@@ -126,7 +128,7 @@ test("every reader gets every event after its opening, once and in order, in bot
         }),
       ),
     );
-  const [near, far] = [follower(here), follower(there)];
+  const [near, far] = [follower(here, fresh), follower(there)];
   const early = await Promise.all([
     new Reader().open(near, sessionId),
     new Reader().open(near, sessionId),
@@ -143,6 +145,37 @@ test("every reader gets every event after its opening, once and in order, in bot
   expect(near.size()).toBe(3);
   for (const reader of [...early, late]) reader.subscription.close();
   expect(near.size()).toBe(0);
+});
+
+test("what this process writes is not read again, unless another has written in between", async () => {
+  const sessionId = await newSession();
+  const [bells, fresh] = [createBells(here), new FreshEvents()];
+  const append = (log: EventLog, count: number) =>
+    log.append({
+      sessionId,
+      threadId,
+      generation: null,
+      events: numbers(1, count).map((i) => newEvent("agent.message", { content: [{ type: "text", text: `\u0000 é ${i}` }] })),
+    });
+  const [own, others] = [createEventLog(db, bells, fresh), createEventLog(db, createBells(there))];
+  let reads = 0;
+  const counting: Queryable = {
+    query<Row extends object>(...args: Parameters<Queryable["query"]>) {
+      if (args[2] === "read_events_after") reads += 1;
+      return db.query<Row>(...args);
+    },
+  };
+  const near = createFollower(counting, bells, rethrow, fresh);
+  followers.push(near);
+  const [reader, far] = [await new Reader().open(near, sessionId), await new Reader().open(follower(there), sessionId)];
+  for (const count of [1, 2, 3]) await append(own, count);
+  await until(() => reader.seqs.length === 6);
+  expect(reads).toBe(0);
+  await append(others, 2);
+  await append(own, 1);
+  await until(() => reader.seqs.length === 9 && far.seqs.length === 9);
+  expect(reader.seqs).toEqual(numbers(1, 9));
+  expect(reader.frames.map(({ json }) => json)).toEqual(far.frames.map(({ json }) => json));
 });
 
 test("a full socket gets nothing more until it drains, then goes on from the log", async () => {

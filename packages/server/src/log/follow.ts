@@ -1,7 +1,8 @@
 import { encodeFrame, ID_PREFIXES } from "@sandbox0/protocol";
-import { eventJson, readEventsAfter, readSeq, readSeqs } from "../store/events.ts";
+import { eventJson, readEventsAfter, readSeq, readSeqs, type StoredEvent } from "../store/events.ts";
 import type { Queryable } from "../store/query.ts";
 import type { Bells, LivePreview } from "./bells.ts";
+import { FreshEvents } from "./fresh-events.ts";
 
 /** Read at once: it is the most that a stream which does not take it has in its socket. */
 const READ_MOST = { rows: 500, bytes: 1024 * 1024 };
@@ -43,10 +44,18 @@ export interface Follower {
   close(): void;
 }
 
-export function createFollower(db: Queryable, bells: Bells, onError: (error: unknown) => void): Follower {
+/** @param fresh what the event log of this process adds to, if it writes any */
+export function createFollower(
+  db: Queryable,
+  bells: Bells,
+  onError: (error: unknown) => void,
+  fresh: FreshEvents = new FreshEvents(),
+): Follower {
   const feeds = new Map<string, Feed>();
   const drop = (feed: Feed) => {
-    if (feeds.get(feed.sessionId) === feed) feeds.delete(feed.sessionId);
+    if (feeds.get(feed.sessionId) !== feed) return;
+    feeds.delete(feed.sessionId);
+    fresh.forget(feed.sessionId);
   };
   const sweep = async (): Promise<void> => {
     if (feeds.size === 0) return;
@@ -70,8 +79,9 @@ export function createFollower(db: Queryable, bells: Bells, onError: (error: unk
     async follow(sessionId, sink) {
       let feed = feeds.get(sessionId);
       if (!feed) {
-        feed = new Feed(sessionId, db, drop, onError);
+        feed = new Feed(sessionId, { db, fresh }, drop, onError);
         feeds.set(sessionId, feed);
+        fresh.keep(sessionId);
       }
       return feed.open(sink);
     },
@@ -96,6 +106,7 @@ interface Reader {
 class Feed {
   readonly sessionId: string;
   private readonly db: Queryable;
+  private readonly fresh: FreshEvents;
   private readonly drop: (feed: Feed) => void;
   private readonly onError: (error: unknown) => void;
   private readonly readers = new Set<Reader>();
@@ -107,9 +118,15 @@ class Feed {
   /** Previews that came before the live readers had the log up to `after`: behind the events they follow, never before. */
   private held: { after: number; preview: LivePreview }[] = [];
 
-  constructor(sessionId: string, db: Queryable, drop: (feed: Feed) => void, onError: (error: unknown) => void) {
+  constructor(
+    sessionId: string,
+    { db, fresh }: { db: Queryable; fresh: FreshEvents },
+    drop: (feed: Feed) => void,
+    onError: (error: unknown) => void,
+  ) {
     this.sessionId = sessionId;
     this.db = db;
+    this.fresh = fresh;
     this.drop = drop;
     this.onError = onError;
   }
@@ -186,7 +203,8 @@ class Feed {
   private async readOn(): Promise<void> {
     try {
       while (this.known > this.cursor && this.hasLive()) {
-        const frames = await this.read(this.cursor);
+        const fresh = this.fresh.takeAfter(this.sessionId, this.cursor);
+        const frames = fresh.length > 0 ? fresh.map(toFrame) : await this.read(this.cursor);
         const last = frames.at(-1);
         // Behind a hint the rows are there, unless the session is being deleted: the sweep will tell.
         if (!last) break;
@@ -224,11 +242,7 @@ class Feed {
   }
 
   private async read(after: number): Promise<LogFrame[]> {
-    const events = await readEventsAfter(this.db, this.sessionId, after, READ_MOST);
-    return events.map((event) => {
-      const json = eventJson(event);
-      return { seq: event.seq, id: event.id, type: event.type, json, frame: Buffer.from(encodeFrame(event.type, json)) };
-    });
+    return (await readEventsAfter(this.db, this.sessionId, after, READ_MOST)).map(toFrame);
   }
 
   private hand(reader: Reader, frames: readonly LogFrame[]): void {
@@ -288,4 +302,9 @@ class Feed {
     this.readers.delete(reader);
     if (this.readers.size === 0) this.drop(this);
   }
+}
+
+function toFrame(event: StoredEvent): LogFrame {
+  const json = eventJson(event);
+  return { seq: event.seq, id: event.id, type: event.type, json, frame: Buffer.from(encodeFrame(event.type, json)) };
 }

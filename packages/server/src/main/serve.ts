@@ -10,6 +10,7 @@ import { createHttpServer } from "../http/http-server.ts";
 import { Registry } from "../http/metrics.ts";
 import { type Bells, createBells } from "../log/bells.ts";
 import { createEventLog, type EventLog } from "../log/event-log.ts";
+import { FreshEvents } from "../log/fresh-events.ts";
 import { createFollower } from "../log/follow.ts";
 import { createJudge, type Judge } from "../orchestrator/judge.ts";
 import { createMcpConnector, type McpConnector } from "../mcp/connector.ts";
@@ -140,7 +141,8 @@ async function start(
   const notifier = createNotifier({ connectionString, onError });
   closers.add(() => notifier.close());
   const bells = createBells(notifier);
-  const log = createEventLog(db, bells);
+  const fresh = new FreshEvents();
+  const log = createEventLog(db, bells, fresh);
   const apiKeys = createApiKeys({ db });
   const { createdKey } = await apiKeys.bootstrap(config.apiKey);
   let url = "";
@@ -176,6 +178,7 @@ async function start(
     logger,
     db,
     log,
+    fresh,
     bells,
     sandpi,
     installed,
@@ -197,7 +200,7 @@ async function start(
 async function startApi(parts: ServerParts, apiKeys: ApiKeys, closers: Closers): Promise<string> {
   const { config, db, log, bells, vaults, logger, registry } = parts;
   const models = catalogueOf(config.models);
-  const follower = createFollower(db.reads, bells, parts.onError);
+  const follower = createFollower(db.reads, bells, parts.onError, parts.fresh);
   const { harnesses } = parts;
   const memory = openMemory({ db, onProblem: parts.onError });
   closers.add(() => memory.close());
@@ -283,6 +286,7 @@ interface ServerParts {
   registry: Registry;
   db: Database;
   log: EventLog;
+  fresh: FreshEvents;
   bells: Bells;
   notifier: Notifier;
   volumeRequests: VolumeRequests;

@@ -35,7 +35,10 @@ export function createSandboxOfTurn(deps: SandboxOfTurnDeps): SandboxOfTurn {
     claim,
     async begin(turn) {
       const session = sessionOf(turn);
-      if (await deps.provision.isEager(session)) await claim(turn).catch(toldAtTheFirstCall);
+      // Few turns need the sandbox so soon: the notes of most are there with the answer that theirs does not.
+      const [isEager, notes] = await Promise.all([deps.provision.isEager(session), deps.provision.notes(session)]);
+      if (!isEager) return notes;
+      await claim(turn).catch(toldAtTheFirstCall);
       return deps.provision.notes(session);
     },
     async afterCall(turn) {

@@ -39,7 +39,7 @@ export interface ProvisionPart {
   beforeIdle?(session: ProvisionSession, volume: Volume): Promise<void>;
   /** When the session rests after a turn that used the sandbox; nobody waits for it. */
   atRest?(session: ProvisionSession, volume: Volume): Promise<void>;
-  /** Paragraphs for the system prompt. Asked before each turn's first model request; behind `ready` when eager. */
+  /** Paragraphs for the system prompt. Asked before each turn's first model request; when eager, again behind `ready`. */
   notes?(session: ProvisionSession): Promise<string[]>;
   /** Whether the sandbox must be there before the turn's first model request, not only at its first tool call. */
   isEager?(session: ProvisionSession): Promise<boolean>;

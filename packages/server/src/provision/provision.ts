@@ -17,7 +17,10 @@ export interface Provision {
   isEager(session: ProvisionSession): Promise<boolean>;
 }
 
-/** @param parts in the order in which their hooks are called */
+/**
+ * @param parts in the order in which their hooks are called; all are asked at once for notes and whether they are eager, which
+ * every turn waits for
+ */
 export function createProvision(parts: readonly ProvisionPart[]): Provision {
   return {
     async place(session) {
@@ -45,13 +48,10 @@ export function createProvision(parts: readonly ProvisionPart[]): Provision {
       await forEach(parts, async (part) => part.atRest?.(session, volume));
     },
     async notes(session) {
-      const paragraphs: string[] = [];
-      for (const part of parts) paragraphs.push(...((await part.notes?.(session)) ?? []));
-      return paragraphs;
+      return (await Promise.all(parts.map(async (part) => (await part.notes?.(session)) ?? []))).flat();
     },
     async isEager(session) {
-      for (const part of parts) if (await part.isEager?.(session)) return true;
-      return false;
+      return (await Promise.all(parts.map(async (part) => part.isEager?.(session)))).includes(true);
     },
   };
 }

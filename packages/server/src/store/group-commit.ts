@@ -4,8 +4,10 @@ import { type Queryable, type QueryResult, queryOn } from "./query.ts";
 
 /** Statements of one group. */
 const GROUP_MAX = 64;
-/** Groups under way; what comes meanwhile makes the next one. Two: one is at the disk while the other is computed. */
+/** Groups under way; what comes meanwhile makes the next one. Two: Postgres works on one while Node makes the other. */
 const GROUPS_AT_ONCE = 2;
+/** So many that come at once make two groups: as one they would stay together for ever, and the other place empty. */
+const HALVED_FROM = 16;
 /** Callers that wait for a group; one more is told that the database is overloaded. */
 const WAITING_MAX = 10_000;
 /** A row that somebody else holds longer than this stops its own statement only, not those beside it. */
@@ -59,7 +61,8 @@ export class GroupCommit {
     this.scheduled = true;
     process.nextTick(() => {
       this.scheduled = false;
-      const members = this.waiting.splice(0, GROUP_MAX);
+      const halves = this.underWay === 0 && this.waiting.length >= HALVED_FROM;
+      const members = this.waiting.splice(0, halves ? Math.min(Math.ceil(this.waiting.length / 2), GROUP_MAX) : GROUP_MAX);
       this.underWay += 1;
       void this.serve(members).finally(() => {
         this.underWay -= 1;

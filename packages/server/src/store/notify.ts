@@ -5,7 +5,7 @@ import { keepConnection } from "./kept-connection.ts";
 
 /** Postgres takes less than 8000 bytes; some of them carry who sent it. */
 export const PAYLOAD_BYTES_MAX = 7_900;
-/** Hints of this long go out in one statement. */
+/** Hints that come sooner than this after the last statement go out together in the next. */
 const BATCH_MS = 1;
 const BATCH_MAX = 1_000;
 /** Hints that wait to go out; more are dropped. */
@@ -70,7 +70,10 @@ class PostgresNotifier implements Notifier {
   private local: Hint[] = [];
   private pending: Hint[] = [];
   private flushing: Promise<void> | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  /** Takes back the flush that is due. */
+  private cancel: (() => void) | undefined;
+  /** By `performance.now()`. */
+  private sentAtMs = 0;
   /** Other processes listen. */
   private peers = true;
 
@@ -113,7 +116,6 @@ class PostgresNotifier implements Notifier {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.timer);
     let late: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       late = setTimeout(resolve, LAST_BATCH_MS);
@@ -187,18 +189,28 @@ class PostgresNotifier implements Notifier {
   }
 
   private schedule(): void {
-    if (this.timer !== undefined || this.flushing !== undefined) return;
-    this.timer = setTimeout(() => void this.flush(), BATCH_MS);
+    if (this.cancel !== undefined || this.flushing !== undefined) return;
+    const flush = (): void => void this.flush();
+    if (performance.now() - this.sentAtMs < BATCH_MS) {
+      const timer = setTimeout(flush, BATCH_MS);
+      this.cancel = () => clearTimeout(timer);
+    } else {
+      // The first one after a pause does not wait: a stream of another process waits for it.
+      const immediate = setImmediate(flush);
+      this.cancel = () => clearImmediate(immediate);
+    }
   }
 
   /** One statement at a time: what comes meanwhile is the next batch. */
   private async flush(): Promise<void> {
-    this.timer = undefined;
+    this.cancel?.();
+    this.cancel = undefined;
     await this.flushing;
     const client = this.connection.client();
     if (client === undefined) return;
     const batch = this.pending.splice(0, BATCH_MAX);
     if (batch.length === 0) return;
+    this.sentAtMs = performance.now();
     this.flushing = this.send(client, batch);
     await this.flushing;
     this.flushing = undefined;

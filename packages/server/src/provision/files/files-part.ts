@@ -3,6 +3,7 @@ import { SandboxError, type Volume } from "@sandbox0/sandbox";
 import type { Blobs } from "../../blobs/blobs.ts";
 import { BlobMissing, BlobsUnavailable } from "../../blobs/port.ts";
 import { UPLOADS_ROOT } from "../../domain/mount-paths.ts";
+import type { Database } from "../../store/pool.ts";
 import type { Queryable } from "../../store/query.ts";
 import { listMountedFiles, type MountedFile, readResourcesMark } from "../../store/session-resources.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
@@ -12,7 +13,7 @@ import { fillUploads, type UploadDirs } from "./fill-uploads.ts";
 const NOTED_FILES_MAX = 50;
 
 /** The session's file resources, read-only under `/mnt/session/uploads` (semantics §11). */
-export function createFilesPart({ db, blobs }: { db: Queryable; blobs: Pick<Blobs, "open"> }): ProvisionPart {
+export function createFilesPart({ db, blobs }: { db: Database; blobs: Pick<Blobs, "open"> }): ProvisionPart {
   /** By session, while its turn runs: what was mounted last, and the work on it. */
   const mounted = new Map<string, { mark: string; done: Promise<void> }>();
   const mount = async (session: ProvisionSession, volume: Volume): Promise<void> => {
@@ -50,7 +51,7 @@ export function createFilesPart({ db, blobs }: { db: Queryable; blobs: Pick<Blob
       mounted.delete(sessionId);
     },
     async notes({ sessionId }) {
-      return notesOn((await listMountedFiles(db, sessionId)).map(({ mountPath }) => mountPath));
+      return notesOn((await listMountedFiles(db.reads, sessionId)).map(({ mountPath }) => mountPath));
     },
   };
 }

@@ -86,7 +86,7 @@ function createList(db: Database): (sessionId: string) => Promise<SessionReposit
   const without = new Set<string>();
   return async (sessionId) => {
     if (without.has(sessionId)) return [];
-    const list = await listSessionRepositories(db, sessionId);
+    const list = await listSessionRepositories(db.reads, sessionId);
     if (list.length > 0) return list;
     without.add(sessionId);
     const [oldest] = without;

@@ -67,7 +67,7 @@ export function createAgents(deps: AgentsDeps): Agents {
     async create(workspaceId, params) {
       const id = createId("agent");
       const config = await newConfig(deps, workspaceId, id, params);
-      return agentJson(await insertAgent(db, workspaceId, id, config, now()));
+      return agentJson(await db.grouped(id, (one) => insertAgent(one, workspaceId, id, config, now())));
     },
     async retrieve(workspaceId, id, version) {
       const record = await readAgent(db.reads, workspaceId, id, version);

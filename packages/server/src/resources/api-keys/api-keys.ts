@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { hash as digest, randomBytes } from "node:crypto";
 import { ApiError, type ApiKeyInfo, createId, notFound } from "@sandbox0/protocol";
 import {
   type ApiKeyRecord,
@@ -54,7 +54,9 @@ export interface ApiKeys {
   bootstrap(configuredKey: string | undefined): Promise<{ workspaceId: string; createdKey: string | null }>;
 }
 
-const hashOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
+/** In base64: at once, for it is made with every request. */
+const keyOf = (secret: string): string => digest("sha256", secret, "base64");
+const hashOf = (secret: string): Buffer => Buffer.from(keyOf(secret), "base64");
 const hintOf = (secret: string): string => secret.slice(-HINT_CHARS);
 
 const infoOf = (record: ApiKeyRecord): ApiKeyInfo => ({
@@ -72,11 +74,11 @@ const infoOf = (record: ApiKeyRecord): ApiKeyInfo => ({
 export function createApiKeys(deps: { db: Database; now?: () => Date }): ApiKeys {
   const { db } = deps;
   const now = deps.now ?? (() => new Date());
-  const cache = createKeyCache(async (hash) => {
-    const record = await findApiKey(db, hash);
+  const cache = createKeyCache(async (key) => {
+    const record = await findApiKey(db, Buffer.from(key, "base64"));
     return record && { keyId: record.id, workspaceId: record.workspaceId, admin: record.admin };
   });
-  let configured: { hash: string; principal: Principal } | undefined;
+  let configured: { key: string; principal: Principal } | undefined;
 
   const insert = async (
     name: string,
@@ -94,9 +96,8 @@ export function createApiKeys(deps: { db: Database; now?: () => Date }): ApiKeys
 
   return {
     async authenticate(secret) {
-      const hash = hashOf(secret);
-      const key = hash.toString("base64");
-      return configured?.hash === key ? configured.principal : cache.find(hash, key);
+      const key = keyOf(secret);
+      return configured?.key === key ? configured.principal : cache.find(key);
     },
     async create(by, key) {
       if (!by.admin && (key.workspace !== undefined || key.admin === true)) {
@@ -122,7 +123,7 @@ export function createApiKeys(deps: { db: Database; now?: () => Date }): ApiKeys
       const made = await bootstrap(db, configuredKey === undefined, now());
       if (configuredKey !== undefined) {
         const principal = { keyId: "configured", workspaceId: made.workspaceId, admin: true };
-        configured = { hash: hashOf(configuredKey).toString("base64"), principal };
+        configured = { key: keyOf(configuredKey), principal };
       }
       return made;
     },
@@ -150,19 +151,19 @@ function bootstrap(db: Database, wantsKey: boolean, now: Date): Promise<{ worksp
 }
 
 interface KeyCache {
-  find(hash: Buffer, key: string): Promise<Principal | null>;
+  find(key: string): Promise<Principal | null>;
   forget(key: string): void;
 }
 
 /** Remembers answers, refusals too, for `KEY_CACHE_MS`; the oldest make room. Concurrent questions share one look-up. */
-function createKeyCache(look: (hash: Buffer) => Promise<Principal | null>): KeyCache {
+function createKeyCache(look: (key: string) => Promise<Principal | null>): KeyCache {
   const entries = new Map<string, { answer: Promise<Principal | null>; until: number }>();
   return {
-    find(hash, key) {
+    find(key) {
       const known = entries.get(key);
       const now = performance.now();
       if (known && known.until > now) return known.answer;
-      const answer = look(hash);
+      const answer = look(key);
       entries.delete(key);
       entries.set(key, { answer, until: now + KEY_CACHE_MS });
       for (const oldest of entries.keys()) {

@@ -59,7 +59,7 @@ export class GroupCommit {
   private schedule(): void {
     if (this.scheduled || this.underWay >= GROUPS_AT_ONCE || this.waiting.length === 0) return;
     this.scheduled = true;
-    process.nextTick(() => {
+    setImmediate(() => {
       this.scheduled = false;
       const halves = this.underWay === 0 && this.waiting.length >= HALVED_FROM;
       const members = this.waiting.splice(0, halves ? Math.min(Math.ceil(this.waiting.length / 2), GROUP_MAX) : GROUP_MAX);

@@ -8,15 +8,9 @@ export function configOf(record: AgentRecord): AgentConfig {
 
 /** The agent as the API shows it, as JSON: its stored config is passed on as it is. */
 export function agentJson(record: AgentRecord): string {
-  const head = {
-    id: record.id,
-    type: "agent",
-    version: record.version,
-    created_at: record.createdAt,
-    updated_at: record.updatedAt,
-    archived_at: record.archivedAt,
-  };
-  return `${JSON.stringify(head).slice(0, -1)},${record.configText.slice(1)}`;
+  const archivedAt = record.archivedAt === null ? "null" : `"${record.archivedAt.toISOString()}"`;
+  const times = `"created_at":"${record.createdAt.toISOString()}","updated_at":"${record.updatedAt.toISOString()}","archived_at":${archivedAt}`;
+  return `{"id":"${record.id}","type":"agent","version":${record.version},${times},${record.configText.slice(1)}`;
 }
 
 export function agentOf(record: AgentRecord): Agent {

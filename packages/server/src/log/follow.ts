@@ -55,7 +55,7 @@ export function createFollower(
   const drop = (feed: Feed) => {
     if (feeds.get(feed.sessionId) !== feed) return;
     feeds.delete(feed.sessionId);
-    fresh.forget(feed.sessionId);
+    fresh.unfollow(feed.sessionId);
   };
   const sweep = async (): Promise<void> => {
     if (feeds.size === 0) return;
@@ -81,7 +81,7 @@ export function createFollower(
       if (!feed) {
         feed = new Feed(sessionId, { db, fresh }, drop, onError);
         feeds.set(sessionId, feed);
-        fresh.keep(sessionId);
+        fresh.follow(sessionId);
       }
       return feed.open(sink);
     },

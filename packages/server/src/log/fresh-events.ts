@@ -1,44 +1,40 @@
 import type { NewEvent } from "../domain/head.ts";
 import type { StoredEvent } from "../store/events.ts";
 
-/** Of one session: a stream takes them at once, or reads the log as ever. */
-const KEPT = { events: 64, bytes: 256 * 1024 };
-
 /**
- * What this process has just written to sessions that it also streams: its streams need not read it again from the
- * database. Lost without harm: what is not here is read.
+ * What this process has just written to sessions that it also streams: its streams, which hear of it at once, need not read
+ * it again from the database. Nothing is kept beyond the current round of the event loop; what is not here is read.
  */
 export class FreshEvents {
-  readonly #sessions = new Map<string, StoredEvent[]>();
+  readonly #followed = new Set<string>();
+  readonly #fresh = new Map<string, StoredEvent[]>();
 
-  /** From now on the session's events are kept. */
-  keep(sessionId: string): void {
-    this.#sessions.set(sessionId, []);
+  follow(sessionId: string): void {
+    this.#followed.add(sessionId);
   }
 
-  forget(sessionId: string): void {
-    this.#sessions.delete(sessionId);
+  unfollow(sessionId: string): void {
+    this.#followed.delete(sessionId);
   }
 
   /** After the commit, and before anyone is told. `seq`: of the last one. */
   add(sessionId: string, events: readonly NewEvent[], { seq, at }: { seq: number; at: Date }): void {
-    const kept = this.#sessions.get(sessionId);
-    if (kept === undefined) return;
+    if (!this.#followed.has(sessionId)) return;
+    if (this.#fresh.size === 0) setImmediate(() => this.#fresh.clear());
     const first = seq - events.length + 1;
-    for (const [index, { id, type, fields }] of events.entries())
-      kept.push({ seq: first + index, id, type, processedAt: at, body: JSON.stringify({ type, ...fields }) });
-    let bytes = kept.reduce((sum, { body }) => sum + body.length, 0);
-    while (kept.length > KEPT.events || bytes > KEPT.bytes) bytes -= kept.shift()?.body.length ?? bytes;
+    const stored = events.map(({ id, type, fields }, index) => {
+      return { seq: first + index, id, type, processedAt: at, body: JSON.stringify({ type, ...fields }) };
+    });
+    this.#fresh.set(sessionId, [...(this.#fresh.get(sessionId) ?? []), ...stored]);
   }
 
-  /** Those right behind `seq`, without a gap; none when others have written there. They are kept no longer. */
+  /** Those right behind `seq`, without a gap; none when others have written there. They are not given twice. */
   takeAfter(sessionId: string, seq: number): StoredEvent[] {
-    const kept = this.#sessions.get(sessionId);
-    if (kept === undefined || kept.length === 0) return [];
-    this.#sessions.set(sessionId, []);
+    const fresh = this.#fresh.get(sessionId) ?? [];
+    this.#fresh.delete(sessionId);
     const taken: StoredEvent[] = [];
     // Two writes of this process may be heard of in the other order.
-    for (const event of kept.toSorted((a, b) => a.seq - b.seq)) if (event.seq === seq + taken.length + 1) taken.push(event);
+    for (const event of fresh.toSorted((a, b) => a.seq - b.seq)) if (event.seq === seq + taken.length + 1) taken.push(event);
     return taken;
   }
 }

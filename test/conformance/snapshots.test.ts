@@ -257,6 +257,19 @@ test("a system message that waits for its turn goes along", async () => {
   }
 });
 
+test("what a restore takes back is on no stream, and comes once", async () => {
+  const session = await server.createSession();
+  await turn(session, say("One."));
+  const stream = await session.stream();
+  await session.send(systemMessage("Speak Latin."));
+  await restore(session, await snapshot(session));
+  await stream.until((events) => only(events, "session.status_idle").length === 1);
+  expect(typesOf(stream.received)).not.toContain("system.message");
+  await turn(session, say("Duo."));
+  await stream.until((events) => only(events, "session.status_idle").length === 2);
+  expect(only(stream.received, "system.message")).toHaveLength(1);
+});
+
 test("who may not, and when not", async () => {
   const session = await server.createSession();
   const other = await server.createSession();

@@ -343,6 +343,18 @@ describe("bounds", () => {
     await warmed(pool, 1);
   });
 
+  test("who comes while a warm one is made in the last place gets it, or its place", async () => {
+    const pool = await openPool({ liveMax: 1, warmCount: 1 });
+    for (let n = 0; n < 5; n++) {
+      const claimed = await pool.claim(`sesn_${n}`, null);
+      expect(await bash(claimed, "echo fine")).toBe("fine");
+      await pool.discard(`sesn_${n}`);
+    }
+    const borrowed = await pool.borrow("sesn_6", null);
+    await borrowed.end();
+    await warmed(pool, 1);
+  });
+
   test("refuses callers beyond the queue's length", async () => {
     const pool = await openPool({ liveMax: 1, queueMax: 1 });
     await pool.claim("sesn_1", null);

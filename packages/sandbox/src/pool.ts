@@ -328,6 +328,8 @@ class Pool implements SandboxPool {
     try {
       await pooled.tools.warm({ shell: true, fileTools: this.#warm.length < this.#options.warmFileToolsCount });
       this.#warm.push(pooled);
+      // Who came while it was made found nothing that could give way.
+      this.#makeRoom();
     } catch (error) {
       await this.#removeUnclaimed(pooled);
       throw error;
@@ -343,7 +345,10 @@ class Pool implements SandboxPool {
         entry.pooled = pooled;
         pooled.onPause = () => this.#options.onPause(sessionId);
         // Released, and not claimed again, before it was there.
-        if (entry.isReleased) pooled.letIdle();
+        if (entry.isReleased) {
+          pooled.letIdle();
+          this.#makeRoom();
+        }
         void pooled.sandbox.gone.then(() => {
           this.#forget(sessionId, entry);
           this.fill();
@@ -385,10 +390,12 @@ class Pool implements SandboxPool {
   async #startOnNewVolume(equipment: Equipment | null): Promise<PooledSandbox> {
     await this.#takeLiveSlot();
     const volume = await this.#givingBack(this.#volumes.create());
-    return this.#start(volume, equipment).catch(async (error: unknown) => {
+    const pooled = await this.#start(volume, equipment).catch(async (error: unknown) => {
       await this.#volumes.remove(volume.id);
       throw error;
     });
+    void pooled.sandbox.gone.then(() => this.fill());
+    return pooled;
   }
 
   /** The caller has taken a live slot; it is given back when the sandbox is gone. */

@@ -48,7 +48,7 @@ export interface EventLog {
 export function createEventLog(db: Database, bells: Bells, fresh?: FreshEvents): EventLog {
   const ring = (write: SessionWrite, written: Written): void => {
     if (write.events?.length) {
-      fresh?.add(write.sessionId, write.events, written);
+      if (!write.takesBack) fresh?.add(write.sessionId, write.events, written);
       bells.logged(write.sessionId, written.seq);
     }
     if (write.patch?.interrupted && written.leased) bells.interrupt(write.sessionId, written.inboxPosition);

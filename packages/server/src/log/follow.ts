@@ -203,7 +203,7 @@ class Feed {
   private async readOn(): Promise<void> {
     try {
       while (this.known > this.cursor && this.hasLive()) {
-        const fresh = this.fresh.takeAfter(this.sessionId, this.cursor);
+        const fresh = this.fresh.takeAfter(this.sessionId, this.cursor, READ_MOST);
         const frames = fresh.length > 0 ? fresh.map(toFrame) : await this.read(this.cursor);
         const last = frames.at(-1);
         // Behind a hint the rows are there, unless the session is being deleted: the sweep will tell.

@@ -1,5 +1,5 @@
 import type { NewEvent } from "../domain/head.ts";
-import type { StoredEvent } from "../store/events.ts";
+import type { ReadBound, StoredEvent } from "../store/events.ts";
 
 /**
  * What this process has just written to sessions that it also streams: its streams, which hear of it at once, need not read
@@ -29,12 +29,18 @@ export class FreshEvents {
   }
 
   /** Those right behind `seq`, without a gap; none when others have written there. They are not given twice. */
-  takeAfter(sessionId: string, seq: number): StoredEvent[] {
+  takeAfter(sessionId: string, seq: number, most: ReadBound): StoredEvent[] {
     const fresh = this.#fresh.get(sessionId) ?? [];
     this.#fresh.delete(sessionId);
     const taken: StoredEvent[] = [];
+    let bytes = 0;
     // Two writes of this process may be heard of in the other order.
-    for (const event of fresh.toSorted((a, b) => a.seq - b.seq)) if (event.seq === seq + taken.length + 1) taken.push(event);
+    for (const event of fresh.toSorted((a, b) => a.seq - b.seq)) {
+      if (taken.length >= most.rows || bytes >= most.bytes) break;
+      if (event.seq !== seq + taken.length + 1) continue;
+      taken.push(event);
+      bytes += event.body.length;
+    }
     return taken;
   }
 }

@@ -51,6 +51,7 @@ async function restore(session: LockedSession, snapshot: SnapshotRecord): Promis
     threadId,
     generation: null,
     events: [...inbox.map(promoted), ...idleEvents({ threadId, agentName }, totalsAt(head, now), stopReason)],
+    takesBack: true,
     takenInputs: inbox.map(({ position }) => position),
     enqueue: inputs.map(({ id: inputId, type, fields }) => ({ id: inputId, type, fields })),
     patch: { stopReason, turnPending: false, interrupted: false, ending: null, attempts: 0 },

@@ -27,6 +27,8 @@ export interface SessionWrite {
   takenInputs?: readonly number[];
   spanStart?: { id: string; model: string };
   spanEnds?: readonly SpanEnd[];
+  /** Some of the events have been taken back before they are written: the log alone says which of them are shown. */
+  takesBack?: boolean;
 }
 
 export interface SpanEnd {

@@ -13,7 +13,7 @@ import type { SandboxUser } from "./host.ts";
 import { FORWARDER_PID, launchRequest, type LaunchHost } from "./launch.ts";
 import type { Spawned, Spawner } from "./spawner.ts";
 import type { SystemPlan } from "./system-view.ts";
-import { descendants, signalProcess, waitUntilEnded } from "./process-tree.ts";
+import { descendants, signalProcess, type TreeProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
   id: string;
@@ -120,7 +120,7 @@ class BubblewrapSandbox implements Sandbox {
     const running = new BubblewrapProcess(spawned, egress !== null, ranOutOfMemory);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
-    if (this.#paused && !powers.has("freeze")) running.signalTree("SIGSTOP");
+    if (this.#paused && !powers.has("freeze")) running.stopTree();
     options.signal?.addEventListener("abort", () => running.kill("SIGKILL"), { once: true });
     if (options.signal?.aborted === true) running.kill("SIGKILL");
     return running;
@@ -146,7 +146,7 @@ class BubblewrapSandbox implements Sandbox {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     this.#paused = true;
     if (this.#parts.powers.has("freeze")) await this.#parts.cgroup.freeze();
-    else for (const child of this.#running) child.signalTree("SIGSTOP");
+    else for (const child of this.#running) child.stopTree();
   }
 
   async resume(): Promise<void> {
@@ -250,10 +250,27 @@ class BubblewrapProcess implements SandboxProcess {
     return below.every(({ pid, innerPid }) => innerPid <= COMMAND_PID || ways.includes(pid));
   }
 
-  /** Signals the command's processes, not bwrap and its reaper, nor what keeps their way out open. */
-  signalTree(signal: NodeJS.Signals): void {
+  /** The command's processes, not bwrap and its reaper, nor what keeps their way out open. */
+  #commands(): TreeProcess[] {
     const spared = this.#hasForwarder ? [1, FORWARDER_PID] : [1];
-    const commands = descendants(this.pid).filter(({ innerPid }) => !spared.includes(innerPid));
+    return descendants(this.pid).filter(({ innerPid }) => !spared.includes(innerPid));
+  }
+
+  /** Looks again until there is no new one: who has the signal forks no more, but may have forked while others got theirs. */
+  stopTree(): void {
+    const stopped = new Set<number>();
+    for (let isNew = true; isNew; ) {
+      const found = this.#commands().filter(({ pid }) => !stopped.has(pid));
+      for (const { pid } of found) {
+        signalProcess(pid, "SIGSTOP");
+        stopped.add(pid);
+      }
+      isNew = found.length > 0;
+    }
+  }
+
+  signalTree(signal: NodeJS.Signals): void {
+    const commands = this.#commands();
     const startsUp = commands.length === 0 && ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].includes(signal);
     if (startsUp) this.stop();
     for (const { pid } of commands) signalProcess(pid, signal);

@@ -31,6 +31,26 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "freezes what is forked at that moment",
+    run: async ({ createSandbox }) => {
+      const sandbox = await createSandbox();
+      const forks = "for f in {1..4}; do (for n in {1..40}; do (sleep 1; echo late) & done; wait) & done; echo ready; wait";
+      const child = await sandbox.exec(["/bin/bash", "--norc", "-c", forks]);
+      await readLine(child.stdout);
+      await sandbox.pause();
+      let isLate = false;
+      const output = readAll(child.stdout);
+      child.stdout.once("data", () => {
+        isLate = true;
+      });
+      await delay(1_000 + FROZEN_FOR_MS);
+      assert.equal(isLate, false);
+      await sandbox.resume();
+      assert.equal((await output).toString(), "late\n".repeat(160));
+      assert.equal((await child.exited).code, 0);
+    },
+  },
+  {
     name: "runs no command while paused",
     run: async ({ createSandbox }) => {
       const sandbox = await createSandbox();

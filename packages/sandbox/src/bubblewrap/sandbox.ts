@@ -269,6 +269,7 @@ class BubblewrapProcess implements SandboxProcess {
     }
   }
 
+  /** Signals those that there are now. */
   signalTree(signal: NodeJS.Signals): void {
     const commands = this.#commands();
     const startsUp = commands.length === 0 && ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].includes(signal);

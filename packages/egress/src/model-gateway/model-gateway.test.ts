@@ -174,7 +174,7 @@ test.each([
   const { provider, fetch, tokens, token } = await start();
   const headers =
     given === "other"
-      ? { authorization: `Bearer ${tokens.issue("sbx_2", SESSION)}` }
+      ? { authorization: `Bearer ${tokens.issue("sbx_2", SESSION, "sthr_1")}` }
       : given === "cookie"
         ? { cookie: `authorization=${token}` }
         : (given as Record<string, string>);
@@ -411,7 +411,7 @@ test("counting tokens is no model request", async () => {
 
 test("the name of the sandbox is the socket's, whatever the request says", async () => {
   const { post, tokens } = await start();
-  const headers = { authorization: `Bearer ${tokens.issue("sbx_9", SESSION)}`, "x-sandbox-id": "sbx_9", host: "sbx_9" };
+  const headers = { authorization: `Bearer ${tokens.issue("sbx_9", SESSION, "sthr_1")}`, "x-sandbox-id": "sbx_9", host: "sbx_9" };
   expect((await post(MESSAGES, anthropicBody(), { headers })).status).toBe(401);
   expect(SANDBOX).toBe("sbx_1");
 });

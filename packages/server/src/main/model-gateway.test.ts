@@ -102,7 +102,7 @@ async function openSession(model: string): Promise<{ sessionId: string; claimed:
     createdAt: new Date(),
   });
   const claimed = await pool.claim(sessionId, null);
-  return { sessionId, claimed, token: gateways.tokens.issue(claimed.sandbox.id, sessionId) };
+  return { sessionId, claimed, token: gateways.tokens.issue(claimed.sandbox.id, sessionId, "sthr_1") };
 }
 
 async function bash({ tools }: ClaimedSandbox, command: string): Promise<string> {
@@ -157,7 +157,7 @@ describe("a harness in a sandbox that reaches nothing", { timeout: 120_000 }, ()
     expect(other).toContain("its agent names claude-test");
     expect(other).toContain("(403)");
     expect(await bash(one.claimed, curl("/v1/messages", two.token, message("claude-test")))).toContain("(401)");
-    const forged = gateways.tokens.issue(one.claimed.sandbox.id, two.sessionId);
+    const forged = gateways.tokens.issue(one.claimed.sandbox.id, two.sessionId, "sthr_1");
     expect(await bash(one.claimed, curl("/v1/messages", forged, message("claude-test")))).toContain("(401)");
     expect(await bash(one.claimed, curl("/v1/messages", PROVIDER_KEY, message("claude-test")))).toContain("(401)");
     const tools = [{ type: "web_fetch_20260318", name: "web_fetch" }];

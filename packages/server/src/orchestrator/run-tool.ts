@@ -37,7 +37,7 @@ export async function runSandboxTool(
 
 /** @throws SandboxError */
 export async function openHarnessSandbox(
-  deps: SandboxToolDeps & { issueToken(sandboxId: string, sessionId: string): string },
+  deps: SandboxToolDeps & { issueToken(sandboxId: string, sessionId: string, threadId: string): string },
   turn: HeldTurn,
 ): Promise<HarnessSandbox> {
   const { sandbox } = await deps.sandboxes.claim(turn);
@@ -48,7 +48,7 @@ export async function openHarnessSandbox(
     readFile: (path) => sandbox.readFile(path),
     writeFile: (path, data) => sandbox.writeFile(path, data),
     environment: await deps.environmentOf(turn),
-    modelGateway: { baseUrl: MODEL_GATEWAY_URL, apiKey: deps.issueToken(sandbox.id, turn.sessionId) },
+    modelGateway: { baseUrl: MODEL_GATEWAY_URL, apiKey: deps.issueToken(sandbox.id, turn.sessionId, turn.threadId) },
   };
 }
 

@@ -91,10 +91,10 @@ const stored = ({ retryAfterMs, ...row }: ModelSpan) => row;
 test("a token is good while its session has the sandbox it was made for", async () => {
   const claims: Record<string, string> = { sbx_1: "sesn_1", sbx_2: "sesn_2" };
   const { source } = newSource({ claims });
-  const token = tokens.issue("sbx_1", "sesn_1");
+  const token = tokens.issue("sbx_1", "sesn_1", "sthr_1");
   expect(await source.sessionOf("sbx_1", token)).toBe("sesn_1");
   expect(await source.sessionOf("sbx_2", token)).toBeNull();
-  expect(await source.sessionOf("sbx_1", tokens.issue("sbx_1", "sesn_2"))).toBeNull();
+  expect(await source.sessionOf("sbx_1", tokens.issue("sbx_1", "sesn_2", "sthr_1"))).toBeNull();
   claims.sbx_1 = "sesn_3";
   expect(await source.sessionOf("sbx_1", token)).toBeNull();
   delete claims.sbx_1;
@@ -105,12 +105,12 @@ test("one request goes out each time that the token is issued; behind a failed o
   const measured = createMeasuredRequests();
   const { source } = newSource({ measured });
   expect(source.admit("sbx_7", "sesn_7")).toEqual({ denied: "The session has not asked its model again.", repeats: null });
-  tokens.issue("sbx_7", "sesn_7");
+  tokens.issue("sbx_7", "sesn_7", "sthr_1");
   expect(source.admit("sbx_7", "sesn_7")).toBeNull();
   measured.add(spanOf("sesn_7", { status: 404 }));
   expect(source.admit("sbx_7", "sesn_7")).toMatchObject({ repeats: 404 });
   expect(measured.take("sesn_7")).toMatchObject({ status: 404 });
-  tokens.issue("sbx_7", "sesn_7");
+  tokens.issue("sbx_7", "sesn_7", "sthr_1");
   expect(source.admit("sbx_7", "sesn_7")).toBeNull();
 });
 

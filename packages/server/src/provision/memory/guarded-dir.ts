@@ -60,12 +60,12 @@ export class GuardedDir {
     return fd === null ? null : new GuardedDir(fd);
   }
 
-  /** @returns `null` when something that is no directory is in the way */
+  /** @returns `null` when something that is no directory is in the way, or this one has been removed */
   makeDir(name: string, owner: Owner): GuardedDir | null {
     // Mostly it is there: what fails costs ten times what succeeds.
     const there = this.openDir(name);
     if (there !== null) return there;
-    const made = unless(["EEXIST", "EACCES", "ENAMETOOLONG"], () => mkdirSync(this.#at(name), 0o755)) !== null;
+    const made = unless(["EEXIST", "ENOENT", "EACCES", "ENAMETOOLONG"], () => mkdirSync(this.#at(name), 0o755)) !== null;
     const dir = this.openDir(name);
     if (dir !== null && made && owner !== null) fchownSync(dir.#fd, owner.uid, owner.gid);
     return dir;
@@ -105,15 +105,16 @@ export class GuardedDir {
     }
   }
 
-  /** Moves a file of the host's to this name, over what is there. @returns false when a directory is in the way */
+  /** Moves a file of the host's to this name, over what is there. @returns false when a directory is in the way, or this one has been removed */
   receive(name: string, source: string): boolean {
-    return unless(["EISDIR", "ENOTEMPTY", "EEXIST", "EACCES", "ENAMETOOLONG"], () => renameSync(source, this.#at(name))) !== null;
+    const codes = ["EISDIR", "ENOTEMPTY", "EEXIST", "ENOENT", "EACCES", "ENAMETOOLONG"];
+    return unless(codes, () => renameSync(source, this.#at(name))) !== null;
   }
 
   /** A new file of this name, in place of one that is there. @returns false when that cannot be */
   write(name: string, bytes: Buffer, owner: Owner): boolean {
     this.unlink(name);
-    const fd = unless(["EEXIST", "EACCES"], () => openSync(this.#at(name), CREATE_FILE, 0o644));
+    const fd = unless(["EEXIST", "ENOENT", "EACCES"], () => openSync(this.#at(name), CREATE_FILE, 0o644));
     if (fd === null) return false;
     try {
       writeFileSync(fd, bytes);

@@ -15,7 +15,9 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { MEMORIES_PER_STORE_MAX, MEMORY_CONTENT_BYTES_MAX } from "@sandbox0/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { GuardedDir } from "./guarded-dir.ts";
 import { createMemoryStage, type MemoryStage, type TestMount, type TestStore } from "./memory-stage.fixture.ts";
+import { receiveAt } from "./tree-files.ts";
 
 let stage: MemoryStage;
 beforeAll(async () => {
@@ -178,6 +180,20 @@ test("a file of many gigabytes is not read", async () => {
   expect(await mount.call()).toHaveLength(1);
   expect(await store.contents()).toEqual({});
   mount.delete("/giant");
+});
+
+test("a directory that is removed while it is held open takes nothing, and says so", () => {
+  const [path, source] = [join(stage.dir, "removed"), join(stage.dir, "source")];
+  mkdirSync(path, { recursive: true });
+  writeFileSync(source, "1");
+  const root = GuardedDir.open(path);
+  rmSync(path, { recursive: true });
+  expect(receiveAt(root, "/a", source, null)).toBe(false);
+  expect(receiveAt(root, "/dir/a", source, null)).toBe(false);
+  expect(root.write("a", Buffer.from("1"), null)).toBe(false);
+  expect([...root.names()]).toEqual([]);
+  root.close();
+  expect(readFileSync(source, "utf8")).toBe("1");
 });
 
 /** Makes `dir` a directory and a link to `secret` by turns, as fast as it can. */

@@ -189,13 +189,15 @@ test.each([
   expect(stage.spans).toEqual([]);
 });
 
-test("a request that nobody told the harness to make is refused, and with 404 where that was the provider's answer before", async () => {
+test("a request that nobody told the harness to make is refused, and as what the provider's answer was before", async () => {
   const { provider, anthropic, post } = await start();
   stage.refused = { denied: "It has not asked again.", repeats: null };
   await expect(anthropic().messages.create(anthropicBody())).rejects.toBeInstanceOf(Anthropic.PermissionDeniedError);
   stage.refused = { denied: "It has not asked again.", repeats: 404 };
   await expect(anthropic().messages.create(anthropicBody())).rejects.toBeInstanceOf(Anthropic.NotFoundError);
   expect((await post(RESPONSES, responsesBody())).status).toBe(404);
+  stage.refused = { denied: "It has not asked again.", repeats: 200 };
+  expect((await post(RESPONSES, responsesBody())).status).toBe(502);
   expect(provider.received).toBe(0);
   stage.refused = { denied: "It has not asked again.", repeats: null };
   // Counting generates nothing; the scripted provider cannot count.

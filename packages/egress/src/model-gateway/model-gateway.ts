@@ -196,7 +196,14 @@ async function checkReach(
 
 function admit({ models }: Parts, { sandboxId }: Exchange, sessionId: string): void {
   const refused = models.admit(sandboxId, sessionId);
-  if (refused !== null) throw new Refusal(refused.repeats === NOT_FOUND ? "not_found" : "forbidden", refused.denied);
+  if (refused !== null) throw new Refusal(kindOf(refused.repeats), refused.denied);
+}
+
+/** A refusal must not be told as a worse failure than the one that the program meant to mend. */
+function kindOf(repeats: number | null): Refusal["kind"] {
+  if (repeats === NOT_FOUND) return "not_found";
+  // It had begun, and broke off.
+  return repeats !== null && repeats < ERROR_STATUS_MIN ? "provider" : "forbidden";
 }
 
 function urlOf({ baseUrl }: ModelRoute, { providerPath, search }: Operation): URL {

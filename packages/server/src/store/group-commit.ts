@@ -1,15 +1,9 @@
 import type pg from "pg";
+import { Batches } from "./batches.ts";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { type Queryable, type QueryResult, queryOn } from "./query.ts";
 
-/** Statements of one group. */
-const GROUP_MAX = 64;
-/** Groups under way; what comes meanwhile makes the next one. Two: Postgres works on one while Node makes the other. */
-const GROUPS_AT_ONCE = 2;
-/** So many that come at once make two groups: as one they would stay together for ever, and the other place empty. */
 const HALVED_FROM = 16;
-/** Callers that wait for a group; one more is told that the database is overloaded. */
-const WAITING_MAX = 10_000;
 /** A row that somebody else holds longer than this stops its own statement only, not those beside it. */
 const LOCK_TIMEOUT_MS = 20;
 
@@ -31,16 +25,13 @@ type OnConnection = <T>(fn: (client: pg.ClientBase) => Promise<T>) => Promise<T>
  */
 export class GroupCommit {
   private readonly onConnection: OnConnection;
-  private waiting: Member[] = [];
-  private underWay = 0;
-  private scheduled = false;
+  private readonly groups = new Batches<Member>((members) => this.serve(members), { halvedFrom: HALVED_FROM });
 
   constructor(onConnection: OnConnection) {
     this.onConnection = onConnection;
   }
 
   run<T>(key: string, fn: (db: Queryable) => Promise<T>): Promise<T> {
-    if (this.waiting.length >= WAITING_MAX) return Promise.reject(new DatabaseUnavailable("overloaded", false));
     return new Promise((resolve, reject) => {
       const run = async (db: Queryable): Promise<() => void> => {
         try {
@@ -50,25 +41,7 @@ export class GroupCommit {
           return () => reject(error);
         }
       };
-      this.waiting.push({ key, run, reject });
-      this.schedule();
-    });
-  }
-
-  /** After the current turn of the event loop: who asks in the same turn goes together. */
-  private schedule(): void {
-    if (this.scheduled || this.underWay >= GROUPS_AT_ONCE || this.waiting.length === 0) return;
-    this.scheduled = true;
-    setImmediate(() => {
-      this.scheduled = false;
-      const halves = this.underWay === 0 && this.waiting.length >= HALVED_FROM;
-      const members = this.waiting.splice(0, halves ? Math.min(Math.ceil(this.waiting.length / 2), GROUP_MAX) : GROUP_MAX);
-      this.underWay += 1;
-      void this.serve(members).finally(() => {
-        this.underWay -= 1;
-        this.schedule();
-      });
-      this.schedule();
+      if (!this.groups.add({ key, run, reject })) reject(new DatabaseUnavailable("overloaded", false));
     });
   }
 

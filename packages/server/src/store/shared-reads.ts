@@ -1,13 +1,7 @@
 import type pg from "pg";
+import { Batches } from "./batches.ts";
 import { DatabaseUnavailable } from "./database-error.ts";
 import { type Queryable, type QueryResult, queryOn } from "./query.ts";
-
-/** Batches under way; what comes meanwhile makes the next one. Two: one is computed while the answers of the other are read. */
-const BATCHES_AT_ONCE = 2;
-/** Reads of one batch: they wait for each other's answers. */
-const BATCH_MAX = 64;
-/** Callers that wait for a batch; one more is told that the database is overloaded. */
-const WAITING_MAX = 10_000;
 
 interface Read {
   /** Tells its caller what came of it. @returns the error, if it failed for the connection */
@@ -27,16 +21,13 @@ type OnConnection = <T>(fn: (client: pg.ClientBase) => Promise<T>) => Promise<T>
  */
 export class SharedReads implements Queryable {
   private readonly onConnection: OnConnection;
-  private waiting: Read[] = [];
-  private underWay = 0;
-  private scheduled = false;
+  private readonly batches = new Batches<Read>((batch) => this.serve(batch));
 
   constructor(onConnection: OnConnection) {
     this.onConnection = onConnection;
   }
 
   query<Row extends object>(sql: string, values?: readonly unknown[], name?: string): Promise<QueryResult<Row>> {
-    if (this.waiting.length >= WAITING_MAX) return Promise.reject(new DatabaseUnavailable("overloaded", false));
     return new Promise((resolve, reject) => {
       const run = async (client: pg.ClientBase): Promise<DatabaseUnavailable | null> => {
         try {
@@ -47,23 +38,7 @@ export class SharedReads implements Queryable {
           return error instanceof DatabaseUnavailable ? error : null;
         }
       };
-      this.waiting.push({ run, reject });
-      this.schedule();
-    });
-  }
-
-  private schedule(): void {
-    if (this.scheduled || this.underWay >= BATCHES_AT_ONCE || this.waiting.length === 0) return;
-    this.scheduled = true;
-    setImmediate(() => {
-      this.scheduled = false;
-      const batch = this.waiting.splice(0, BATCH_MAX);
-      this.underWay += 1;
-      void this.serve(batch).finally(() => {
-        this.underWay -= 1;
-        this.schedule();
-      });
-      this.schedule();
+      if (!this.batches.add({ run, reject })) reject(new DatabaseUnavailable("overloaded", false));
     });
   }
 

@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 /** One slow, loaded machine must still pass: a test waits on conditions, and these only stop one that never comes. */
-const TEST_TIMEOUT_MS = 120_000;
-const HOOK_TIMEOUT_MS = 180_000;
+const TEST_TIMEOUT_MS = 300_000;
+const HOOK_TIMEOUT_MS = 300_000;
 
 /** Files at once. Sized for two cores: what starts servers, sandboxes or databases gets less. */
 const WORKERS = { light: 2, heavy: 2, alone: 1 };

@@ -58,6 +58,9 @@ test("a script and a style that somebody gets into a page are stopped, and the t
   }`);
   await expect.poll(async () => (await watched.takeFaults()).join("\n"), { timeout: 60_000 }).toMatch(/img-src/);
   expect(await page.evaluate("window.scriptRan")).toBeUndefined();
+  await page.close();
+  // What else the browser said of the same two.
+  await watched.takeFaults();
 });
 
 test("the address of a page that there is not, and of a session that there is not, say so", async () => {

@@ -5,7 +5,7 @@ import { allow, countOf, last, message, only, saidBy, textOf, type TestSession, 
 import { verifies } from "./fixture/verifies.ts";
 
 /** Long enough for a session to begin with the first token, and short enough to wait for its end. */
-const ACCESS_TOKEN_SECONDS = 15;
+const ACCESS_TOKEN_SECONDS = 25;
 const EXPIRED = { timeoutMs: 60_000 };
 
 const server = conformanceServer({ SANDBOX0_EGRESS_ALLOW_PRIVATE: "127.0.0.0/8" });

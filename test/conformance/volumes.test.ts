@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { call, say } from "@sandbox0/testkit";
+import { call, hold, say } from "@sandbox0/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, expect } from "vitest";
 import { conformanceServer, TOOLSET } from "./fixture/conformance-server.ts";
@@ -8,7 +8,7 @@ import { message, type TestSession } from "./fixture/test-session.ts";
 import { verifies } from "./fixture/verifies.ts";
 
 const POLL = { timeout: 60_000 };
-const server = conformanceServer({ SANDBOX0_BLOB_GRACE_SECONDS: "1" });
+const server = conformanceServer({ SANDBOX0_BLOB_GRACE_SECONDS: "5" });
 
 let db: pg.Pool;
 beforeAll(() => {
@@ -20,7 +20,10 @@ afterAll(() => db.end());
 async function bash(session: TestSession, command: string): Promise<{ result: string; errors: string[] }> {
   const before = (await session.events()).length;
   await session.send(message(server.play(call("bash", { command }), say("Done."))));
-  const events = (await session.rest()).slice(before);
+  return outcome((await session.rest()).slice(before));
+}
+
+function outcome(events: Awaited<ReturnType<TestSession["events"]>>): { result: string; errors: string[] } {
   const result = events.find((event) => event.type === "agent.tool_result");
   const text = result?.type === "agent.tool_result" ? (result.content ?? []) : [];
   const errors = events.flatMap((event) => (event.type === "session.error" ? [event.error.message] : []));
@@ -52,8 +55,14 @@ verifies("volumes.checkpoint", "a session that is idle is kept, each time that i
 verifies("volumes.retention", "after 30 days the agent begins in an empty sandbox, is told so, and has its history", async () => {
   const session = await open();
   await bash(session, "echo kept > file");
+  const before = (await session.events()).length;
+  const gate = server.gate();
+  await session.send(message(server.play([hold(gate), call("bash", { command: "cat file || echo none" })], say("Done."))));
+  await gate.reached;
+  // While a turn has the session: the server's own look for old files leaves it alone.
   await db.query("update session_volumes set started_at = now() - interval '30 days 1 hour' where session_id = $1", [session.id]);
-  const { result, errors } = await bash(session, "cat file || echo none");
+  gate.open();
+  const { result, errors } = outcome((await session.rest()).slice(before));
   expect(result).toMatch(/none.*made more than 30 days ago/s);
   expect(errors).toEqual([expect.stringMatching(/more than 30 days ago/)]);
   expect(await bash(session, "echo anew > file; cat file")).toEqual({ result: "anew", errors: [] });

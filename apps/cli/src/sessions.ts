@@ -150,7 +150,8 @@ async function sendAndWait(
     for await (const event of followSession(client, id, args.flag("json") ? {} : { previews: ["agent.message"] })) {
       // The history comes first; this command shows what follows from its own message.
       if ("id" in event && event.id === first) taken = true;
-      if (!taken) continue;
+      // Admitted and not taken up yet: it comes once more when it is.
+      if (!taken || ("processed_at" in event && event.processed_at === null)) continue;
       printer.print(event);
       if (event.type === "session.status_idle") return event.stop_reason.type === "retries_exhausted" ? EXIT.failed : EXIT.ok;
     }

@@ -6,7 +6,7 @@ import { runOn, type TestCluster, withDatabase } from "./test-postgres.ts";
 import { until } from "./until.ts";
 
 /** How long connections that were closed a moment ago may take to disappear before they count as leaked. */
-const LINGER_MS = 5_000;
+const LINGER_MS = 30_000;
 
 export interface TestDatabase {
   connectionString: string;

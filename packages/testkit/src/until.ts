@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const POLL_MS = 10;
 
 export interface UntilOptions {
-  /** Default 60 s: a loaded machine must still pass. */
+  /** Default 120 s: a loaded machine must still pass. */
   timeoutMs?: number;
   /** What is waited for, for the failure message; a function is asked at the time of failure and may show the state then. */
   describe?: string | (() => unknown);

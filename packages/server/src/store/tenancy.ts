@@ -58,7 +58,7 @@ function tenancyOn(client: pg.Client, lost: Promise<void>): Tenancy {
 }
 
 /** Backends of connections that were closed a moment ago need a moment to go. */
-const LINGER_MS = 1_000;
+const LINGER_MS = 5_000;
 
 /** Waits shortly for other connections to end: a console, or a server that came by `DATABASE_URL`, keeps the cluster up. */
 async function noOtherClient(client: pg.Client): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { SandboxError, type SandboxPool, type Volume } from "@sandbox0/sandbox";
 import { DatabaseUnavailable } from "../../store/database-error.ts";
 import type { Notifier } from "../../store/notify.ts";
@@ -35,6 +36,9 @@ export const CAPTURE_AFTER_MS = 2_000;
 const LIVE_AGAIN_MS = 60_000;
 /** Before a checkpoint that failed is tried again, for as long as the session rests. */
 const RETRY_MS = 60_000;
+/** Whoever saw a session at rest may ask before its turn has let go of the sandbox: so often, and so long after each other, it is tried. */
+const GRANT_TRIES = 10;
+const GRANT_AGAIN_MS = 50;
 /** How often requests are looked for: the price of a lost hint. */
 const REQUESTS_LOOK_MS = 1_000;
 /** How often volumes that nobody has any more are removed, what is old, and sessions looked for that no checkpoint is owed. */
@@ -308,7 +312,19 @@ class Keeper implements VolumeKeeper {
   }
 
   /** @throws as `#captureNow` */
-  async #grant({ sessionId, movesTo }: VolumeRequest): Promise<void> {
+  async #grant(request: VolumeRequest): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#grantNow(request);
+      } catch (error) {
+        const isInUse = error instanceof SandboxError && error.code === "unavailable";
+        if (!isInUse || tries === GRANT_TRIES) throw error;
+        await delay(GRANT_AGAIN_MS);
+      }
+    }
+  }
+
+  async #grantNow({ sessionId, movesTo }: VolumeRequest): Promise<void> {
     const { db, pool } = this.#deps;
     if (movesTo !== null) {
       await this.#endSandbox(sessionId);

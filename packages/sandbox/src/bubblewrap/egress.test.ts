@@ -116,7 +116,8 @@ describe("a sandbox with a way out", { timeout: 120_000 }, () => {
 
   test("whoever ends its forwarder cuts off that command alone", async () => {
     const [a, b] = [await claim(), await claim()];
-    expect(await bash(a, `pkill -9 socat; ${SAY} printf hello | say 2>&1`)).toMatch(/Connection refused/);
+    const gone = "pkill -9 socat; while pgrep -x socat > /dev/null; do sleep 0.01; done; ";
+    expect(await bash(a, `${gone}${SAY} printf hello | say 2>&1`)).toMatch(/Connection refused/);
     expect(await bash(b, `${SAY} printf hello | say`)).toBe(`${b.sandbox.id} 5 hello`);
     expect((await runCommand(a.sandbox, `${SAY} printf hello | say`)).stdout).toBe(`${a.sandbox.id} 5 hello`);
     await a.tools.call("bash", { restart: true });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readAll, readLine } from "../testing/run-command.ts";
-import { descendants } from "./process-tree.ts";
+import { descendants, signalProcess } from "./process-tree.ts";
 import { Spawner, type SpawnRequest } from "./spawner.ts";
 
 const POLL = { timeout: 60_000 };
@@ -20,11 +20,22 @@ function request(script: string, options: Partial<SpawnRequest> = {}): SpawnRequ
   return { file: "/bin/bash", args: ["--norc", "-c", script], env: { PATH: "/usr/bin:/bin" }, cwd: "/", files: [], ...options };
 }
 
-/** The spawner's own process: its parent is this one. */
+/** The spawner's own process: its parent is this one. That of the test before may still be ending. */
 function spawnerPids(): number[] {
   return descendants(process.pid)
     .map(({ pid }) => pid)
-    .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("spawner-main"));
+    .filter((pid) => commandLine(pid).includes("spawner-main"));
+}
+
+/** Empty for a process that ends meanwhile. */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return "";
+    throw error;
+  }
 }
 
 describe("the spawner", () => {
@@ -62,14 +73,14 @@ describe("the spawner", () => {
   test("comes back after its process was killed; what ran in it has ended", async () => {
     const child = await spawner.spawn(request("echo ready; read line"));
     await readLine(child.stdout);
-    for (const pid of spawnerPids()) process.kill(pid, "SIGKILL");
+    for (const pid of spawnerPids()) signalProcess(pid, "SIGKILL");
     expect((await child.exited).signal).toBe("SIGKILL");
     expect(await readAll((await spawner.spawn(request("echo fine"))).stdout)).toBe("fine\n");
   });
 
   test("ends when it is stopped", async () => {
     await spawner.spawn(request("true"));
-    expect(spawnerPids()).toHaveLength(1);
+    await expect.poll(spawnerPids, POLL).toHaveLength(1);
     spawner.stop();
     await expect.poll(spawnerPids, POLL).toEqual([]);
   });

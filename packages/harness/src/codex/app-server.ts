@@ -1,3 +1,5 @@
+import { finished } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import type { HarnessSandbox } from "../port.ts";
 import type { Launch } from "./launch.ts";
 import { createLineSplitter } from "./line-splitter.ts";
@@ -7,6 +9,8 @@ import { isJson, type Json, parseJson } from "./json.ts";
 /** A longer line is no message: the longest hold a tool's result with its images. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const COMPLAINT_CHARS_MAX = 500;
+/** Its exit may be known before what it said of it has been read. */
+const LAST_WORDS_MS = 1_000;
 
 /** The program ended, or does not do what it should. Another one may. */
 export class ProgramFailed extends Error {
@@ -94,7 +98,9 @@ export class AppServer {
       "data",
       createLineSplitter(LINE_BYTES_MAX, (line) => this.#takeLog(line), tooLong),
     );
-    void process.exited.then(({ code, signal, killedBy }) => {
+    void process.exited.then(async ({ code, signal, killedBy }) => {
+      const heard = finished(process.stderr).catch(() => undefined);
+      await Promise.race([heard, delay(LAST_WORDS_MS, undefined, { ref: false })]);
       const how = killedBy === undefined ? `with ${signal ?? `code ${code}`}` : `by the sandbox's ${killedBy} limit`;
       this.#end(new ProgramFailed(`Codex ended ${how}.${this.#complaint === "" ? "" : ` It said: ${this.#complaint.trim()}`}`));
     });

@@ -211,11 +211,7 @@ async function countMemoryKills(dirs: readonly GroupDir[]): Promise<number> {
   const dir = dirs.find((candidate) => candidate.powers.includes("memory"));
   if (dir === undefined) return 0;
   const file = join(dir.path, dir.version === 2 ? "memory.events" : "memory.oom_control");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    // Removed in the meantime.
-    if (error.code === "ENOENT" || error.code === "ENODEV") return "";
-    throw error;
-  });
+  const text = await readFile(file, "utf8").catch(unlessGone);
   return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
@@ -234,10 +230,16 @@ async function removeGroup(dir: GroupDir): Promise<void> {
   }
 }
 
+/** The group was removed in the meantime: of a dead server's, another one may do it. */
+function unlessGone(error: NodeJS.ErrnoException): "" {
+  if (error.code === "ENOENT" || error.code === "ENODEV") return "";
+  throw error;
+}
+
 async function killAll(dir: GroupDir): Promise<void> {
   const killFile = join(dir.path, "cgroup.kill");
-  if (dir.version === 2 && existsSync(killFile)) return writeFile(killFile, "1");
-  const pids = await readFile(join(dir.path, "cgroup.procs"), "utf8");
+  if (dir.version === 2 && existsSync(killFile)) return void (await writeFile(killFile, "1").catch(unlessGone));
+  const pids = await readFile(join(dir.path, "cgroup.procs"), "utf8").catch(unlessGone);
   for (const pid of pids.split("\n").filter((line) => line !== "")) {
     try {
       process.kill(Number(pid), "SIGKILL");

@@ -1,6 +1,7 @@
 import { readdirSync, statfsSync } from "node:fs";
 import { readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { VOLUME_MOUNTS } from "../layout.ts";
 import { HELPER_ENV } from "./host.ts";
 import { descendants } from "./process-tree.ts";
@@ -16,6 +17,8 @@ const MEASURE_PAUSE_FACTOR = 4;
 const ENTRY_BYTES = 4096;
 /** What a session over its budget may still write, so that it can clean up. */
 const GRACE_BYTES = 16 * 1024 * 1024;
+/** What is frozen dies later. */
+const STOP_MS_MAX = 1_000;
 
 export interface DiskSubject {
   volumePath: string;
@@ -24,8 +27,8 @@ export interface DiskSubject {
   bytesMax: number;
   /** Processes on the host whose descendants may hold files that have no name any more. */
   pids(): readonly number[];
-  /** Called when the budget is passed. */
-  stop(): void;
+  /** Called when the budget is passed; resolves when nothing of what was stopped writes any more. */
+  stop(): Promise<void>;
 }
 
 export interface WatchedDisk {
@@ -99,13 +102,23 @@ export class DiskWatch {
       if (!this.#watched.has(watched) || !needsMeasure(watched, free, Date.now())) continue;
       try {
         await this.#measure(watched);
-        if (this.#watched.has(watched)) judge(watched);
+        if (this.#watched.has(watched)) await this.#judge(watched);
       } catch (error) {
         watched.measuredAtMs = Date.now();
         // A sandbox that has been destroyed meanwhile takes its files along.
         if (this.#watched.has(watched)) this.#onProblem(asError(error));
       }
     }
+  }
+
+  async #judge(watched: Watched): Promise<void> {
+    const { subject } = watched;
+    if (watched.usedBytes <= subject.bytesMax) watched.allowedBytes = subject.bytesMax;
+    if (watched.usedBytes <= watched.allowedBytes) return;
+    await Promise.race([subject.stop(), delay(STOP_MS_MAX, undefined, { ref: false })]);
+    // They wrote on until they were gone: counted from before, the grace would be used up.
+    await this.#measure(watched);
+    watched.allowedBytes = Math.max(subject.bytesMax, watched.usedBytes + GRACE_BYTES);
   }
 
   async #measure(watched: Watched): Promise<void> {
@@ -162,16 +175,6 @@ function needsMeasure(watched: Watched, free: number, nowMs: number): boolean {
   if (free === watched.freeAtMeasure || ageMs < watched.measureTookMs * MEASURE_PAUSE_FACTOR) return false;
   const shrunkBytes = Math.max(0, watched.freeAtMeasure - free);
   return watched.usedBytes + shrunkBytes > watched.allowedBytes || ageMs > MEASURE_AGE_MS_MAX;
-}
-
-function judge(watched: Watched): void {
-  const { subject, usedBytes } = watched;
-  if (usedBytes > watched.allowedBytes) {
-    watched.allowedBytes = usedBytes + GRACE_BYTES;
-    subject.stop();
-  } else if (usedBytes <= subject.bytesMax) {
-    watched.allowedBytes = subject.bytesMax;
-  }
 }
 
 /** Bytes of files that are open and have no name: `du` cannot see them. */

@@ -68,8 +68,10 @@ class BubblewrapSandbox implements Sandbox {
       otherDirs: [parts.tempDir, ...writableMounts(parts.spec), ...(draft === null ? [] : [join(parts.host.layersDir, draft)])],
       bytesMax: parts.spec.limits.diskBytesMax,
       pids: () => [...this.#running].map((child) => child.pid),
-      stop: () => {
-        for (const child of this.#running) child.stop("disk");
+      stop: async () => {
+        const running = [...this.#running];
+        for (const child of running) child.stop("disk");
+        await Promise.all(running.map((child) => child.exited));
       },
     });
   }

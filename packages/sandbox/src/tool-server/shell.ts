@@ -1,11 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { WORKSPACE_DIR } from "../layout.ts";
 import { SandboxError, type Sandbox, type SandboxProcess } from "../port.ts";
 import { collectStart } from "../collect-start.ts";
 import { withinStartTime } from "./start-time.ts";
 import type { OutputMeter } from "./output-meter.ts";
 
+/** A sandbox full of processes that die is slow, and one that is paused ends nothing. */
+const END_MS_MAX = 5_000;
 /** After the marker: an exit status and a newline. */
 const STATUS_CHARS_MAX = 8;
 const SHELL_COMMAND = ["/bin/bash", "--noprofile", "--norc"];
@@ -70,10 +73,11 @@ export class Shell {
     return this.#isOver;
   }
 
-  /** Ends the shell and all that was ever started from it. */
-  kill(): void {
+  /** Ends the shell and all that was ever started from it; resolves when it is gone, or late. */
+  async kill(): Promise<void> {
     this.#isOver = true;
     this.#child.kill("SIGKILL");
+    await Promise.race([this.#child.exited, delay(END_MS_MAX, undefined, { ref: false })]);
   }
 
   /** One command at a time. When it is not waited for to the end, the shell must be killed: its output is still to come. */

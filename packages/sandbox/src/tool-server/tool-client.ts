@@ -179,7 +179,8 @@ export class ToolClient {
   async #dropShell(): Promise<void> {
     const shell = this.#shell;
     this.#shell = null;
-    (await shell)?.kill();
+    // The next one needs the room that its processes have.
+    await (await shell)?.kill();
   }
 
   async #startFileTools(): Promise<FileTools> {

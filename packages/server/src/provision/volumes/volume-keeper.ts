@@ -270,7 +270,9 @@ class Keeper implements VolumeKeeper {
         return { isQuiet, ...(await checkpoints.capture(volume, row, isQuiet, either)) };
       });
       // What is in the background goes on writing now.
-      if (!isQuiet) this.#owe(sessionId, this.#times.liveAgainMs);
+      if (!isQuiet && !this.#isClosing) this.#owe(sessionId, this.#times.liveAgainMs);
+      // The close that came meanwhile has left it out: it is captured once more, and its programs are ended first.
+      else if (!isQuiet && !this.#isClosed) this.#run(this.#capture(sessionId));
       if (omitted !== null && omitted.count > 0) await addNotice(db, sessionId, omittedNotice(omitted));
     } finally {
       this.#capturing.delete(sessionId);

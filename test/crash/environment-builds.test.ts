@@ -11,6 +11,8 @@ import { createStage, type Stage } from "./stage.ts";
 const ENVIRONMENT = { SANDBOX0_SANDBOX: "bubblewrap", SANDBOX0_WARM_SANDBOXES: "0" };
 const BUILD_TIMEOUT_MS = 300_000;
 const TEST_TIMEOUT_MS = 600_000;
+/** So many that a server is killed before the last one, also where it is heard of late. */
+const NOISE_LAYERS = 8;
 
 interface Build {
   state: string;
@@ -55,7 +57,7 @@ const MOMENTS: Record<string, (build: Build) => boolean> = {
 describe("a server that is killed while it prepares an environment", { timeout: TEST_TIMEOUT_MS }, () => {
   test.each(Object.entries(MOMENTS))("%s: there is no layer, and the next start builds it", async (name, isNow) => {
     const first = await start();
-    const setup = `sleep 2; echo ${name} >/etc/made; echo nearly; head -c 50M /dev/zero >/opt/large; sleep 1`;
+    const setup = `sleep 2; echo ${name} >/etc/made; echo nearly; head -c 50M /dev/zero >/opt/large; sleep 4`;
     const { id } = await stage.client(first).beta.environments.create({ name, metadata: { "sandbox0.setup": setup } });
     await until(async () => isNow(await buildOf(first, id)), { timeoutMs: BUILD_TIMEOUT_MS });
     const before = await kept();
@@ -74,7 +76,9 @@ describe("a server that is killed while it prepares an environment", { timeout: 
     const first = await start();
     const client = stage.client(first);
     // Noise, so that it takes its time.
-    const noise = Array.from({ length: 4 }, (_, index) => [{ name: `usr/noise-${index}`, content: randomBytes(24 * 1024 ** 2) }]);
+    const noise = Array.from({ length: NOISE_LAYERS }, (_, index) => [
+      { name: `usr/noise-${index}`, content: randomBytes(24 * 1024 ** 2) },
+    ]);
     const archive = await toFile(await imageArchive({ layers: noise, compression: "gzip" }), "image.tar");
     const file = await client.files.upload({ file: archive });
     const before = await kept();
@@ -88,7 +92,7 @@ describe("a server that is killed while it prepares an environment", { timeout: 
     expect(made).toHaveLength(1);
     expect(
       (await readdir(join(layers("kept"), made[0] ?? "", "root/usr"))).filter((name) => name.startsWith("noise")),
-    ).toHaveLength(4);
+    ).toHaveLength(NOISE_LAYERS);
     await expectWhole();
     await second.kill();
   });

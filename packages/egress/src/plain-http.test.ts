@@ -251,7 +251,7 @@ describe("an upgrade", () => {
   });
 
   it("is closed when nothing moves on it", async () => {
-    await open({ idleMs: 300 });
+    await open({ idleMs: 2_000 });
     const socket = await connectTo(world.socketPath);
     socket.write(ask("allowed.example"));
     expect(await readHead(socket)).toMatch(/^HTTP\/1.1 101 /);

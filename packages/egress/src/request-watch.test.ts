@@ -19,7 +19,7 @@ let world: World;
 let silent: Upstream;
 
 beforeEach(async () => {
-  world = await createWorld({ opens: true, limits: { handshakeMs: 500 } });
+  world = await createWorld({ opens: true, limits: { handshakeMs: 2_000 } });
   silent = await listenTcp((socket) => socket.resume());
   world.listensAt.set(80, silent.port);
 });
@@ -85,7 +85,7 @@ it("closes one that never ends inside a tunnel, and one that comes later", async
   inside.write("GET / HTTP/1.1\r\nX-");
   expect((await readAll(inside)).toString()).toMatch(/^HTTP\/1.1 408 /);
   await world.close();
-  world = await createWorld({ limits: { idleMs: 500 } });
+  world = await createWorld({ limits: { idleMs: 2_000 } });
   const later = await connectTo(world.socketPath);
   later.write("GET /model/x HTTP/1.1\r\nHost: a\r\n\r\nGET /model/y HTTP/1.1\r\nX-");
   expect((await readAll(later)).toString().match(/HTTP\/1.1/g)).toHaveLength(1);
@@ -93,7 +93,7 @@ it("closes one that never ends inside a tunnel, and one that comes later", async
 
 it("leaves nothing open of a client that neither ends its head nor its side", async () => {
   await world.close();
-  world = await createWorld({ limits: { handshakeMs: 500, connectionsPerSandboxMax: 1 } });
+  world = await createWorld({ limits: { handshakeMs: 2_000, connectionsPerSandboxMax: 1 } });
   const socket = await connectTo(world.socketPath);
   socket.write("GET /model/x HTTP/1.1\r\nX-");
   await vi.waitFor(

@@ -146,7 +146,7 @@ describe("a TLS tunnel", () => {
 
   it("ends when it is idle", async () => {
     await world.close();
-    world = await createWorld({ limits: { idleMs: 300 } });
+    world = await createWorld({ limits: { idleMs: 2_000 } });
     world.listensAt.set(443, upstream.port);
     await replaceUpstream(await listenTls(world.ca, "allowed.example", (socket) => socket.resume()));
     const tls = await tlsOver(await openTunnelTo(world.socketPath, "allowed.example:443"), world.ca, "allowed.example");

@@ -108,7 +108,7 @@ test("rotation, archive and policy reach a connection that is open", async () =>
   expect(world.dials).toBe(1);
   world.policy = { ...policyWith(rule()), networking: { type: "limited", allowedHosts: [] } };
   await ask(4);
-  await vi.waitFor(() => expect(answers.join("")).toContain("x-sandbox0-denied: host_not_allowed"));
+  await vi.waitFor(() => expect(answers.join("")).toContain("x-sandbox0-denied: host_not_allowed"), { timeout: 30_000 });
   expect(world.rows[3]).toMatchObject({ verdict: "denied", reason: "host_not_allowed" });
   world.policy = null;
   await ask(5);

@@ -129,7 +129,7 @@ test("an upstream that closes between two requests is dialled again", async () =
   await vi.waitFor(async () => expect(await text(session.request({ ":path": "/" })).catch(() => "")).toBe("two"), {
     timeout: 30_000,
   });
-  await vi.waitFor(() => expect(world.dials).toBeGreaterThanOrEqual(2));
+  await vi.waitFor(() => expect(world.dials).toBeGreaterThanOrEqual(2), { timeout: 30_000 });
 
   // HTTP/1.1 has no goodbye: the connection is found dead when the next request goes out.
   const sockets: Socket[] = [];
@@ -208,7 +208,7 @@ for (const version of ["1.1", "2"]) {
     });
     for (const [index, name] of ["first", COVERED, "last"].entries()) {
       await vi.waitFor(() => expect(got.endsWith(`data: ${name}\n\n`)).toBe(true), { timeout: 30_000 });
-      await vi.waitFor(() => expect(next).toHaveLength(index + 1));
+      await vi.waitFor(() => expect(next).toHaveLength(index + 1), { timeout: 30_000 });
       next[index]?.();
     }
     await once(stream, "close");
@@ -271,7 +271,7 @@ test("a WebSocket: its handshake gets the secret, its frames pass, an echo in th
   tls.write("bye");
   await once(tls, "close");
   expect(came.toString()).toBe("earlybye");
-  await vi.waitFor(() => expect(world.rows).toHaveLength(1));
+  await vi.waitFor(() => expect(world.rows).toHaveLength(1), { timeout: 30_000 });
   expect(world.rows[0]).toMatchObject({ verdict: "allowed", bytesOut: 8, bytesIn: expected.length, credentialIds: ["vcrd_1"] });
 });
 
@@ -284,6 +284,6 @@ test("a WebSocket that the server or the policy refuses is an ordinary answer", 
   world.policy = null;
   const denied = await curl(world, "--http1.1", "-i", `https://${HOST}/`, ...upgrade);
   expect(denied.stdout).toMatch(/^HTTP\/1.1 403 /);
-  await vi.waitFor(() => expect(world.rows).toHaveLength(2));
+  await vi.waitFor(() => expect(world.rows).toHaveLength(2), { timeout: 30_000 });
   expect(world.rows.map(({ verdict }) => verdict)).toEqual(["allowed", "denied"]);
 });

@@ -18,7 +18,7 @@ export interface Question {
 }
 
 /** How long the program may take to report a stream that broke; with calls that wait for answers, it does not. */
-const BROKEN_MS = 500;
+const BROKEN_MS = 2_000;
 
 export interface ConversationTimes {
   /** How long the program may say nothing at all while the model is asked. */
@@ -49,6 +49,8 @@ interface Thread {
 interface Reading {
   reader: ResponseReader;
   end: PromiseWithResolvers<Ending>;
+  /** When the program was last told nothing yet. */
+  sinceMs: number;
   /** The response has ended, or nobody waits for it any more. */
   isOver: boolean;
 }
@@ -71,7 +73,7 @@ export class Conversation {
     server.listen({
       notified: (notification) => this.#notified(notification),
       requested: (request) => this.#requested(request),
-      logged: (note) => this.#logged(note),
+      logged: (note, atMs) => this.#logged(note, atMs),
       ended: (reason) => this.#settle((end) => end.reject(reason)),
     });
   }
@@ -86,7 +88,7 @@ export class Conversation {
    */
   async ask(question: Question, reader: ResponseReader, signal: AbortSignal): Promise<ResponseEnd | "aborted"> {
     const hashes = question.items.map(hashOf);
-    const reading = { reader, end: Promise.withResolvers<Ending>(), isOver: false };
+    const reading = { reader, end: Promise.withResolvers<Ending>(), sinceMs: Date.now(), isOver: false };
     // Told by `ended`, also when nobody waits for it yet.
     reading.end.promise.catch(() => undefined);
     const aborted = Promise.withResolvers<"aborted">();
@@ -283,9 +285,10 @@ export class Conversation {
     }
   }
 
-  #logged(note: LogNote): void {
+  #logged(note: LogNote, atMs: number): void {
     const reading = this.#reading;
-    if (reading === null) return;
+    // The log is late on a busy machine: a line of the request before would end this one.
+    if (reading === null || atMs < reading.sinceMs) return;
     reading.reader.note(note);
     if (note.type !== "broken") return;
     const giveUp = (): void => this.#endedWith(reading, reading.reader.breakOff(note.message));

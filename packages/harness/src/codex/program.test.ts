@@ -112,7 +112,7 @@ test("ends a program that stands still, and goes on with another", TIMEOUT, asyn
   const gate = createGate();
   let asked = 0;
   const stalls: Script = () => (asked++ === 0 ? [say("Half"), hold(gate)] : say("Whole."));
-  await withScene({ script: { "[stall]": [stalls] }, times: { silenceMs: 3_000 } }, async ({ codex, session, programs }) => {
+  await withScene({ script: { "[stall]": [stalls] }, times: { silenceMs: 15_000 } }, async ({ codex, session, programs }) => {
     session.send("[stall]");
     const ended = session.run(codex);
     await gate.reached;
@@ -134,7 +134,7 @@ test.each(BROKEN)("fails the turn, to be tried again, when the program %s twice"
   withScene(
     {
       script: { "[hello]": [say("Hello.")] },
-      times: { answerMs: 4_000 },
+      times: { answerMs: 10_000 },
       replace: (exec, started) => (started < 2 ? (_command, options) => exec(["/bin/sh", "-c", script], options) : exec),
     },
     async ({ codex, session, programs }) => {

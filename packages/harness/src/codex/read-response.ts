@@ -26,8 +26,8 @@ export interface Facts {
   isBroken?: true;
 }
 
-/** How long a line of the log may come behind the message that it belongs to. */
-const LOG_LATE_MS = 250;
+/** How long a line of the log may come behind the message that it belongs to. Nobody waits for it who has the facts. */
+const LOG_LATE_MS = 2_000;
 
 export interface ResponseReader {
   /** @returns how the response ended, with its last notification. @throws ProgramFailed for what no program sends */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { HarnessSandbox } from "../port.ts";
 import type { Launch } from "./launch.ts";
 import { createLineSplitter } from "./line-splitter.ts";
-import { type LogNote, readLogLine } from "./program-log.ts";
+import { type LogNote, readLogLine, writtenAtMs } from "./program-log.ts";
 import { isJson, type Json, parseJson } from "./json.ts";
 
 /** A longer line is no message: the longest hold a tool's result with its images. */
@@ -42,7 +42,7 @@ export interface Listener {
   notified(notification: Notification): void;
   requested(request: IncomingRequest): void;
   /** From the program's log, which is another stream: it may be late. */
-  logged(note: LogNote): void;
+  logged(note: LogNote, atMs: number): void;
   /** Nothing comes after it. Told once, also when the program was stopped. */
   ended(reason: ProgramFailed): void;
 }
@@ -168,7 +168,7 @@ export class AppServer {
 
   #takeLog(line: string): boolean {
     const note = readLogLine(line);
-    if (note !== null) this.#listener?.logged(note);
+    if (note !== null) this.#listener?.logged(note, writtenAtMs(line));
     if (!line.startsWith("{") || line.includes('"level":"ERROR"')) {
       this.#complaint = `${this.#complaint}${line}\n`.slice(-COMPLAINT_CHARS_MAX);
     }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readLogLine } from "./program-log.ts";
+import { readLogLine, writtenAtMs } from "./program-log.ts";
 
 /** As codex-cli 0.169.0 wrote them, shortened. */
 const RECORDED: readonly [string, string, unknown][] = [
@@ -51,3 +51,9 @@ test.each(["", "error.message", "{", '{"fields":null,"target":"codex_otel.log_on
   "makes nothing of %j",
   (line) => expect(readLogLine(line)).toBeNull(),
 );
+
+test("a line says when it was written", () => {
+  const [, line = ""] = RECORDED[0] ?? [];
+  expect(writtenAtMs(line)).toBe(Date.parse("2026-11-25T23:17:39.298Z"));
+  for (const other of ["", "error", '{"level":"INFO"}', '{"timestamp":"soon"}']) expect(writtenAtMs(other)).toBeNaN();
+});

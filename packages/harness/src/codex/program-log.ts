@@ -43,6 +43,11 @@ export function readLogLine(line: string): LogNote | null {
   }
 }
 
+/** When the program wrote a line, in milliseconds since 1970; `NaN` for one that does not say. */
+export function writtenAtMs(line: string): number {
+  return Date.parse(/^\{"timestamp":"([^"]{1,40})"/.exec(line)?.[1] ?? "");
+}
+
 function httpNote(fields: Json): LogNote | null {
   if (!String(fields.url).endsWith("/responses")) return null;
   const status = Number.parseInt(String(fields.status), 10);

@@ -183,6 +183,11 @@ export class TestNode {
     return this.turn(sessionId, ({ path }) => writeFile(join(path, "workspace", name), content));
   }
 
+  /** A turn that is given up before it has a sandbox. */
+  async placeOnly(sessionId: string): Promise<void> {
+    await this.keeper.part.place?.(this.#session(sessionId, NEVER));
+  }
+
   /** A turn that is given up in the middle: its sandbox is ended, and it never comes to rest here. */
   async cutTurn(sessionId: string, name: string, content: string): Promise<void> {
     const { part } = this.keeper;

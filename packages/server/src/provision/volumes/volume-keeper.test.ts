@@ -122,6 +122,15 @@ describe("a session that rests", () => {
     expect(await b.read(session, "file")).toEqual({ content: "one", said: [] });
   });
 
+  test("can be given up here before it begins, begin elsewhere, and come back", async () => {
+    const a = await nodes.start("a");
+    const b = await nodes.start("b");
+    const session = await nodes.newSession();
+    await a.placeOnly(session);
+    await b.write(session, "file", "one");
+    expect(await a.read(session, "file")).toEqual({ content: "one", said: [] });
+  });
+
   test("is kept before its server stops, to the last that its programs wrote", async () => {
     const a = await nodes.start("a", NOW);
     const session = await nodes.newSession();

@@ -201,6 +201,8 @@ class Keeper implements VolumeKeeper {
     const { homeReturnMs } = this.#times;
     const placed = await this.#locks.run(sessionId, () => placeVolume({ ...this.#deps, homeReturnMs }, session));
     if (placed.isNew) this.#new.add(sessionId);
+    // What an earlier turn found and never used: the session has files since.
+    else this.#new.delete(sessionId);
     if (placed.notice !== null) this.#notices.set(sessionId, placed.notice);
   }
 

@@ -11,18 +11,21 @@ const CNAME_DEPTH_MAX = 8;
 
 /** A name server over UDP and TCP on every address of the namespace; it records every question. */
 export async function startDnsServer(zone: () => Zone, record: (reached: Reached) => void): Promise<void> {
-  const asked = new Map<string, number>();
+  /** The ids of the queries for each name and type: who asks again because no answer came in time asks with the same. */
+  const asked = new Map<string, number[]>();
   const answer = (query: Packet): Packet => {
     const question = query.questions?.[0];
     if (question === undefined) throw new Error("a DNS query without a question");
     const name = question.name.toLowerCase();
     record({ kind: "dns", name, type: question.type });
-    const turn = asked.get(`${question.type} ${name}`) ?? 0;
-    asked.set(`${question.type} ${name}`, turn + 1);
-    const found = resolve(zone(), name, question.type, turn);
+    const id = query.id ?? 0;
+    const ids = asked.get(`${question.type} ${name}`) ?? [];
+    if (!ids.includes(id)) ids.push(id);
+    asked.set(`${question.type} ${name}`, ids);
+    const found = resolve(zone(), name, question.type, ids.indexOf(id));
     return {
       type: "response",
-      id: query.id ?? 0,
+      id,
       // Recursion desired and available; 3 is NXDOMAIN.
       flags: 0x0180 | (found === null ? 3 : 0),
       questions: query.questions ?? [],

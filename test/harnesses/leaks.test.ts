@@ -37,13 +37,18 @@ const isProgram = ({ program }: SandboxProcess): boolean => program.startsWith("
 async function findInProcesses(processes: readonly SandboxProcess[]): Promise<string[]> {
   const hits: string[] = [];
   for (const { pid, program } of processes) {
-    for (const name of ["cmdline", "environ"]) {
-      const found = canaries.find(await readFile(`/proc/${pid}/${name}`));
-      hits.push(...found.map((hit) => `${name} of ${program}: ${hit}`));
+    try {
+      for (const name of ["cmdline", "environ"]) {
+        const found = canaries.find(await readFile(`/proc/${pid}/${name}`));
+        hits.push(...found.map((hit) => `${name} of ${program}: ${hit}`));
+      }
+      hits.push(...(await findInMemory(pid, canaries)).map((hit) => `memory of ${program}: ${hit}`));
+      for (const dir of ["dev/shm", "tmp", "home", "workspace", "mnt"])
+        hits.push(...(await canaries.findInFiles(join(`/proc/${pid}/root`, dir))));
+    } catch (error) {
+      // It ended while we looked at it, or at those before it.
+      if (!["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
-    hits.push(...(await findInMemory(pid, canaries)).map((hit) => `memory of ${program}: ${hit}`));
-    for (const dir of ["dev/shm", "tmp", "home", "workspace", "mnt"])
-      hits.push(...(await canaries.findInFiles(join(`/proc/${pid}/root`, dir))));
   }
   return hits;
 }
@@ -89,6 +94,9 @@ describe.each(VENDOR_HARNESSES)("a session on $name", (harness) => {
     const running = await processesOf(session.id);
     expect(running.filter(isProgram)).not.toEqual([]);
     expect(await findInProcesses(running)).toEqual([]);
+    const left = (await processesOf(session.id)).map(({ pid }) => pid);
+    const programs = running.filter(isProgram).map(({ pid }) => pid);
+    expect(left, "the program was there while we looked").toEqual(expect.arrayContaining(programs));
     gate.open();
     const events = await session.rest();
     expect(saidBy(events)).toEqual(["I found nothing."]);

@@ -24,6 +24,8 @@ verifies(
     // Its skills are announced in the very first request, too.
     expect(github.lastModelRequest()).toContain("Greets people");
     expect(await session.bash("curl -sS https://github.com/acme/app 2>&1")).toContain("only for git over https with");
+    // It is made in the background, and what it asks of GitHub would be taken for another test's.
+    await until(async () => (await github.mirrors()) >= 1, { timeoutMs: GIT_TIMEOUT_MS });
   },
 );
 

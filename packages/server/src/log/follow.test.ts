@@ -6,6 +6,7 @@ import { createNotifier, type Notifier } from "../store/notify.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { deleteSessionRow, insertSession } from "../store/sessions.ts";
+import { Troubles } from "../store/troubles.fixture.ts";
 import { createBells, type LivePreview } from "./bells.ts";
 import { createEventLog, type EventLog } from "./event-log.ts";
 import { createFollower, type Follower, type LogFrame, type Subscription } from "./follow.ts";
@@ -17,6 +18,7 @@ let db: Database;
 let here: Notifier;
 let there: Notifier;
 const followers: Follower[] = [];
+const troubles = new Troubles();
 const threadId = "sthr_1";
 
 beforeAll(async () => {
@@ -26,8 +28,8 @@ beforeAll(async () => {
   await db.query(
     "insert into environments (id, workspace_id, name, config, created_at, updated_at) values ('env_1', 'wrkspc_1', 'e', '{}', now(), now())",
   );
-  here = createNotifier({ connectionString: database.connectionString, onError: rethrow });
-  there = createNotifier({ connectionString: database.connectionString, onError: rethrow });
+  here = createNotifier({ connectionString: database.connectionString, onError: troubles.add });
+  there = createNotifier({ connectionString: database.connectionString, onError: troubles.add });
   await Promise.all([here.ready, there.ready]);
 });
 afterAll(async () => {
@@ -35,13 +37,11 @@ afterAll(async () => {
   await Promise.all([here.close(), there.close()]);
   await db.close();
   await database.drop();
+  troubles.check();
 });
 
-function rethrow(error: unknown): never {
-  throw error;
-}
 function follower(notifier: Notifier, fresh?: FreshEvents): Follower {
-  const made = createFollower(db, createBells(notifier), rethrow, fresh);
+  const made = createFollower(db, createBells(notifier), troubles.add, fresh);
   followers.push(made);
   return made;
 }
@@ -165,7 +165,7 @@ test("what this process writes is not read again, unless another has written in 
       return db.query<Row>(...args);
     },
   };
-  const near = createFollower(counting, bells, rethrow, fresh);
+  const near = createFollower(counting, bells, troubles.add, fresh);
   followers.push(near);
   const [reader, far] = [await new Reader().open(near, sessionId), await new Reader().open(follower(there), sessionId)];
   for (const count of [1, 2, 3]) await append(own, count);
@@ -233,7 +233,7 @@ test("a preview comes behind the events that were logged before it, and before t
   const log = createEventLog(db, bells);
   const append = (type: string) => log.append({ sessionId, threadId, generation: null, events: [newEvent(type, {})] });
   const answers = new LateAnswers();
-  const from = createFollower(answers, bells, rethrow);
+  const from = createFollower(answers, bells, troubles.add);
   followers.push(from);
   const seen: string[] = [];
   const subscription = await from.follow(sessionId, {
@@ -274,7 +274,7 @@ test("a reader that catches up misses nothing that the others were handed meanwh
   const log = createEventLog(db, bells);
   const append = () => log.append({ sessionId, threadId, generation: null, events: [newEvent("agent.message", {})] });
   const answers = new LateAnswers();
-  const from = createFollower(answers, bells, rethrow);
+  const from = createFollower(answers, bells, troubles.add);
   followers.push(from);
   const live = await new Reader().open(from, sessionId);
   const slow = new Reader();
@@ -304,7 +304,7 @@ test("a stream that opens while the sweep is under way is not taken for one of a
     sweep = fn;
     return () => undefined;
   };
-  const from = createFollower(answers, { ...bells, onReconnect }, rethrow);
+  const from = createFollower(answers, { ...bells, onReconnect }, troubles.add);
   followers.push(from);
   await new Reader().open(from, known);
   const look = answers.hold("read_seqs");
@@ -327,7 +327,7 @@ test("a reader that opens while its session is deleted is told that there is non
   const sessionId = await newSession();
   const bells = createBells(here);
   const answers = new LateAnswers();
-  const from = createFollower(answers, bells, rethrow);
+  const from = createFollower(answers, bells, troubles.add);
   followers.push(from);
   const early = await new Reader().open(from, sessionId);
   await db.transaction((tx) => deleteSessionRow(tx, sessionId));

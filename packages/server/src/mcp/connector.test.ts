@@ -166,7 +166,7 @@ describe("calls", () => {
         echo,
       ],
     });
-    const link = await bench({ silenceMs: 500 }).link(server);
+    const link = await bench({ silenceMs: 2_000 }).link(server);
     await expect(link.call("silent", {}, calm())).rejects.toThrow(/in time/);
     await until(() => cancelled);
     expect(await link.call("echo", { a: 1 }, calm())).toMatchObject({ isError: false });

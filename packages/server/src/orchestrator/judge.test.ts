@@ -2,7 +2,7 @@ import type { TextQuestion } from "@sandbox0/harness";
 import { until } from "@sandbox0/testkit";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { readEventsAfter } from "../store/events.ts";
-import { createJudge, JUDGE_INPUT_CHARS_MAX } from "./judge.ts";
+import { createJudge, type Judge, type JudgeDeps, JUDGE_INPUT_CHARS_MAX } from "./judge.ts";
 import { createStage, interrupt, type PlayedTurn, type Stage, type StageNode, say, step } from "./stage.fixture.ts";
 
 const AUTO = {
@@ -17,6 +17,10 @@ let node: StageNode;
 let answer: (question: TextQuestion) => Promise<string>;
 let questions: TextQuestion[] = [];
 let troubles: unknown[] = [];
+/** The one that judges; a hasty one would give up in the other tests when the machine is slow. */
+let judge: Judge;
+let patient: Judge;
+let hasty: Judge;
 
 beforeAll(async () => {
   stage = await createStage();
@@ -27,22 +31,23 @@ beforeAll(async () => {
     contextWindow: 1,
     outputTokensMax: 64_000,
   } as const;
-  const judge = createJudge(
-    {
-      db: stage.db,
-      model: "judge-model",
-      resolveModel: () => provider,
-      completeText(question) {
-        questions.push(question);
-        return answer(question);
-      },
-      onTrouble: (error) => troubles.push(error),
+  const deps: JudgeDeps = {
+    db: stage.db,
+    model: "judge-model",
+    resolveModel: () => provider,
+    completeText(question) {
+      questions.push(question);
+      return answer(question);
     },
-    1_000,
-  );
-  node = stage.node({ judge });
+    onTrouble: (error) => troubles.push(error),
+  };
+  patient = createJudge(deps);
+  hasty = createJudge(deps, 1_000);
+  judge = patient;
+  node = stage.node({ judge: { judge: (...asked) => judge.judge(...asked) } });
 });
 afterEach(() => {
+  judge = patient;
   questions = [];
   troubles = [];
 });
@@ -74,6 +79,10 @@ async function endTurn({ effects, end }: PlayedTurn): Promise<void> {
   const { spanId } = await effects.startStep();
   await effects.finishStep(spanId, step(effects, "done"));
   end({ type: "idle", stopReason: "end_turn" });
+}
+
+function neverAnswers({ signal }: TextQuestion): Promise<string> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("cut"))));
 }
 
 const ask = { type: "auto", evaluated_permission: { type: "ask", reason_code: "indeterminate" } };
@@ -140,12 +149,9 @@ test.each([
   ["another case", async () => "allow"],
   ["nothing", async () => ""],
   ["an error", () => Promise.reject(new Error("overloaded"))],
-  [
-    "no answer in time",
-    ({ signal }: TextQuestion) =>
-      new Promise<string>((_, reject) => signal.addEventListener("abort", () => reject(new Error("cut")))),
-  ],
+  ["no answer in time", neverAnswers],
 ] as const)("%s is no judgement: asked", async (_, says) => {
+  if (says === neverAnswers) judge = hasty;
   answer = says;
   const { sessionId, turn, finishing } = await respond([{ name: "bash", input: {} }]);
   expect(await finishing).toMatchObject([{ action: "wait" }]);
@@ -204,7 +210,7 @@ test("a long session is judged by a short digest that keeps what the user said",
 });
 
 test("an interrupt ends the judging, and nothing of the response runs", async () => {
-  answer = ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("cut"))));
+  answer = neverAnswers;
   const { sessionId, turn, finishing } = await respond([{ name: "bash", input: {} }]);
   const stopped = expect(finishing).rejects.toMatchObject({ reason: "interrupted" });
   await until(() => questions.length === 1);

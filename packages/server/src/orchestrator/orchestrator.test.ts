@@ -258,7 +258,7 @@ describe("two nodes on one database", () => {
   });
 
   test("one that cannot reach the database stops its turns before their leases run out", async () => {
-    const a = node({ times: { leaseTtlMs: 2_000 } });
+    const a = node({ times: { leaseTtlMs: 5_000 } });
     const sessionId = await stage.newSession();
     await stage.send(sessionId, say("hi"));
     const first = await a.nextTurn();

@@ -17,6 +17,7 @@ import { readEventsAfter } from "../store/events.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
 import { insertSession } from "../store/sessions.ts";
+import { Troubles } from "../store/troubles.fixture.ts";
 import type { Judge } from "./judge.ts";
 import type { WebTools } from "../web/web-tools.ts";
 import { isWebTool, runWebTool } from "./run-web-tool.ts";
@@ -120,8 +121,9 @@ export async function createStage(): Promise<Stage> {
   const bus = new Bus();
   const bells = createBells(bus.member());
   const fresh = new FreshEvents();
+  const troubles = new Troubles();
   const log = createEventLog(db, bells, fresh);
-  const follower = createFollower(db, bells, rethrow, fresh);
+  const follower = createFollower(db, bells, troubles.add, fresh);
   const models = createModelCatalogue([]);
   const apis = ["anthropic-messages"];
   const sandpi = { name: "sandpi", version: null, placement: "sandbox-as-tool" as const, apis, unavailable: null };
@@ -156,6 +158,7 @@ export async function createStage(): Promise<Stage> {
       follower.close();
       await Promise.all([db, ...pools].map((pool) => pool.close()));
       await database.drop();
+      troubles.check();
     },
   };
 }

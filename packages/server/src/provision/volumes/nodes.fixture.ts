@@ -11,6 +11,7 @@ import { type NodeRegistry, registerNode } from "../../store/node-registry.ts";
 import { createNotifier, type Notifier } from "../../store/notify.ts";
 import { createPool, type Database } from "../../store/pool.ts";
 import { insertSession } from "../../store/sessions.ts";
+import { Troubles } from "../../store/troubles.fixture.ts";
 import type { ProvisionSession } from "../port.ts";
 import { createCheckpoints } from "./checkpoints.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
@@ -29,6 +30,7 @@ export class Nodes {
   readonly threads: TreeThreads;
   readonly #database: { connectionString: string; drop(): Promise<void> };
   readonly #nodes: TestNode[] = [];
+  readonly #troubles = new Troubles();
 
   private constructor(database: { connectionString: string; drop(): Promise<void> }, db: Database, dir: string, blobs: Blobs) {
     this.#database = database;
@@ -77,9 +79,9 @@ export class Nodes {
   /** @param name of its data directory @param times by default, sessions have no checkpoint until one is asked for */
   async start(name: string, times: Partial<VolumeKeeperTimes> = {}): Promise<TestNode> {
     const { connectionString } = this.#database;
-    const notifier = createNotifier({ connectionString, onError: rethrow });
+    const notifier = createNotifier({ connectionString, onError: this.#troubles.add });
     await notifier.ready;
-    const registry = await registerNode({ connectionString, name, roles: ["worker"], onError: rethrow });
+    const registry = await registerNode({ connectionString, name, roles: ["worker"], onError: this.#troubles.add });
     const dir = join(this.dir, name);
     const pool = await createSandboxPool(createProcessDriver({ dir }), {
       dir,
@@ -104,6 +106,7 @@ export class Nodes {
     await this.db.close();
     await this.#database.drop();
     await rm(this.dir, { recursive: true, force: true });
+    this.#troubles.check();
   }
 }
 
@@ -236,9 +239,5 @@ const NEVER = new AbortController().signal;
 
 function nullWhenMissing(error: NodeJS.ErrnoException): null {
   if (error.code === "ENOENT") return null;
-  throw error;
-}
-
-function rethrow(error: unknown): never {
   throw error;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type Hold, type HoldPoint, holdAt, listStatements, type Seen, type Statements, type Watched } from "./hold-points.ts";
 import { newTag } from "./model.ts";
 import { createPostgresProxy, type PostgresProxy } from "./postgres-proxy.ts";
@@ -45,6 +46,8 @@ export interface MatrixReport {
   recoveriesMs: number[];
 }
 
+/** What is committed can be seen before its answer has come by the proxy: a hold on its way wins. */
+const ANSWER_MS = 500;
 /** Sessions that one blow hits: each may hold a connection, and the server's pool has 32. */
 const A_BLOW_MAX = 14;
 /**
@@ -167,7 +170,10 @@ export class KillMatrix {
     });
     // Cut off by the blow; whether it was answered is what counts.
     const over = answered.catch(() => undefined);
-    const rested = answered.then(() => (play.sessionId === null ? undefined : this.stage.untilRest(play.sessionId)));
+    const rested = answered.then(async () => {
+      if (play.sessionId !== null) await this.stage.untilRest(play.sessionId);
+      await delay(ANSWER_MS);
+    });
     const hitAt = await Promise.race([hold.reached, rested.then(() => null)]);
     rested.catch(() => undefined);
     if (hitAt === null) return null;

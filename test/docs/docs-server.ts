@@ -61,10 +61,19 @@ export async function runServer(script: string, cwd: string, environment: Readon
     apiKey: CREATED_KEY.exec(printed)?.[0] ?? environment.SANDBOX0_API_KEY ?? API_KEY,
     printed,
     async stop() {
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGTERM");
+      if (child.exitCode === null && child.signalCode === null) terminateProcessGroup(child.pid);
       await ended;
     },
   };
+}
+
+function terminateProcessGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGTERM");
+  } catch (error) {
+    // It ended by itself, and Node has not told us yet.
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 /** Where the servers of documents find their model. */

@@ -27,6 +27,8 @@ export interface Watched {
 export interface Hold {
   /** Resolves with what was reached; from then on the session does not get on. */
   readonly reached: Promise<string>;
+  /** Its statement is under way: what it commits may be seen before its answer has come by, and it is still reached. */
+  isComing(): boolean;
   release(): void;
 }
 
@@ -37,7 +39,7 @@ export function holdAt(stage: Stage, proxy: PostgresProxy, watched: Watched, poi
     case "model": {
       const gate = stage.model.stopAt(watched.tag, point.nth, point.at);
       const reached = gate.reached.then(() => `model request ${point.nth}, ${point.at}`);
-      return { reached, release: () => stage.model.letGoOn(watched.tag) };
+      return { reached, isComing: () => false, release: () => stage.model.letGoOn(watched.tag) };
     }
     case "tool":
       return holdTool(stage, watched);
@@ -55,7 +57,7 @@ function holdStatement(proxy: PostgresProxy, watched: Watched, point: HoldPoint 
     reached.resolve(`${point.when} statement ${point.nth} that shares ${point.shares}, ${labelOf(passage)}`);
     return "hold";
   });
-  return { reached: reached.promise, release: stop };
+  return { reached: reached.promise, isComing: () => target !== null, release: stop };
 }
 
 /** A statement of a run that was not disturbed. */
@@ -141,6 +143,7 @@ function holdTool(stage: Stage, watched: Watched): Hold {
   started.catch(() => undefined);
   return {
     reached: started.then(() => "while the tool runs"),
+    isComing: () => false,
     release() {
       isReleased = true;
     },

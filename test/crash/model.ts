@@ -52,7 +52,8 @@ const look = () => call("glob", { pattern: "*" });
 /** Each step is made anew for each request: a request that is sent again asks for calls with tokens of their own. */
 const SCRIPTS = {
   "one after the other": [() => [say("First the effect."), bash(effect())], write, () => say("Both are done.")],
-  "both at once": [() => [bash(effect()), look()], () => say("Both are done.")],
+  // Results that come in the same moment may share a commit: these do not, so that there is one to cut behind each.
+  "both at once": [() => [bash(`sleep 0.3; ${effect()}`), look()], () => say("Both are done.")],
   "wait, then the effect": [() => bash(`${waitForGo}; ${effect()}`), () => say("Done.")],
   "the effect, then wait": [() => bash(`${effect()}; ${waitForGo}`), () => say("Done.")],
   "ask the client": [() => [say("I have to ask."), bash(effect()), call("lookup", {})], () => say("Thank you.")],

@@ -148,10 +148,10 @@ async function sendAndWait(
     const printer = new EventPrinter(output, { json: args.flag("json") });
     let taken = false;
     for await (const event of followSession(client, id, args.flag("json") ? {} : { previews: ["agent.message"] })) {
-      // The history comes first; this command shows what follows from its own message.
-      if ("id" in event && event.id === first) taken = true;
-      // Admitted and not taken up yet: it comes once more when it is.
-      if (!taken || ("processed_at" in event && event.processed_at === null)) continue;
+      // The history comes first, and the turn that the message may wait for: shown is what follows when it is taken up.
+      const isQueued = "processed_at" in event && event.processed_at === null;
+      if ("id" in event && event.id === first && !isQueued) taken = true;
+      if (!taken) continue;
       printer.print(event);
       if (event.type === "session.status_idle") return event.stop_reason.type === "retries_exhausted" ? EXIT.failed : EXIT.ok;
     }

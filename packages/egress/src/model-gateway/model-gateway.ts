@@ -162,6 +162,8 @@ async function prepare(parts: Parts, exchange: Exchange, operation: Operation, s
     );
   await checkReach(parts, exchange, operation, sessionId, request);
   const { body, hidesUsage } = providerBody(operation.api, request);
+  // Whoever asked for it has gone: the request that may go out is left to the next one.
+  if (exchange.signal.aborted) throw new BrokenOff("client");
   if (operation.generates) admit(parts, exchange, sessionId);
   const headers = requestHeaders(exchange.req.headers, route, body);
   return { span: { sessionId, model: request.model }, route, url: urlOf(route, operation), headers, body, hidesUsage };

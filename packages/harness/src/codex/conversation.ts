@@ -100,12 +100,12 @@ export class Conversation {
       const sent = this.#send(question, hashes, reading);
       // Told by the race; after an abort it is only waited for, to know which turn is to be stopped.
       sent.catch(() => undefined);
-      const ending = await Promise.race([sent.then(() => reading.end.promise), aborted.promise]);
-      if (ending === "aborted") {
+      const ended = sent.then(() => reading.end.promise).then((ending) => reader.settle(ending));
+      const end = await Promise.race([ended, aborted.promise]);
+      if (end === "aborted") {
         this.drop(sent);
-        return ending;
+        return end;
       }
-      const end = await reader.settle(ending);
       if (end.type === "failed") this.drop(sent);
       else this.#finish(end, hashes);
       return end;

@@ -131,7 +131,9 @@ function addFact(facts: Facts, note: LogNote): void {
 
 function hasFacts(ending: Ending, facts: Facts): boolean {
   if (ending.type === "failed") return facts.isBroken === true || (facts.http !== undefined && facts.http.status >= 400);
-  return (!ending.isRefusal || facts.refusal !== undefined) && (!ending.isCut || facts.usage !== undefined);
+  // The last that the log says of one that was cut; a filter's refusal often has no text.
+  if (ending.isCut) return facts.usage !== undefined;
+  return !ending.isRefusal || facts.refusal !== undefined;
 }
 
 /** Waits for a condition, and not long. @param onWake is given what looks at the condition again */

@@ -116,6 +116,8 @@ class Keeper implements VolumeKeeper {
   readonly #told = new Map<string, string>();
   /** Of which no checkpoint can be made as they are: until their next turn nothing changes that. */
   readonly #hopeless = new Set<string>();
+  /** Sessions of which a turn asks for the files now. */
+  readonly #placing = new Set<string>();
   readonly #working = new Set<Promise<void>>();
   #timers: NodeJS.Timeout[] = [];
   #off: (() => void)[] = [];
@@ -199,7 +201,10 @@ class Keeper implements VolumeKeeper {
     this.#hopeless.delete(sessionId);
     this.#capturing.get(sessionId)?.abort(new VolumeInUse());
     const { homeReturnMs } = this.#times;
-    const placed = await this.#locks.run(sessionId, () => placeVolume({ ...this.#deps, homeReturnMs }, session));
+    this.#placing.add(sessionId);
+    const placed = await this.#locks
+      .run(sessionId, () => placeVolume({ ...this.#deps, homeReturnMs }, session))
+      .finally(() => this.#placing.delete(sessionId));
     if (placed.isNew) this.#new.add(sessionId);
     // What an earlier turn found and never used: the session has files since.
     else this.#new.delete(sessionId);
@@ -265,6 +270,7 @@ class Keeper implements VolumeKeeper {
     if (this.#isClosing) await this.#endSandbox(sessionId);
     const stop = new AbortController();
     this.#capturing.set(sessionId, stop);
+    if (this.#isClosed) stop.abort(new Error("the server is stopping"));
     try {
       const { omitted, isQuiet } = await pool.whileStill(sessionId, async (signal) => {
         const isQuiet = await pool.isQuiet(sessionId);
@@ -324,6 +330,8 @@ class Keeper implements VolumeKeeper {
         const isInUse = error instanceof SandboxError && error.code === "unavailable";
         if (!isInUse || tries === GRANT_TRIES) throw error;
         await delay(GRANT_AGAIN_MS);
+        // The next turn waits for this lock already: it does not wait for a checkpoint as well.
+        if (this.#placing.has(request.sessionId)) throw error;
       }
     }
   }

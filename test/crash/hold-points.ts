@@ -97,10 +97,16 @@ function watchStatements(proxy: PostgresProxy, watched: Watched, statements: Sta
     if (watched.sessionId === null && passage.params.includes(watched.tag)) created = passage.sessionId;
     return passage.sessionId === (watched.sessionId ?? created);
   };
+  /** Transactions that keep a session's files, some time behind its turn: no part of what the client did. */
+  const keeping = new WeakSet<object>();
+  const isKeepers = ({ name, transaction }: Passage): boolean => {
+    if (transaction !== null && name === "set_checkpoint") keeping.add(transaction);
+    return ["begin_checkpoint", "set_kept"].includes(name) || (transaction !== null && keeping.has(transaction));
+  };
   let watcher: Watcher = () => "pass";
   return {
     watch(look: Watcher) {
-      watcher = (passage) => (isMine(passage) && isBoundary(passage, statements) ? look(passage) : "pass");
+      watcher = (passage) => (isMine(passage) && !isKeepers(passage) && isBoundary(passage, statements) ? look(passage) : "pass");
       proxy.watchers.add(watcher);
     },
     stop: () => void proxy.watchers.delete(watcher),

@@ -165,7 +165,9 @@ export class Feeder {
       await this.stage.send(server, id, [message("three effects")]);
       this.sent += 1;
     } catch (error) {
-      if (!(error instanceof APIConnectionError || error instanceof InternalServerError)) throw error;
+      // A kill between the head of an answer and its body comes as the error of fetch itself.
+      const isCut = [APIConnectionError, InternalServerError, TypeError].some((kind) => error instanceof kind);
+      if (!isCut) throw error;
       this.unanswered += 1;
     } finally {
       this.sending.delete(id);

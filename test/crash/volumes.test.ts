@@ -93,9 +93,17 @@ homesTest("killed while a checkpoint is made: the files are there, and nothing o
   const before = await homes.turn(server, "fingerprint");
   expect(before).toMatch(/[0-9a-f]{64}/);
   for (const blobs of [1, 3]) {
-    await until(async () => (await homes.count("volume_checkpoint_blobs")) >= blobs, { describe: "content to be stored" });
-    expect(await homes.count("volume_checkpoints where sha256 is not null")).toBe(0);
-    await server.kill();
+    // It could be whole before the kill comes: it waits for the session's row.
+    const holder = await homes.stage.db.connect();
+    try {
+      await holder.query("begin; select from session_volumes for update");
+      await until(async () => (await homes.count("volume_checkpoint_blobs")) >= blobs, { describe: "content to be stored" });
+      expect(await homes.count("volume_checkpoints where sha256 is not null")).toBe(0);
+      await server.kill();
+    } finally {
+      await holder.query("rollback");
+      holder.release();
+    }
     server = await homes.start("a");
     expect(await homes.turn(server, "fingerprint")).toBe(before);
   }

@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createId, type SessionError } from "@sandbox0/protocol";
 import { createProcessDriver, createSandboxPool, type SandboxPool, type Volume } from "@sandbox0/sandbox";
-import { createTestDatabase } from "@sandbox0/testkit";
+import { createTestDatabase, until } from "@sandbox0/testkit";
 import { type Blobs, createBlobs } from "../../blobs/blobs.ts";
 import { createDirectoryStore } from "../../blobs/directory-store.ts";
 import type { BlobStore } from "../../blobs/port.ts";
 import { type NodeRegistry, registerNode } from "../../store/node-registry.ts";
 import { createNotifier, type Notifier } from "../../store/notify.ts";
 import { createPool, type Database } from "../../store/pool.ts";
+import { readHomeNodes } from "../../store/session-volumes.ts";
 import { insertSession } from "../../store/sessions.ts";
 import { Troubles } from "../../store/troubles.fixture.ts";
 import type { ProvisionSession } from "../port.ts";
@@ -218,6 +219,7 @@ export class TestNode {
   async die(): Promise<void> {
     await this.#registry.close();
     await this.stop();
+    await until(async () => (await readHomeNodes(this.nodes.db, this.pool.homeId)).length === 0);
   }
 
   async stop(): Promise<void> {

@@ -123,6 +123,7 @@ class Keeper implements VolumeKeeper {
   #off: (() => void)[] = [];
   #isAnswering = false;
   #isSweeping = false;
+  #isLooking = false;
   #isClosing = false;
   #isClosed = false;
 
@@ -363,7 +364,8 @@ class Keeper implements VolumeKeeper {
       await expireVolumes(db, EXPIRED_NOTICE);
       await dropUnfinishedCheckpoints(db, [...(await node.aliveNodes()), node.id()]);
       await removeOldVolumeRequests(db);
-      for (const sessionId of await this.#readUnkept()) this.#owe(sessionId, 0);
+      // A turn that ended meanwhile owes its own, at its own time.
+      for (const id of await this.#readUnkept()) if (!this.#owed.has(id) && !this.#capturing.has(id)) this.#owe(id, 0);
       for (const volumeId of await readVolumeTrash(db, pool.homeId, TRASH_BATCH)) {
         // The row goes only when the files are gone, so a crash repeats the work.
         await pool.deleteVolume(volumeId);
@@ -375,9 +377,15 @@ class Keeper implements VolumeKeeper {
   }
 
   async #lookForUnnamed(): Promise<void> {
-    if (this.#isClosing) return;
-    await adoptUnnamed(this.#deps);
-    await removeUnnamed(this.#deps, this.#times.unnamedAgeMs);
+    if (this.#isLooking || this.#isClosing) return;
+    this.#isLooking = true;
+    try {
+      // In this order: a volume that a session claimed a moment ago is named first.
+      await adoptUnnamed(this.#deps);
+      await removeUnnamed(this.#deps, this.#times.unnamedAgeMs);
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   /** In the background; `close` waits for it. */

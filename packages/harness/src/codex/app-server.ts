@@ -99,6 +99,7 @@ export class AppServer {
       createLineSplitter(LINE_BYTES_MAX, (line) => this.#takeLog(line), tooLong),
     );
     void process.exited.then(async ({ code, signal, killedBy }) => {
+      // Also when it broke off: there is no more to read then.
       const heard = finished(process.stderr).catch(() => undefined);
       await Promise.race([heard, delay(LAST_WORDS_MS, undefined, { ref: false })]);
       const how = killedBy === undefined ? `with ${signal ?? `code ${code}`}` : `by the sandbox's ${killedBy} limit`;

@@ -269,7 +269,7 @@ async function processesLeft(dataDir: string): Promise<string[]> {
       left = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).flatMap((pid) => commandIn(pid, dataDir));
       return left.length === 0;
     },
-    { timeoutMs: 10_000 },
+    { timeoutMs: 60_000 },
   ).catch((error: unknown) => {
     if (left.length === 0) throw error;
   });

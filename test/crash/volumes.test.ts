@@ -9,6 +9,12 @@ import { createStage, message, type Stage } from "./stage.ts";
 
 const TIMEOUT_MS = 8 * 60_000;
 
+interface VolumeRow {
+  dirty: boolean;
+  home_id: string | null;
+  volume_id: string | null;
+}
+
 /** Servers with a data directory each; what is kept of sessions they share. */
 class Homes {
   readonly stage: Stage;
@@ -44,11 +50,9 @@ class Homes {
     return JSON.stringify(result?.body.content);
   }
 
-  async row(): Promise<{ dirty: boolean; home_id: string | null }> {
-    const { rows } = await this.stage.db.query<{ dirty: boolean; home_id: string | null }>(
-      "select dirty, home_id from session_volumes",
-    );
-    return rows[0] as { dirty: boolean; home_id: string | null };
+  async row(): Promise<VolumeRow> {
+    const { rows } = await this.stage.db.query<VolumeRow>("select dirty, home_id, volume_id from session_volumes");
+    return rows[0] as VolumeRow;
   }
 
   async untilKept(): Promise<void> {
@@ -75,13 +79,16 @@ class Homes {
   }
 }
 
-function homesTest(name: string, body: (homes: Homes) => Promise<void>): void {
+/** @param body false: what it wanted to cut was whole by then, on a machine that stood still; it is played again */
+function homesTest(name: string, body: (homes: Homes) => Promise<boolean>): void {
   test(name, { timeout: TIMEOUT_MS }, async () => {
-    const stage = await createStage();
-    try {
-      await body(new Homes(stage));
-    } finally {
-      await stage.close();
+    for (let isPlayed = false; !isPlayed; ) {
+      const stage = await createStage();
+      try {
+        isPlayed = await body(new Homes(stage));
+      } finally {
+        await stage.close();
+      }
     }
   });
 }
@@ -97,6 +104,7 @@ homesTest("killed while a checkpoint is made: the files are there, and nothing o
     const holder = await homes.stage.db.connect();
     try {
       await holder.query("begin; select from session_volumes for update");
+      if ((await homes.count("volume_checkpoints where sha256 is not null")) > 0) return false;
       await until(async () => (await homes.count("volume_checkpoint_blobs")) >= blobs, { describe: "content to be stored" });
       expect(await homes.count("volume_checkpoints where sha256 is not null")).toBe(0);
       await server.kill();
@@ -112,6 +120,7 @@ homesTest("killed while a checkpoint is made: the files are there, and nothing o
   await server.kill();
   const other = await homes.start("b");
   expect(await homes.turn(other, "fingerprint")).toBe(before);
+  return true;
 });
 
 homesTest("killed while the files are brought to another server: it is done again, and is all of them", async (homes) => {
@@ -131,11 +140,13 @@ homesTest("killed while the files are brought to another server: it is done agai
   });
   await server.kill();
   const half = await draft();
+  if ((await homes.row()).volume_id === half) return false;
   server = await homes.start("b");
   await homes.lastResult();
   expect(await homes.turn(server, "fingerprint")).toBe(before);
   expect(await readdir(volumes)).not.toContain(half);
   expect(await readdir(volumes)).toHaveLength(1);
+  return true;
 });
 
 homesTest("two servers that live: whoever runs a turn has the files, and gives them up to the other", async (homes) => {
@@ -150,4 +161,5 @@ homesTest("two servers that live: whoever runs a turn has the files, and gives t
     seen.add((await homes.row()).home_id);
   }
   expect(seen.size).toBe(2);
+  return true;
 });

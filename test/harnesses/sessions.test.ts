@@ -1,4 +1,4 @@
-import { asOffered, call, say } from "@sandbox0/testkit";
+import { asOffered, call, say, until } from "@sandbox0/testkit";
 import { describe, expect, test } from "vitest";
 import { conformanceServer, TOOLSET } from "../conformance/fixture/conformance-server.ts";
 import { allow, answer, message, only, saidBy, stopReasons, textOf, waitingIds } from "../conformance/fixture/test-session.ts";
@@ -86,9 +86,12 @@ describe.each(VENDOR_HARNESSES)("a session on $name", (harness) => {
     // Each request to the model is of the conversation: no titles, no summaries, no look-ups.
     expect(server.provider.received - before).toBe(2);
     expect(server.requests(marker)).toHaveLength(2);
-    const audit = (await (await server.request(`/sandbox0/v1/sessions/${session.id}/egress`)).json()) as {
-      data: { host: string }[];
+    // Written beside the turn.
+    const hosts = async (): Promise<string[]> => {
+      const response = await server.request(`/sandbox0/v1/sessions/${session.id}/egress`);
+      return ((await response.json()) as { data: { host: string }[] }).data.map(({ host }) => host);
     };
-    expect(audit.data.map(({ host }) => host)).toEqual(["example.com"]);
+    await until(async () => (await hosts()).length > 0);
+    expect(await hosts()).toEqual(["example.com"]);
   });
 });

@@ -33,8 +33,10 @@ export interface Outcome {
 
 /** A gateway that says nothing has refused as well, but slowly. */
 const SILENCE_MS = 8_000;
-/** An answer without a length is over when nothing came for so long. */
+/** An answer is over when nothing came for so long: a second one may follow that nobody asked for. */
 const QUIET_MS = 400;
+/** The same of one that is not whole by what it says of its length. */
+const UNFINISHED_MS = 4_000;
 
 class Ended extends Error {
   readonly code: string;
@@ -92,7 +94,18 @@ function startTls(socket: Socket, servername: string | null): Promise<Socket> {
   });
 }
 
-/** One HTTP message where it is one, else what comes until it is quiet. */
+/** As far as the HTTP messages in it tell; what is none, or has no length, may be whole at any time. */
+function isWhole(heard: string): boolean {
+  const headEnd = heard.indexOf("\r\n\r\n") + 4;
+  if (!heard.startsWith("HTTP/1.")) return true;
+  if (headEnd < 4) return false;
+  const head = heard.slice(0, headEnd);
+  if (/\r\ntransfer-encoding: *chunked/i.test(head)) return /\r\n0\r\n\r\n/.test(heard.slice(headEnd - 2));
+  const bodyEnd = headEnd + Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);
+  return heard.length >= bodyEnd && (heard.length === bodyEnd || isWhole(heard.slice(bodyEnd)));
+}
+
+/** Everything that comes until it is quiet. */
 function hear(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     if (socket.destroyed || socket.readableEnded) return reject(new Ended("closed"));
@@ -110,7 +123,7 @@ function hear(socket: Socket): Promise<string> {
     socket.on("data", (chunk: Buffer) => {
       heard += chunk.toString("latin1");
       clearTimeout(quiet);
-      quiet = setTimeout(end, QUIET_MS);
+      quiet = setTimeout(end, isWhole(heard) ? QUIET_MS : UNFINISHED_MS);
     });
     socket.on("error", end).on("close", () => end(new Ended("closed")));
   });

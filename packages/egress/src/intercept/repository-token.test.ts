@@ -27,6 +27,8 @@ const repository = (change: Partial<RepositoryRule> = {}): RepositoryRule => ({
 });
 
 let world: World;
+/** The row of a request comes behind its answer. */
+const rowsCome = () => vi.waitFor(() => expect(world.rows).toHaveLength(1), { timeout: 30_000 });
 
 beforeEach(async () => {
   world = await createWorld();
@@ -205,6 +207,7 @@ test("a request that brings its own authorization keeps it, and its credentials 
   expect(seen[0]?.request.headers.authorization).toBe(
     `Basic ${Buffer.from(`me:${world.secrets.get("vcrd_1")}`).toString("base64")}`,
   );
+  await rowsCome();
   expect(world.rows).toMatchObject([{ credentialIds: ["vcrd_1"] }]);
 });
 
@@ -231,6 +234,7 @@ test("of one repository at two places, the token of the one that has one is put 
   const seen = await rememberHttp1(world);
   await curl(world, "-d", "x", `https://${HOST}/owner/name/git-upload-pack`);
   expect(seen[0]?.request.headers.authorization).toBe(AUTHORIZATION);
+  await rowsCome();
   expect(world.rows).toMatchObject([{ credentialIds: ["sesrsc_1"] }]);
 });
 

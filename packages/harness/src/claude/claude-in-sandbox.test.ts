@@ -70,13 +70,14 @@ test("a session of several turns sends out nothing but its model requests, and k
 test("a program that hangs is replaced once; a second time is an error that may pass", () =>
   run(async ({ script, session }) => {
     script({ "[hang]": [inOrder(say("There."))] });
-    const started: SandboxProcess[] = [];
+    const started: Promise<SandboxProcess>[] = [];
     const hanging = session({
       wrapSandbox: (sandbox) => ({
         ...sandbox,
-        async exec(command, options) {
+        exec(command, options) {
           if (command[0] !== CLAUDE_PATH) return sandbox.exec(command, options);
-          const child = await sandbox.exec(["sleep", "1000"], options);
+          // Noted at once: it may be given up before it has come up.
+          const child = sandbox.exec(["sleep", "1000"], options);
           started.push(child);
           return child;
         },
@@ -86,7 +87,7 @@ test("a program that hangs is replaced once; a second time is an error that may 
     const outcome = await hanging.run(hasty);
     assert.equal(outcome.type === "failed" && outcome.error.disposition, "retryable");
     assert.equal(started.length, 2);
-    await Promise.all(started.map(({ exited }) => exited));
+    await Promise.all(started.map(async (child) => (await child).exited));
   }, hasty));
 
 test("a program nobody asks anything is ended, and the next turn starts another", () =>

@@ -10,7 +10,7 @@ import { isJson, type Json, parseJson } from "./json.ts";
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 const COMPLAINT_CHARS_MAX = 500;
 /** Its exit may be known before what it said of it has been read. */
-const LAST_WORDS_MS = 1_000;
+const LAST_WORDS_MS = 5_000;
 
 /** The program ended, or does not do what it should. Another one may. */
 export class ProgramFailed extends Error {

@@ -13,7 +13,7 @@ const program = found;
 const stage = await openSandboxStage([program]);
 afterAll(() => stage.close());
 
-const TIMEOUT = { timeout: 90_000 };
+const TIMEOUT = { timeout: 300_000 };
 const API_KEY = "sk-test-0123456789-program";
 const END: TurnOutcome = { type: "idle", stopReason: "end_turn" };
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg==";
@@ -74,7 +74,7 @@ async function withScene(
 
 test("keeps one program for the next turn, ends it after a while, and starts another from the log", TIMEOUT, () =>
   withScene(
-    { script: { "[a]": [say("A.")], "[b]": [say("B.")], "[c]": [say("C.")] }, times: { idleMs: 3_000 } },
+    { script: { "[a]": [say("A.")], "[b]": [say("B.")], "[c]": [say("C.")] }, times: { idleMs: 6_000 } },
     async (scene) => {
       const { codex, session, programs, provider } = scene;
       for (const marker of ["[a]", "[b]"]) {
@@ -122,19 +122,20 @@ test("ends a program that stands still, and goes on with another", TIMEOUT, asyn
   });
 });
 
+const SILENT = "sleep 60";
 const BROKEN: readonly [string, string, RegExp][] = [
   ["exits at once", "exit 3", /ended with code 3/],
   ["says why it cannot run", "echo no such luck >&2; exit 1", /no such luck/],
   ["prints garbage", "echo this is no message; sleep 60", /is no message/],
   ["answers what was not asked", 'echo "{\\"id\\":77,\\"result\\":{}}"; sleep 60', /nobody asked/],
-  ["never answers", "sleep 60", /did not answer initialize/],
+  ["never answers", SILENT, /did not answer initialize/],
 ];
 
 test.each(BROKEN)("fails the turn, to be tried again, when the program %s twice", TIMEOUT, (_, script, said) =>
   withScene(
     {
       script: { "[hello]": [say("Hello.")] },
-      times: { answerMs: 10_000 },
+      times: { answerMs: script === SILENT ? 10_000 : 60_000 },
       replace: (exec, started) => (started < 2 ? (_command, options) => exec(["/bin/sh", "-c", script], options) : exec),
     },
     async ({ codex, session, programs }) => {

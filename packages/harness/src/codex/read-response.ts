@@ -27,7 +27,7 @@ export interface Facts {
 }
 
 /** How long a line of the log may come behind the message that it belongs to. Nobody waits for it who has the facts. */
-const LOG_LATE_MS = 2_000;
+const LOG_LATE_MS = 5_000;
 
 export interface ResponseReader {
   /** @returns how the response ended, with its last notification. @throws ProgramFailed for what no program sends */
@@ -139,7 +139,8 @@ function hasFacts(ending: Ending, facts: Facts): boolean {
 /** Waits for a condition, and not long. @param onWake is given what looks at the condition again */
 async function atMost(ms: number, holds: () => boolean, onWake: (look: () => void) => void): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
+  // Timers run before pipes are read: after a stall of this process, what has arrived meanwhile comes first.
+  const timer = setTimeout(() => setImmediate(resolve), ms);
   onWake(() => {
     if (holds()) resolve();
   });

@@ -19,7 +19,7 @@ export const BASH_TIMEOUT_MS = 120_000;
 /** Calls of one sandbox that run or wait. */
 export const CALLS_MAX = 64;
 /** How long a file tool may take to notice that it was aborted before its server is ended. */
-const CANCEL_GRACE_MS = 5000;
+const CANCEL_GRACE_MS = 10_000;
 
 export interface ToolResult {
   content: ResultContent[];

@@ -46,10 +46,13 @@ test("a body that does not come: 400 request_body_timeout, and the connection is
 });
 
 test("a body that came in time, and one that there is not", async () => {
+  const patient = await startTestServer({ bodyMsMax: 60_000 });
   const body = JSON.stringify({ name: "a", model: "claude-sonnet-5-5" });
-  const agent = await server.request("POST", "/v1/agents", { body });
+  const agent = await patient.request("POST", "/v1/agents", { body });
   expect(agent.status).toBe(200);
-  expect((await server.request("POST", `/v1/agents/${String(agent.body.id)}/archive`)).status).toBe(200);
+  expect((await patient.request("POST", `/v1/agents/${String(agent.body.id)}/archive`)).status).toBe(200);
+  expect(patient.bugs).toEqual([]);
+  await patient.close();
 });
 
 test("an upload may take longer", async () => {

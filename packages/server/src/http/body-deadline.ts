@@ -6,7 +6,7 @@ const BODY_MS_MAX = 120_000;
 /** The longest that a route may have. */
 export const REQUEST_MS_MAX = 3_600_000;
 /** What a client has to notice that it was answered before it sent everything. */
-const LINGER_MS = 5_000;
+const LINGER_MS = 10_000;
 
 declare module "fastify" {
   interface FastifyContextConfig {

@@ -161,6 +161,8 @@ test("what this process writes is not read again, unless another has written in 
   let reads = 0;
   const counting: Queryable = {
     query<Row extends object>(...args: Parameters<Queryable["query"]>) {
+      // Its sweep may find what was written before the writer has told of it.
+      if (args[2] === "read_seqs") return new Promise(() => undefined);
       if (args[2] === "read_events_after") reads += 1;
       return db.query<Row>(...args);
     },

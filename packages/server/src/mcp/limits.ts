@@ -9,7 +9,7 @@ const MCP_CALL_SILENCE_MS = 120_000;
 /** A call in all, however lively it is. */
 const MCP_CALL_MS = 15 * 60_000;
 /** How long the end of a connection may take to be polite (`DELETE` of the MCP session). */
-export const MCP_FAREWELL_MS = 2_000;
+export const MCP_FAREWELL_MS = 5_000;
 /** Between turns a connection is kept this long, then it is opened anew. */
 const MCP_IDLE_MS = 60_000;
 /** Connections that one server keeps between turns; the oldest are closed. */

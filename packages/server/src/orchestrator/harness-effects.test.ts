@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 const nodes: StageNode[] = [];
 afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.orchestrator.stop(0)));
+  await Promise.all(nodes.splice(0).map((node) => node.close()));
 });
 function node(...args: Parameters<Stage["node"]>): StageNode {
   const made = stage.node(...args);

@@ -37,7 +37,7 @@ function node(times?: Parameters<typeof createMcpConnector>[1], judge?: Judge): 
   const made = stage.node({ mcp, ...(judge ? { judge } : {}) });
   cleanups.push(
     () => mcp.stop(),
-    () => made.orchestrator.stop(0),
+    () => made.close(),
   );
   return { ...made, mcp };
 }

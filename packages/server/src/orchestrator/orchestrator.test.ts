@@ -17,7 +17,7 @@ afterAll(async () => {
 /** Each test has its own nodes: none is left to take the next one's sessions. */
 const nodes: StageNode[] = [];
 afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.orchestrator.stop(0)));
+  await Promise.all(nodes.splice(0).map((node) => node.close()));
 });
 function node(...args: Parameters<Stage["node"]>): StageNode {
   const made = stage.node(...args);
@@ -258,7 +258,7 @@ describe("two nodes on one database", () => {
   });
 
   test("one that cannot reach the database stops its turns before their leases run out", async () => {
-    const a = node({ times: { leaseTtlMs: 5_000 } });
+    const a = node({ times: { leaseTtlMs: 10_000 } });
     const sessionId = await stage.newSession();
     await stage.send(sessionId, say("hi"));
     const first = await a.nextTurn();

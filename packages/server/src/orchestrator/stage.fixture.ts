@@ -1,5 +1,13 @@
 import { SandboxError } from "@sandbox0/sandbox";
-import type { Effects, Harness, Step, ToolResult, Turn, TurnOutcome } from "@sandbox0/harness";
+import {
+  type Effects,
+  type Harness,
+  type Step,
+  type ToolResult,
+  type Turn,
+  TurnStopped,
+  type TurnOutcome,
+} from "@sandbox0/harness";
 import { createId, type EventParams } from "@sandbox0/protocol";
 import { createTestDatabase, until } from "@sandbox0/testkit";
 import { type Bells, createBells } from "../log/bells.ts";
@@ -52,6 +60,8 @@ export interface StageNode {
   nextTurn(): Promise<PlayedTurn>;
   nextTool(): Promise<RunningTool>;
   turnsStarted(): number;
+  /** Stops it, whatever the test has left unplayed. */
+  close(): Promise<void>;
   rested: string[];
   left: string[];
   troubles: unknown[];
@@ -154,7 +164,7 @@ export async function createStage(): Promise<Stage> {
       (await readEventsAfter(db, sessionId, 0, { rows: 10_000, bytes: 1e9 })).map((event) => event.type),
     status: async (sessionId) => (await sessions.get(WORKSPACE, sessionId)).status,
     async close() {
-      await Promise.all(nodes.map((node) => node.orchestrator.stop(0)));
+      await Promise.all(nodes.map((node) => node.close()));
       follower.close();
       await Promise.all([db, ...pools].map((pool) => pool.close()));
       await database.drop();
@@ -254,6 +264,7 @@ function createNode(
     nextTurn: () => turns.next(),
     nextTool: () => tools.next(),
     turnsStarted: () => turns.added,
+    close: () => stopUnplayed(orchestrator, [turns, tools]),
     ...seen,
   };
 }
@@ -304,12 +315,28 @@ function toolRunner(tools: Queue<RunningTool>, web: WebTools | undefined): Orche
   };
 }
 
-class Queue<T> {
+async function stopUnplayed(orchestrator: Orchestrator, played: readonly { close(): void }[]): Promise<void> {
+  const stopped = orchestrator.stop(0);
+  for (const queue of played) queue.close();
+  await stopped;
+}
+
+/** What the test plays. */
+class Queue<T extends { fail(error: unknown): void }> {
   added = 0;
   private readonly items: T[] = [];
+  private readonly all: T[] = [];
+  private isClosed = false;
   add(item: T): void {
     this.added++;
     this.items.push(item);
+    this.all.push(item);
+    if (this.isClosed) this.close();
+  }
+  /** Fails what was not played to its end, and what is still to come: a stop would wait for it. */
+  close(): void {
+    this.isClosed = true;
+    for (const item of this.all) item.fail(new TurnStopped("shutdown"));
   }
   async next(): Promise<T> {
     await until(() => this.items.length > 0);

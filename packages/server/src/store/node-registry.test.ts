@@ -94,6 +94,9 @@ test("while an old connection still holds the lock, the node waits for it and is
     errors.some((error) => error instanceof Error && error.message.includes("still held by its old connection"));
   await db.withClient(async (client) => {
     const waiting = client.query("select pg_advisory_lock(723901643, $1)", [one.id()]);
+    const queued = `select from pg_locks where locktype = 'advisory' and not granted and objid = $1
+      and database = (select oid from pg_database where datname = current_database())`;
+    await until(async () => (await db.query(queued, [one.id()])).rows.length === 1);
     await killConnections();
     await waiting;
     await until(refused);

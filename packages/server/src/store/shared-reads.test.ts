@@ -47,8 +47,8 @@ test("a connection that is lost fails what was on it, and the next reads have an
   await expect(suicide).rejects.toMatchObject({ code: "database_unavailable", reason: "connection" });
   expect(await read(7)).toBe(7);
   const before = await whoIsThere();
-  const cut = Promise.allSettled([db.reads.query("select pg_sleep(10)"), db.reads.query("select pg_sleep(10)"), read(1)]);
-  await until(async () => (await other.query("select from pg_stat_activity where query = 'select pg_sleep(10)'")).rowCount === 1);
+  const cut = Promise.allSettled([db.reads.query("select pg_sleep(60)"), db.reads.query("select pg_sleep(60)"), read(1)]);
+  await until(async () => (await other.query("select from pg_stat_activity where query = 'select pg_sleep(60)'")).rowCount === 1);
   await other.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'reading'");
   expect((await cut).slice(0, 2).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   expect(await Promise.all([read(8), read(9), read(10)])).toEqual([8, 9, 10]);

@@ -58,17 +58,19 @@ function tenancyOn(client: pg.Client, lost: Promise<void>): Tenancy {
 }
 
 /** Backends of connections that were closed a moment ago need a moment to go. */
-const LINGER_MS = 5_000;
+const LINGER_MS = 10_000;
 
 /** Waits shortly for other connections to end: a console, or a server that came by `DATABASE_URL`, keeps the cluster up. */
 async function noOtherClient(client: pg.Client): Promise<boolean> {
   const deadline = Date.now() + LINGER_MS;
   for (;;) {
+    // A look made after the deadline is the last: this process may have stood still between the two.
+    const isLast = Date.now() > deadline;
     const { rows } = await client.query<{ others: boolean }>(
       "select exists (select from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()) as others, pg_sleep(0.01)",
     );
     if (rows[0]?.others === false) return true;
-    if (Date.now() > deadline) return false;
+    if (isLast) return false;
   }
 }
 

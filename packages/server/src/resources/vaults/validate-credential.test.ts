@@ -10,7 +10,7 @@ let mcp: TestEndpoint;
 let tokens: TestEndpoint;
 beforeAll(async () => {
   stage = await createVaultStage();
-  server = await stage.server({ fetch, tokenTimeoutMs: 4_000, probeTimeoutMs: 4_000 });
+  server = await stage.server({ fetch, tokenTimeoutMs: 8_000, probeTimeoutMs: 8_000 });
 });
 afterAll(() => stage.close());
 beforeEach(async () => {

@@ -28,6 +28,8 @@ const API = ["apps/cli/src/**", "test/conformance/**", "test/docs/**", "test/pac
 /** Each file has a network namespace, servers and sandboxes. */
 const ATTACK = ["test/attack/**"];
 const CRASH = ["test/crash/**", "test/harnesses/**"];
+/** Of those, the ones that need every processor there is, and tell how long a recovery takes. */
+const KILLS = ["turn", "random-kills", "harness-kills", "nodes"].map((name) => `test/crash/${name}.test.ts`);
 /** Each file has a server, sandboxes and a browser. */
 const BROWSER = ["test/browser/**"];
 /** Extra proof (`make test-extra`): long soaks and repetitions, named `*.extra.test.ts`. */
@@ -42,7 +44,8 @@ const suites: Suite[] = [
   { name: "api", include: tests(API), maxWorkers: WORKERS.heavy },
   { name: "browser", include: tests(BROWSER), maxWorkers: WORKERS.heavy },
   { name: "attack", include: tests(ATTACK), maxWorkers: WORKERS.heavy },
-  { name: "crash", include: tests(CRASH), maxWorkers: WORKERS.alone },
+  { name: "crash", include: tests(CRASH), exclude: KILLS, maxWorkers: WORKERS.heavy },
+  { name: "kills", include: KILLS, maxWorkers: WORKERS.alone },
 ];
 
 export default defineConfig({

@@ -28,7 +28,7 @@ const API = ["apps/cli/src/**", "test/conformance/**", "test/docs/**", "test/pac
 /** Each file has a network namespace, servers and sandboxes. */
 const ATTACK = ["test/attack/**"];
 const CRASH = ["test/crash/**", "test/harnesses/**"];
-/** Of those, the ones that need every processor there is, and tell how long a recovery takes. */
+/** Of those, the ones that need every processor there is. */
 const KILLS = ["turn", "random-kills", "harness-kills", "nodes"].map((name) => `test/crash/${name}.test.ts`);
 /** Each file has a server, sandboxes and a browser. */
 const BROWSER = ["test/browser/**"];

@@ -1,6 +1,6 @@
 import { EXIT, type Output } from "./command.ts";
 
-/** A drain takes some 15 s at most. Nothing is lost by ending in the middle: what is acknowledged is in the database. */
+/** A stop takes some 40 s at most: requests, turns, what turns have open, Postgres. Nothing is lost by ending in the middle: what is acknowledged is in the database. */
 export const STOP_MS_MAX = 60_000;
 
 /**

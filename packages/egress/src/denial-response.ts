@@ -7,7 +7,7 @@ const DENIED_HEADER = "x-sandbox0-denied";
 
 const MALFORMED_STATUS = 400;
 /** How long a client that was refused may go on sending: closed at once, its answer could be lost to a reset. */
-const LINGER_MS = 10_000;
+const LINGER_MS = 5_000;
 
 /** Answers a request with a denial or failure that an agent can read. A request that cannot be trusted is the last. */
 export const sendError = (response: ServerResponse, error: EgressError): void => {

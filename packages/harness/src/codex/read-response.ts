@@ -130,7 +130,8 @@ function addFact(facts: Facts, note: LogNote): void {
 }
 
 function hasFacts(ending: Ending, facts: Facts): boolean {
-  if (ending.type === "failed") return facts.isBroken === true || (facts.http !== undefined && facts.http.status >= 400);
+  if (ending.type === "failed")
+    return facts.isBroken === true || facts.providerError !== undefined || (facts.http !== undefined && facts.http.status >= 400);
   // The last that the log says of one that was cut; a filter's refusal often has no text.
   if (ending.isCut) return facts.usage !== undefined;
   return !ending.isRefusal || facts.refusal !== undefined;

@@ -10,7 +10,7 @@ import {
 } from "@modelcontextprotocol/client";
 import { boundReplies, type McpFetch } from "./bounded-fetch.ts";
 import type { ConnectionCredential } from "./credentials.ts";
-import { MCP_FAREWELL_MS, MCP_PAGES_MAX, type McpTimes } from "./limits.ts";
+import { MCP_PAGES_MAX, type McpTimes } from "./limits.ts";
 import { McpFailure, SessionUnknown, tooLarge } from "./mcp-failure.ts";
 import { type McpToolResult, toToolResult } from "./result-content.ts";
 import { statusOf, STREAM_ENDED, toMcpFailure } from "./sdk-failure.ts";
@@ -127,7 +127,8 @@ async function open(
     await connection.start(signal);
     return connection;
   } catch (error) {
-    await connection.close();
+    // Its goodbye may hang as the rest of it does.
+    void connection.close();
     throw connection.stated ?? error;
   }
 }
@@ -265,7 +266,7 @@ class OpenConnection implements Connection {
     if (this.#transport instanceof HttpTransport && this.#started && this.stated === null) {
       // A courtesy: whether the server takes it is its own affair.
       const farewell = this.#transport.terminateSession().catch(() => undefined);
-      await unlessAborted(AbortSignal.timeout(MCP_FAREWELL_MS), farewell).catch(() => undefined);
+      await unlessAborted(AbortSignal.timeout(this.#times.farewellMs), farewell).catch(() => undefined);
     }
     await this.#end();
   }

@@ -1,4 +1,4 @@
-import { createScriptedMcpServer, type Misbehaviour, textResult, until } from "@sandbox0/testkit";
+import { createScriptedMcpServer, type Misbehaviour, type SeenRequest, textResult, until } from "@sandbox0/testkit";
 import { describe, expect, test } from "vitest";
 import { bench, scripted, SESSION } from "./connector.fixture.ts";
 
@@ -63,13 +63,19 @@ describe("connecting", () => {
     expect(connector.size()).toBe(0);
   });
 
-  test("a stopped turn does not wait for a server that hangs", async () => {
+  test.each([
+    ["hangs", () => true],
+    [
+      "hangs when its tools are asked for, and when it is left",
+      ({ rpcMethod, httpMethod }: SeenRequest) => rpcMethod === "tools/list" || httpMethod === "DELETE",
+    ],
+  ])("a stopped turn does not wait for a server that %s", async (_, hangs) => {
     const server = await scripted();
-    server.misbehave(() => ({ type: "hang" }));
+    server.misbehave((request) => (hangs(request) ? { type: "hang" } : null));
     const turn = new AbortController();
-    const { connector, outage } = bench();
+    const { connector, outage } = bench({ farewellMs: 3_600_000 });
     const opening = outage(server, turn.signal);
-    await until(() => server.requests.length > 0);
+    await until(() => server.requests.some(hangs));
     turn.abort();
     await opening;
     expect(connector.size()).toBe(0);
@@ -149,11 +155,11 @@ describe("calls", () => {
       ],
     });
     const link = await bench({ silenceMs }).link(server);
-    for (;;) {
+    for (let plays = 1; ; plays += 1) {
       widestMs = 0;
       const result = await link.call("slow", {}, calm()).catch((error: unknown) => ({ error }));
       // A machine that stood still for so long was silent: again.
-      if ("error" in result && widestMs > silenceMs / 2) continue;
+      if ("error" in result && widestMs > silenceMs / 2 && plays < 5) continue;
       expect(result).toMatchObject({ content: [{ text: "at last" }] });
       break;
     }
@@ -179,7 +185,11 @@ describe("calls", () => {
     const link = await bench({ silenceMs: 2_000 }).link(server);
     await expect(link.call("silent", {}, calm())).rejects.toThrow(/in time/);
     await until(() => cancelled);
-    await until(async () => (await link.call("echo", { a: 1 }, calm()).catch(() => null))?.isError === false);
+    const echoed = await until(() =>
+      // On a machine that stands still this one may be late as well.
+      link.call("echo", { a: 1 }, calm()).catch((error: Error) => (/in time/.test(error.message) ? null : { isError: error })),
+    );
+    expect(echoed.isError).toBe(false);
   });
 
   test("an interrupt cancels what runs", async () => {

@@ -204,7 +204,7 @@ class Link implements McpLink {
 
   async #connect(before: Connection | null, signal: AbortSignal): Promise<Connection> {
     if (this.#connection === before) this.#connection = null;
-    await before?.close();
+    void before?.close();
     // Here a database that cannot be reached shows as what it is; the library would take it for the server's fault.
     await this.#credential.id();
     const { fetch, version, times, onTrouble } = this.#deps;

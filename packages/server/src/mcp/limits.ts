@@ -9,7 +9,7 @@ const MCP_CALL_SILENCE_MS = 120_000;
 /** A call in all, however lively it is. */
 const MCP_CALL_MS = 15 * 60_000;
 /** How long the end of a connection may take to be polite (`DELETE` of the MCP session). */
-export const MCP_FAREWELL_MS = 5_000;
+const MCP_FAREWELL_MS = 5_000;
 /** Between turns a connection is kept this long, then it is opened anew. */
 const MCP_IDLE_MS = 60_000;
 /** Connections that one server keeps between turns; the oldest are closed. */
@@ -47,6 +47,7 @@ export interface McpTimes {
   silenceMs: number;
   callMs: number;
   idleMs: number;
+  farewellMs: number;
   credentialFreshMs: number;
 }
 
@@ -55,5 +56,6 @@ export const MCP_TIMES: McpTimes = {
   silenceMs: MCP_CALL_SILENCE_MS,
   callMs: MCP_CALL_MS,
   idleMs: MCP_IDLE_MS,
+  farewellMs: MCP_FAREWELL_MS,
   credentialFreshMs: MCP_CREDENTIAL_FRESH_MS,
 };

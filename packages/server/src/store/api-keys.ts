@@ -82,11 +82,20 @@ export async function listApiKeys(db: Queryable, workspaceId: string | null, lim
   return rows.map(toRecord);
 }
 
-/** Revokes once. `workspaceId` null: of any workspace. @returns the hash, for caches; `null` when there is no such key */
+/**
+ * Revokes once. `workspaceId` null: any key; else only keys of this workspace that are no admin keys.
+ * @returns the hash, for caches; `null` when there is no such key
+ */
 export async function revokeApiKey(db: Queryable, workspaceId: string | null, id: string, now: Date): Promise<Buffer | null> {
   const { rows } = await db.query<{ hash: Buffer }>(
-    "update api_keys set revoked_at = coalesce(revoked_at, $3) where id = $1 and ($2::text is null or workspace_id = $2) returning hash",
+    `update api_keys set revoked_at = coalesce(revoked_at, $3)
+     where id = $1 and ($2::text is null or (workspace_id = $2 and not admin)) returning hash`,
     [id, workspaceId, now],
   );
   return rows[0]?.hash ?? null;
+}
+
+export async function isAdminKey(db: Queryable, workspaceId: string, id: string): Promise<boolean> {
+  const { rows } = await db.query("select 1 from api_keys where id = $1 and workspace_id = $2 and admin", [id, workspaceId]);
+  return rows.length > 0;
 }

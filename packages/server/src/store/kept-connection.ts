@@ -10,7 +10,7 @@ const RECONNECT_DELAY_MAX_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** How often a quiet connection is asked for a sign of life, and how long the answer may take. */
 const HEARTBEAT_MS = 5_000;
-const HEARTBEAT_TIMEOUT_MS = 10_000;
+const HEARTBEAT_TIMEOUT_MS = 5_000;
 /** The server's side: what it holds for a client that vanished without a word is free again after this. */
 const SESSION_OPTIONS =
   "-c idle_session_timeout=0 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000";

@@ -49,6 +49,34 @@ test("a key revoked on one server stops on the others within the time answers ar
   expect((await here.list(admin)).find((info) => info.id === id)?.revoked_at).not.toBeNull();
 });
 
+test("a key that is no admin key revokes those of its workspace, and no admin key", async () => {
+  const keys = createApiKeys({ db });
+  const { workspaceId } = await keys.bootstrap("x");
+  const configured = { keyId: "k", workspaceId, admin: true };
+  const [admin, second, ordinary] = [
+    await keys.create(configured, { name: "admin", admin: true }),
+    await keys.create(configured, { name: "another admin", admin: true }),
+    await keys.create(configured, { name: "ordinary" }),
+  ];
+  const by = await keys.authenticate(ordinary.key);
+  if (by === null) throw new Error("the key that was just made is not known");
+  await expect(keys.revoke(by, admin.id)).rejects.toMatchObject({ type: "permission_error", status: 403 });
+  expect(await createApiKeys({ db }).authenticate(admin.key)).toMatchObject({ admin: true });
+  await expect(keys.revoke(by, "apikey_none")).rejects.toMatchObject({ type: "not_found_error" });
+  await keys.revoke(configured, second.id);
+  await keys.revoke(by, ordinary.id);
+  const other = createApiKeys({ db });
+  expect([await other.authenticate(second.key), await other.authenticate(ordinary.key)]).toEqual([null, null]);
+});
+
+test("an admin key of another workspace is not found, not forbidden", async () => {
+  const keys = createApiKeys({ db });
+  const { workspaceId } = await keys.bootstrap("x");
+  const configured = { keyId: "k", workspaceId, admin: true };
+  const elsewhere = await keys.create(configured, { name: "theirs", workspace: "elsewhere", admin: true });
+  await expect(keys.revoke({ ...configured, admin: false }, elsewhere.id)).rejects.toMatchObject({ type: "not_found_error" });
+});
+
 test("a failed look-up is not remembered", async () => {
   let fail = true;
   const flaky: Database = { ...db, query: (...query) => (fail ? Promise.reject(new Error("away")) : db.query(...query)) };

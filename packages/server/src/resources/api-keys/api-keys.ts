@@ -6,6 +6,7 @@ import {
   findApiKey,
   hasAdminKey,
   insertApiKey,
+  isAdminKey,
   listApiKeys,
   revokeApiKey,
 } from "../../store/api-keys.ts";
@@ -45,6 +46,7 @@ export interface ApiKeys {
   create(by: Principal, key: NewApiKey): Promise<ApiKeyInfo & { key: string }>;
   /** Newest first: of all workspaces for an admin key, else of its own. */
   list(by: Principal): Promise<ApiKeyInfo[]>;
+  /** Any key for an admin key; else those of its own workspace that are no admin keys. */
   revoke(by: Principal, id: string): Promise<{ id: string; type: "api_key_deleted" }>;
   /**
    * Called once when the server starts. With a configured key: that key is an admin key of the default workspace.
@@ -115,6 +117,9 @@ export function createApiKeys(deps: { db: Database; now?: () => Date }): ApiKeys
     list: async (by) => (await listApiKeys(db, by.admin ? null : by.workspaceId, KEYS_LISTED_MAX)).map(infoOf),
     async revoke(by, id) {
       const hash = await revokeApiKey(db, by.admin ? null : by.workspaceId, id, now());
+      if (!hash && !by.admin && (await isAdminKey(db, by.workspaceId, id))) {
+        throw new ApiError("permission_error", "Only an admin key may revoke admin keys.");
+      }
       if (!hash) throw notFound(`API key \`${id}\` not found.`);
       cache.forget(hash.toString("base64"));
       return { id, type: "api_key_deleted" };

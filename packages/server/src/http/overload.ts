@@ -6,11 +6,18 @@ export const REQUESTS_IN_FLIGHT_MAX = 4_000;
 /** Request bodies at once, in bytes: what they may take of the server's memory. */
 export const BODY_BYTES_IN_FLIGHT_MAX = 256 * 1024 * 1024;
 
-/** What a request may bring into memory: its declared size, or, when it does not say, the most it could. */
+/** What a byte becomes at most. Brotli has no such bound: a few bytes of it may become any body. */
+const EXPANSION_MAX: Readonly<Record<string, number>> = { identity: 1, gzip: 1_032, deflate: 1_032 };
+
+/** What a request may bring into memory: its declared size once it is decoded, or, when it does not say, the most it could. */
 function declaredBytes(request: FastifyRequest): number {
+  const { headers } = request;
   const most = request.routeOptions.config.bodyBytesInMemory ?? BODY_BYTES_MAX;
-  if (request.headers["transfer-encoding"] !== undefined) return most;
-  return Math.min(Number(request.headers["content-length"] ?? 0) || 0, most);
+  if (headers["transfer-encoding"] !== undefined) return most;
+  const sent = Number(headers["content-length"] ?? 0) || 0;
+  if (sent === 0) return 0;
+  const expansion = EXPANSION_MAX[headers["content-encoding"]?.toLowerCase() ?? "identity"] ?? Number.POSITIVE_INFINITY;
+  return Math.min(sent * expansion, most);
 }
 
 /** Refuses work beyond the bounds with a typed 529, before anything is read or asked of the database. */

@@ -1,11 +1,17 @@
 import type { AuditRow } from "@sandbox0/egress";
 import { createTestDatabase, type TestDatabase } from "@sandbox0/testkit";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { DatabaseUnavailable } from "../store/database-error.ts";
-import { listEgressRows } from "../store/egress-audit.ts";
+import { type EgressRow, listEgressRows } from "../store/egress-audit.ts";
 import { createPool, type Database } from "../store/pool.ts";
 import type { Queryable } from "../store/query.ts";
-import { AUDIT_RETENTION_MS, createAuditSink, DENIALS_A_MINUTE_MAX, type DurableAuditSink } from "./audit-sink.ts";
+import {
+  AUDIT_RETENTION_MS,
+  createAuditSink,
+  type DurableAuditSink,
+  ROWS_A_MINUTE_MAX,
+  SUMS_A_MINUTE_MAX,
+} from "./audit-sink.ts";
 import { ROW_QUEUE_MAX } from "../store/row-queue.ts";
 
 let database: TestDatabase;
@@ -23,6 +29,7 @@ beforeEach(() => {
   failures = [];
   errors = [];
 });
+afterEach(() => void vi.useRealTimers());
 afterAll(async () => {
   for (const sink of sinks) await sink.close();
   await db.close();
@@ -54,12 +61,15 @@ const row = (sessionId: string | null, host = "a.example.com"): AuditRow => ({
   credentialIds: [],
 });
 
+/** Rows of many sandboxes, none of which has too many. */
+const ofMany = (n: number, each: AuditRow): AuditRow => ({ ...each, sandboxId: `sandbox_${n % 100}` });
+
 const hostsOf = async (sessionId: string): Promise<(string | null)[]> =>
   (await listEgressRows(db, sessionId, { before: null, limit: 1000 })).map(({ host }) => host);
 
 test("writes in the background, in order, in batches", async () => {
   const sink = openSink();
-  for (let n = 0; n < 2_500; n++) sink.record(row("sesn_many", `h${n}`));
+  for (let n = 0; n < 2_500; n++) sink.record(ofMany(n, row("sesn_many", `h${n}`)));
   await expect.poll(() => hostsOf("sesn_many"), { timeout: 60_000 }).toContain("h2499");
   await sink.flush();
   expect((await hostsOf("sesn_many")).slice(0, 2)).toEqual(["h2499", "h2498"]);
@@ -106,7 +116,7 @@ test("drops, and counts, what the database refuses for good and what its queue c
   await sink.flush();
   expect(sink.dropped()).toBe(1);
   failures = Array.from({ length: ROW_QUEUE_MAX }, away);
-  for (let n = 0; n < ROW_QUEUE_MAX + 10; n++) sink.record(row("sesn_flood"));
+  for (let n = 0; n < ROW_QUEUE_MAX + 10; n++) sink.record(ofMany(n, row("sesn_flood")));
   expect(sink.dropped()).toBe(11);
   await sink.close();
   expect(sink.dropped()).toBe(11 + ROW_QUEUE_MAX);
@@ -123,19 +133,92 @@ test("removes rows that are old enough, and no others", async () => {
   expect(await hostsOf("sesn_old")).toEqual(["young"]);
 });
 
+const MINUTE_MS = 60_000;
+
+/** A sink whose minutes end with `vi.advanceTimersByTime`. */
+function openSinkOfFakeMinutes(): DurableAuditSink {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  return openSink();
+}
+
+const rowsOf = (sessionId: string): Promise<EgressRow[]> => listEgressRows(db, sessionId, { before: null, limit: 5000 });
+const bytesOf = (rows: readonly EgressRow[]): number => rows.reduce((bytes, { bytesOut }) => bytes + bytesOut, 0);
+
 test("a sandbox that is refused without end gets so many rows a minute, and all that it sent out", async () => {
-  const sink = openSink();
-  const at = new Date(60_000);
-  const denied: AuditRow = { ...row("sesn_denied"), verdict: "denied", reason: "host_not_allowed", at };
-  for (let i = 0; i < DENIALS_A_MINUTE_MAX + 50; i++) sink.record(denied);
-  for (let i = 0; i < 50; i++) sink.record({ ...row("sesn_denied"), at });
+  const sink = openSinkOfFakeMinutes();
+  const denied: AuditRow = { ...row("sesn_denied"), verdict: "denied", reason: "host_not_allowed" };
+  // The times of rows are those of their starts, and come in no order.
+  for (let i = 0; i < ROWS_A_MINUTE_MAX.denied + 50; i++) sink.record({ ...denied, at: new Date(i * MINUTE_MS) });
+  for (let i = 0; i < 50; i++) sink.record(row("sesn_denied"));
   sink.record({ ...denied, sandboxId: "sandbox_2", sessionId: "sesn_other" });
-  sink.record({ ...denied, at: new Date(120_000) });
+  vi.advanceTimersByTime(MINUTE_MS);
+  sink.record(denied);
   await sink.flush();
-  const rows = await listEgressRows(db, "sesn_denied", { before: null, limit: 2000 });
+  const rows = await rowsOf("sesn_denied");
   const reasons = rows.map(({ reason }) => reason);
-  expect(reasons.filter((reason) => reason === "host_not_allowed")).toHaveLength(DENIALS_A_MINUTE_MAX + 1);
+  expect(reasons.filter((reason) => reason === "host_not_allowed")).toHaveLength(ROWS_A_MINUTE_MAX.denied + 1);
   expect(reasons.filter((reason) => reason === "more_denials")).toHaveLength(1);
   expect(reasons.filter((reason) => reason === null)).toHaveLength(50);
   expect(await hostsOf("sesn_other")).toHaveLength(1);
+});
+
+test("a sandbox that asks for hosts that fail without end gets so many rows a minute", async () => {
+  const sink = openSinkOfFakeMinutes();
+  const failed: AuditRow = { ...row("sesn_failed"), verdict: "failed", reason: "name_not_found" };
+  for (let i = 0; i < ROWS_A_MINUTE_MAX.failed + 500; i++) sink.record({ ...failed, host: `h${i}.example.com` });
+  vi.advanceTimersByTime(MINUTE_MS);
+  await expect.poll(() => hostsOf("sesn_failed")).toHaveLength(ROWS_A_MINUTE_MAX.failed + 1);
+  const [sum] = await rowsOf("sesn_failed");
+  expect(sum).toMatchObject({ verdict: "failed", reason: "more_failures", bytesOut: 500 });
+});
+
+test("requests without end to one host are summed for each minute, with all their bytes", async () => {
+  const sink = openSinkOfFakeMinutes();
+  const at = (second: number): Date => new Date(Date.UTC(2026, 0, 1, 0, 0, second));
+  const many = ROWS_A_MINUTE_MAX.allowed;
+  for (let i = 0; i < many; i++) sink.record(row("sesn_many_requests"));
+  for (const second of [20, 10, 30]) sink.record({ ...row("sesn_many_requests"), at: at(second), durationMs: 2_000, bytesIn: 7 });
+  sink.record({ ...row("sesn_many_requests"), port: 80 });
+  vi.advanceTimersByTime(MINUTE_MS);
+  await expect.poll(() => hostsOf("sesn_many_requests")).toHaveLength(1000);
+  await sink.flush();
+  const rows = await rowsOf("sesn_many_requests");
+  expect(rows).toHaveLength(many + 2);
+  expect(rows.slice(0, 2)).toMatchObject([
+    { port: 80, reason: "more_requests", bytesOut: 1 },
+    { at: at(10), durationMs: 22_000, host: "a.example.com", port: 443, verdict: "allowed", bytesOut: 3, bytesIn: 21 },
+  ]);
+});
+
+test("requests to names without end are summed in a bounded number of rows, with all their bytes", async () => {
+  const sink = openSink();
+  const many = ROWS_A_MINUTE_MAX.allowed + SUMS_A_MINUTE_MAX;
+  for (let i = 0; i < many + 700; i++) sink.record(row("sesn_names", `h${i}.example.com`));
+  await sink.flush();
+  const rows = await rowsOf("sesn_names");
+  expect(rows).toHaveLength(many + 1);
+  expect(bytesOf(rows)).toBe(many + 700);
+  expect(rows[0]).toMatchObject({ host: null, port: null, verdict: "allowed", reason: "more_requests", bytesOut: 700 });
+});
+
+test("the use of a credential at a host has a row of its own at once, however many rows there were before", async () => {
+  const sink = openSinkOfFakeMinutes();
+  for (let i = 0; i < ROWS_A_MINUTE_MAX.allowed + 700; i++) sink.record(row("sesn_used", `h${i}.example.com`));
+  const hosts = Array.from({ length: SUMS_A_MINUTE_MAX + 20 }, (_, i) => `api${i}.example.com`);
+  for (const host of hosts) sink.record({ ...row("sesn_used", host), credentialIds: ["vcrd_1"] });
+  // No minute has ended, and nothing was flushed.
+  await expect.poll(() => hostsOf("sesn_used")).toEqual(expect.arrayContaining(hosts));
+  for (let i = 0; i < 5; i++) sink.record({ ...row("sesn_used", "api0.example.com"), credentialIds: ["vcrd_1"] });
+  sink.record({ ...row("sesn_used", "api0.example.com"), credentialIds: ["vcrd_1", "vcrd_2"] });
+  sink.record({ ...row("sesn_used", "api1.example.com"), verdict: "failed", reason: "unreachable", credentialIds: ["vcrd_1"] });
+  await sink.close();
+  const used = (await rowsOf("sesn_used")).filter(({ credentialIds }) => credentialIds.length > 0);
+  expect(used).toHaveLength(hosts.length + 3);
+  const at = (host: string) => used.filter((each) => each.host === host);
+  expect(at("api0.example.com").map((each) => [each.credentialIds, each.reason, each.bytesOut])).toEqual([
+    [["vcrd_1"], "more_requests", 5],
+    [["vcrd_1", "vcrd_2"], null, 1],
+    [["vcrd_1"], null, 1],
+  ]);
+  expect(at("api1.example.com").map(({ reason }) => reason)).toEqual(["unreachable", null]);
 });

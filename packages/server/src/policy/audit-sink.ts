@@ -8,8 +8,15 @@ import { createRowQueue } from "../store/row-queue.ts";
 export const AUDIT_RETENTION_MS = 30 * 24 * 60 * 60_000;
 const SWEEP_MS = 10 * 60_000;
 const SWEEP_ROWS_MAX = 10_000;
-/** Refusals of one sandbox in a minute that get a row each: a loop that tries one door all day must not fill the disk. */
-export const DENIALS_A_MINUTE_MAX = 600;
+/** Rows of one sandbox in a minute; what comes beyond is summed: a loop that runs all day must not fill the disk. */
+export const ROWS_A_MINUTE_MAX: Readonly<Record<AuditRow["verdict"], number>> = { allowed: 1_200, denied: 600, failed: 600 };
+/** Sums of one sandbox in a minute: the hosts beyond share one more, for under a wildcard there is no end of names. */
+export const SUMS_A_MINUTE_MAX = 100;
+const SUM_REASONS: Readonly<Record<AuditRow["verdict"], string>> = {
+  allowed: "more_requests",
+  denied: "more_denials",
+  failed: "more_failures",
+};
 const MINUTE_MS = 60_000;
 
 export interface AuditSinkOptions {
@@ -32,43 +39,99 @@ export interface DurableAuditSink extends AuditSink {
 /** Writes the gateway's rows to Postgres in batches, away from any request, and removes old ones. */
 export function createAuditSink({ db, sessionOf, onError }: AuditSinkOptions): DurableAuditSink {
   const queue = createRowQueue<NewEgressRow>((rows) => insertEgressRows(db, rows), onError);
-  const summarise = createDenialLimit();
+  const limit = createRowLimit((row) => queue.add({ ...row, key: randomUUID() }));
   let isClosed = false;
   const removeOld = async (now: Date): Promise<void> => {
     const olderThan = new Date(now.getTime() - AUDIT_RETENTION_MS);
     // Some at a time: nobody shall wait for a lock of this.
     while (!isClosed && (await deleteEgressRows(db, olderThan, SWEEP_ROWS_MAX)) === SWEEP_ROWS_MAX);
   };
-  const sweep = setInterval(() => void removeOld(new Date()).catch(onError), SWEEP_MS);
-  sweep.unref();
+  const timers = [
+    setInterval(() => void removeOld(new Date()).catch(onError), SWEEP_MS).unref(),
+    setInterval(limit.endMinute, MINUTE_MS).unref(),
+  ];
   return {
-    record(row) {
-      const kept = summarise(row);
-      if (kept !== null) queue.add({ ...kept, sessionId: kept.sessionId ?? sessionOf(kept.sandboxId), key: randomUUID() });
-    },
+    record: (row) => limit.record({ ...row, sessionId: row.sessionId ?? sessionOf(row.sandboxId) }),
     dropped: queue.dropped,
-    flush: queue.flush,
+    flush: () => {
+      limit.writeSums();
+      return queue.flush();
+    },
     removeOld,
     close: async () => {
       isClosed = true;
-      clearInterval(sweep);
+      for (const timer of timers) clearInterval(timer);
+      limit.writeSums();
       await queue.close();
     },
   };
 }
 
-/** The first refusal of a minute that is too many stands for all that follow, as `more_denials`; what went out is never left out. */
-function createDenialLimit(): (row: AuditRow) => AuditRow | null {
-  let minute = 0;
-  const counts = new Map<string, number>();
-  return (row) => {
-    if (row.verdict !== "denied") return row;
-    const now = Math.floor(row.at.getTime() / MINUTE_MS);
-    if (now !== minute) counts.clear();
-    minute = now;
-    const count = (counts.get(row.sandboxId) ?? 0) + 1;
-    counts.set(row.sandboxId, count);
-    if (count <= DENIALS_A_MINUTE_MAX) return row;
-    return count === DENIALS_A_MINUTE_MAX + 1 ? { ...row, reason: "more_denials" } : null;
+/** What one sandbox had in the minute that runs. */
+interface Minute {
+  rows: Record<AuditRow["verdict"], number>;
+  /** Uses of credentials that have a row although there were too many. */
+  uses: Set<string>;
+  sums: Map<string, AuditRow>;
+}
+
+interface RowLimit {
+  record(row: AuditRow): void;
+  /** Those so far. */
+  writeSums(): void;
+  endMinute(): void;
+}
+
+/**
+ * Sums the rows of a minute that are too many, with all their bytes: what went out, or used a credential, by host, port and
+ * credentials; what did not go out in one row for all hosts. No number of rows hides that a credential was used at a host:
+ * the first use has a row at once. A minute is one of the timer, for rows come late and with the time of their start.
+ */
+function createRowLimit(write: (row: AuditRow) => void): RowLimit {
+  const sandboxes = new Map<string, Minute>();
+  const writeSums = (): void => {
+    for (const { sums } of sandboxes.values()) {
+      for (const sum of sums.values()) write(sum);
+      sums.clear();
+    }
   };
+  return {
+    record(row) {
+      const { verdict, sandboxId } = row;
+      const minute = sandboxes.get(sandboxId) ?? { rows: { allowed: 0, denied: 0, failed: 0 }, uses: new Set(), sums: new Map() };
+      sandboxes.set(sandboxId, minute);
+      minute.rows[verdict] += 1;
+      if (minute.rows[verdict] <= ROWS_A_MINUTE_MAX[verdict]) write(row);
+      else addToSums(minute, row, write);
+    },
+    writeSums,
+    endMinute() {
+      writeSums();
+      sandboxes.clear();
+    },
+  };
+}
+
+function addToSums({ uses, sums }: Minute, row: AuditRow, write: (row: AuditRow) => void): void {
+  const { verdict, sessionId, host, port, credentialIds } = row;
+  const own = JSON.stringify([verdict, sessionId, host, port, ...credentialIds]);
+  const isUse = credentialIds.length > 0;
+  if (isUse && !uses.has(own)) {
+    uses.add(own);
+    write(row);
+    return;
+  }
+  const hasOwn = isUse || (verdict === "allowed" && (sums.has(own) || sums.size < SUMS_A_MINUTE_MAX));
+  const key = hasOwn ? own : JSON.stringify([verdict, sessionId]);
+  const sum = sums.get(key);
+  if (sum) sums.set(key, sumOf(sum, row));
+  else sums.set(key, { ...row, reason: SUM_REASONS[verdict], ...(hasOwn ? {} : { host: null, port: null }) });
+}
+
+/** From the first start to the last end. */
+function sumOf(sum: AuditRow, row: AuditRow): AuditRow {
+  const startMs = Math.min(sum.at.getTime(), row.at.getTime());
+  const endMs = Math.max(sum.at.getTime() + sum.durationMs, row.at.getTime() + row.durationMs);
+  const [bytesOut, bytesIn] = [sum.bytesOut + row.bytesOut, sum.bytesIn + row.bytesIn];
+  return { ...sum, at: new Date(startMs), durationMs: endMs - startMs, bytesOut, bytesIn };
 }

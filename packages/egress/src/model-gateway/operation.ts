@@ -12,7 +12,7 @@ export interface Operation {
   providerPath: string;
   /** The model answers: there are tokens to count, and a span to record. */
   generates: boolean;
-  /** With its question mark, or empty. */
+  /** What of the query passes: with its question mark, or empty. */
   search: string;
 }
 
@@ -31,13 +31,16 @@ function openai(api: Api, providerPath: string): Omit<Operation, "search"> {
   return { vendor: "openai", api, providerPath, generates: true };
 }
 
+/** All that the vendors' clients send. As with headers, the rest is left out: gateways take keys, hosts and models from it. */
+const BETA = "beta=true";
+
 /** @throws Refusal for anything else: the paths are compared as they came, so that no spelling of one is another */
 export function operationOf(req: IncomingMessage): Operation {
   const { path, search } = targetOf(req);
   const operation = OPERATIONS.get(path);
   if (operation === undefined) throw new Refusal("not_found", "The model gateway has no such operation.");
   if (req.method !== "POST") throw new Refusal("method", "The model gateway takes POST here.");
-  return { ...operation, search };
+  return { ...operation, search: search.slice(1).split("&").includes(BETA) ? `?${BETA}` : "" };
 }
 
 /** Also for requests that are no operation, so that their error can be read by who sent them. */

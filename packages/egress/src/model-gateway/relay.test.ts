@@ -14,14 +14,14 @@ afterEach(async () => {
 });
 
 /** A gateway before a provider that answers like this. */
-async function start(answer: (...request: Parameters<RequestListener>) => unknown): Promise<GatewayStage> {
+async function start(answer: (...request: Parameters<RequestListener>) => unknown, query = ""): Promise<GatewayStage> {
   provider = createServer((req, res) => {
     // A fault of the stage is an answer that breaks off.
     Promise.try(() => answer(req, res)).catch((error: Error) => res.destroy(error));
   });
   provider.listen(0, "127.0.0.1");
   await once(provider, "listening");
-  stage = await createGatewayStage({ baseUrl: `http://127.0.0.1:${(provider.address() as AddressInfo).port}` });
+  stage = await createGatewayStage({ baseUrl: `http://127.0.0.1:${(provider.address() as AddressInfo).port}${query}` });
   return stage;
 }
 
@@ -112,4 +112,22 @@ test("a provider that speaks no HTTP is a 502", async () => {
   provider.removeAllListeners("connection");
   provider.on("connection", (socket) => socket.end("SSH-2.0-OpenSSH_9.9\r\n", () => socket.destroySoon()));
   expect((await ask()).status).toBe(502);
+});
+
+test.each([
+  ["", "?beta=true", "?beta=true"],
+  ["", "", ""],
+  ["", "?model=other&beta=true&key=k&x-portkey-custom-host=evil.example", "?beta=true"],
+  ["", "?beta=false&beta=true%26key=k", ""],
+  ["", "?", ""],
+  ["?api-version=1", "?beta=true&api-version=2", "?api-version=1"],
+])("before a provider with the query %j, of the query %j is passed on %j", async (own, sent, passed) => {
+  const urls: (string | undefined)[] = [];
+  await start((req, res) => {
+    urls.push(req.url);
+    res.writeHead(200, { "content-type": "application/json" }).end("{}");
+  }, own);
+  const body = { model: "claude-test", max_tokens: 1, messages: [] };
+  expect((await stage.post(`/model/v1/messages${sent}`, body)).status).toBe(200);
+  expect(urls).toEqual([`/v1/messages${passed}`]);
 });

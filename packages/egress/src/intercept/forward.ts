@@ -33,6 +33,9 @@ interface OutgoingBody {
   release(): void;
 }
 
+/** From 200; Node sends no other. Some sites answer with 999. */
+const STATUS_MAX = { "1.1": 999, "2": 599 };
+
 type Hold = (bytes: number) => (() => void) | null;
 
 /** Answers the client in any case, and records one audit row. Never rejects: nobody waits for it. */
@@ -155,6 +158,13 @@ export async function respond(
   substitution: Substitution,
   row: AuditRow,
 ): Promise<void> {
+  if (response.status < 200 || response.status > STATUS_MAX[exchange.version]) {
+    throw new EgressError(
+      "failed",
+      "upstream_status",
+      `The server answered with a status that HTTP/${exchange.version} does not know.`,
+    );
+  }
   const stages: Transform[] = [
     countBytes((bytes) => {
       row.bytesIn += bytes;
@@ -174,7 +184,8 @@ export async function respond(
     }
     stages.push(cover);
   }
-  const into = exchange.respond({ status: response.status, headers }, () => substitution.responseHeaders(response.trailers()));
+  const trailers = (): HeaderList => substitution.responseHeaders(endToEnd(response.trailers()));
+  const into = exchange.respond({ status: response.status, headers }, trailers);
   // Looked at before the failure of one end has taken the other with it.
   let brokeOff = false;
   const note = (): void => {

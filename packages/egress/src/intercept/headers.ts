@@ -61,7 +61,9 @@ export function toHttp2Headers(headers: HeaderList): Record<string, string | str
   for (const [name, value] of headers) {
     const lower = name.toLowerCase();
     const earlier = result[lower];
-    result[lower] = earlier === undefined ? value : [earlier, value].flat();
+    // The one value that `endToEnd` lets pass, and Node only in this spelling and once.
+    if (lower === "te") result[lower] = "trailers";
+    else result[lower] = earlier === undefined ? value : [earlier, value].flat();
   }
   return result;
 }

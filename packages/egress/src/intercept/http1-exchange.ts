@@ -35,12 +35,13 @@ export function createHttp1Exchange(
     trailers: () => toHeaderList(request.rawTrailers),
     sendContinue: () => response.writeContinue(),
     respond(head, trailers) {
-      addTrailersAtEnd(response, trailers);
       response.sendDate = false;
       // What is left of a request that was answered early must not be read as the next one.
       const close: HeaderList = request.complete ? [] : [["Connection", "close"]];
       response.writeHead(head.status, [...head.headers, ...close].flat());
       response.flushHeaders();
+      // Only now: what could not be written is answered once more, in words of ours.
+      addTrailersAtEnd(response, trailers);
       return response;
     },
     responded: () => response.headersSent,
@@ -76,8 +77,13 @@ function framingOf(headers: HeaderList): Framing {
 function addTrailersAtEnd(response: ServerResponse, trailers: () => HeaderList): void {
   const end = response.end.bind(response) as (...args: unknown[]) => ServerResponse;
   response.end = ((...args: unknown[]) => {
-    const list = trailers();
-    if (list.length > 0) response.addTrailers(list.map(([name, value]) => [name, value] as [string, string]));
+    try {
+      const list = trailers();
+      if (list.length > 0) response.addTrailers(list.map(([name, value]) => [name, value] as [string, string]));
+    } catch {
+      // Streams call this out of an event: thrown on, it would end the process.
+      return response.destroy();
+    }
     return end(...args);
   }) as typeof response.end;
 }

@@ -97,8 +97,13 @@ function addTrailersAtEnd(client: ClientRequest, out: UpstreamRequest): void {
   if (out.framing.type !== "open") return;
   const end = client.end.bind(client) as (...args: unknown[]) => ClientRequest;
   client.end = ((...args: unknown[]) => {
-    const trailers = out.trailers();
-    if (trailers.length > 0) client.addTrailers(trailers.map(([name, value]) => [name, value] as [string, string]));
+    try {
+      const trailers = out.trailers();
+      if (trailers.length > 0) client.addTrailers(trailers.map(([name, value]) => [name, value] as [string, string]));
+    } catch (error) {
+      // Streams call this out of an event: thrown on, it would end the process.
+      return client.destroy(error as Error);
+    }
     return end(...args);
   }) as typeof client.end;
 }

@@ -35,10 +35,21 @@ export function createHttp2Exchange(
     expectsContinue: valuesOf(headers, "expect").some((value) => value.toLowerCase() === "100-continue"),
     body: stream,
     trailers: () => trailers,
-    sendContinue: () => stream.additionalHeaders({ ":status": 100 }),
+    sendContinue() {
+      // The client may have left, and not yet have said so to the request that it made.
+      if (!stream.closed && !stream.destroyed && !stream.headersSent) stream.additionalHeaders({ ":status": 100 });
+    },
     respond(head, trailersAtEnd) {
-      stream.once("wantTrailers", () => stream.sendTrailers(toHttp2Headers(trailersAtEnd())));
       stream.respond({ ":status": head.status, ...toHttp2Headers(head.headers) }, { waitForTrailers: true });
+      // Only now: what could not be sent is answered once more, in words of ours.
+      stream.once("wantTrailers", () => {
+        try {
+          stream.sendTrailers(toHttp2Headers(trailersAtEnd()));
+        } catch {
+          // Out of an event it would end the process; the client sees that the response is not whole.
+          stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        }
+      });
       return stream;
     },
     responded: () => stream.headersSent,

@@ -2,7 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { TLSSocket } from "node:tls";
 import type { Upstream, UpstreamExchange, UpstreamRequest, UpstreamResponse } from "./exchange.ts";
 import { type HeaderList, toHeaderList, toHttp2Headers, without } from "./headers.ts";
-import { HEADER_BYTES_MAX, STREAM_LISTENERS_MAX } from "./limits.ts";
+import { HEADER_BYTES_MAX, HTTP2_FIELDS, STREAM_LISTENERS_MAX } from "./limits.ts";
 
 /** What a stream may send ahead of its reader, who may never come: so much of each is held. Enough for 5 MB/s at 50 ms. */
 export const STREAM_WINDOW_BYTES = 256 * 1024;
@@ -19,9 +19,13 @@ export function createHttp2Upstream(socket: TLSSocket, authority: string): Http2
   let goingAway = false;
   const session: ClientHttp2Session = connect(`https://${authority}`, {
     createConnection: () => socket,
+    ...HTTP2_FIELDS,
     settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize: HEADER_BYTES_MAX },
   });
-  session.once("connect", () => session.setLocalWindowSize(SESSION_WINDOW_BYTES));
+  session.once("connect", () => {
+    // Also said of one that was destroyed before.
+    if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+  });
   session.on("goaway", () => {
     goingAway = true;
   });
@@ -47,7 +51,16 @@ function sendOn(session: ClientHttp2Session, out: UpstreamRequest): UpstreamExch
   });
   stream.setMaxListeners(STREAM_LISTENERS_MAX);
   stream.on("continue", () => out.onContinue());
-  if (hasTrailers) stream.on("wantTrailers", () => stream.sendTrailers(toHttp2Headers(out.trailers())));
+  if (hasTrailers) {
+    stream.on("wantTrailers", () => {
+      try {
+        stream.sendTrailers(toHttp2Headers(out.trailers()));
+      } catch (error) {
+        // Out of an event it would end the process; so it fails the request.
+        stream.destroy(error as Error);
+      }
+    });
+  }
   return { body: stream, response: responseOf(stream) };
 }
 

@@ -25,6 +25,7 @@ import {
   HEADER_BYTES_MAX,
   HTTP2_CONNECTIONS_MAX,
   HTTP2_CONNECTIONS_PER_SANDBOX_MAX,
+  HTTP2_FIELDS,
   HTTP2_FLOOD_BOUNDS,
   HTTP2_REQUESTS_MAX,
   IDLE_MS,
@@ -229,6 +230,7 @@ function serveHttp2(connection: Opened): void {
   const { socket, forwarding } = connection;
   const session: ServerHttp2Session = performServerHandshake(socket, {
     ...HTTP2_FLOOD_BOUNDS,
+    ...HTTP2_FIELDS,
     settings: {
       enablePush: false,
       initialWindowSize: CLIENT_STREAM_WINDOW_BYTES,

@@ -51,6 +51,12 @@ export const HTTP2_FLOOD_BOUNDS = {
   maxSessionMemory: 10,
 };
 
+/**
+ * What is known to come once may come twice, as it may in HTTP/1.1: whoever gets it decides what it means. Node would throw, and
+ * that out of an event where it is of trailers.
+ */
+export const HTTP2_FIELDS = { strictSingleValueFields: false };
+
 /** Places that one connection's plain requests keep connections to. */
 export const PLAIN_UPSTREAMS_MAX = 8;
 

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { AuditRow } from "../port.ts";
 import type { Substitution } from "../substitution/substitution.ts";
-import { admit, authorityOf, type Route } from "./admission.ts";
+import { admit, authorityOf, malformed, type Route } from "./admission.ts";
 import { newAuditRow, recordAudit } from "./audit.ts";
 import type { ClientExchange } from "./exchange.ts";
 import { countBytes, fail, type Forwarding, outgoingHeaders, respond } from "./forward.ts";
@@ -41,6 +41,11 @@ export async function forwardWebSocket(
   const started = performance.now();
   const row = newAuditRow(forwarding.route.target);
   const exchange = exchangeOn(asked, forwarding.route.scheme === "http");
+  if (!exchange) {
+    asked.socket.destroy();
+    const { verdict, reason } = malformed("request");
+    return recordAudit(forwarding.deps.audit, { ...row, verdict, reason }, started);
+  }
   let substitution: Substitution | null = null;
   try {
     substitution = await admit(forwarding.deps, forwarding.route, exchange, row);
@@ -55,11 +60,16 @@ export async function forwardWebSocket(
   }
 }
 
-/** For an answer that is no WebSocket; the connection ends with it. */
-function exchangeOn({ request: asked, socket }: WebSocketRequest, absolute: boolean): ClientExchange {
+/** For an answer that is no WebSocket; the connection ends with it. `null`: an earlier request still waits for its own. */
+function exchangeOn({ request: asked, socket }: WebSocketRequest, absolute: boolean): ClientExchange | null {
   const response = new ServerResponse(asked);
   response.shouldKeepAlive = false;
-  response.assignSocket(socket as never);
+  try {
+    response.assignSocket(socket as never);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_HTTP_SOCKET_ASSIGNED") return null;
+    throw error;
+  }
   response.once("finish", () => socket.end());
   return createHttp1Exchange(asked, response, { expectsContinue: false, absolute });
 }

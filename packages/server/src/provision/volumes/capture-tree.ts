@@ -12,7 +12,7 @@ import {
 } from "./manifest.ts";
 import { NumberedBlobs } from "./numbered-blobs.ts";
 import { identityOf, microseconds, readInto, readUnchanged, safeIdentityOf } from "./read-content.ts";
-import { DEPTH_MAX, type Found, walkTrees } from "./walk-tree.ts";
+import { type Found, walkTrees } from "./walk-tree.ts";
 
 /** A larger file has blobs of its own: each costs the store some milliseconds, whatever is in it. */
 export const SMALL_BYTES_MAX = 1024 * 1024;
@@ -29,11 +29,23 @@ const PACK_USED_MIN = 0.3;
 export const ENTRIES_MAX = 1_000_000;
 /** Of holes, which are read like content, in all files of one capture: files beyond that are left out. One without content is none. */
 export const HOLE_BYTES_MAX = 16 * 1024 ** 3;
+/** Of the lines about a volume's entries, which this server writes for a session and stores again with each change. */
+export const MANIFEST_BYTES_MAX = 256 * 1024 ** 2;
 /** What was left out is named so often, and counted. */
 const OMISSIONS_SHOWN = 10;
+/** Of a path in a notice, which is for people. */
+const SHOWN_BYTES_MAX = 200;
 const BLOCK_BYTES = 512;
 
-export interface CaptureJob {
+/** For tests. */
+export interface CaptureBounds {
+  /** Default {@link HOLE_BYTES_MAX}. */
+  holeBytesMax?: number;
+  /** Default {@link MANIFEST_BYTES_MAX}. */
+  manifestBytesMax?: number;
+}
+
+export interface CaptureJob extends CaptureBounds {
   root: string;
   /** Of directories below the root. */
   names: readonly string[];
@@ -41,8 +53,6 @@ export interface CaptureJob {
   previous: { blobs: readonly ManifestBlob[]; entriesPath: string } | null;
   /** Where the entries of this one go. */
   entriesPath: string;
-  /** Default {@link HOLE_BYTES_MAX}. */
-  holeBytesMax?: number;
 }
 
 export interface Captured {
@@ -58,11 +68,11 @@ export interface Captured {
   omitted: { count: number; shown: string[] };
 }
 
-/** The volume has more than {@link ENTRIES_MAX} entries. */
+/** The volume has more than {@link ENTRIES_MAX} entries, or their list more than {@link MANIFEST_BYTES_MAX} bytes: the message says which. */
 export class TooManyEntries extends Error {
   readonly code = "too_many_entries";
-  constructor() {
-    super(`there are more than ${ENTRIES_MAX} files and directories`);
+  constructor(message: string) {
+    super(message);
     this.name = "TooManyEntries";
   }
 }
@@ -75,7 +85,7 @@ export class TooManyEntries extends Error {
 export async function captureTree(job: CaptureJob, store: Store, checkStopped: () => void): Promise<Captured> {
   const capture = new Capture(job, store, checkStopped);
   try {
-    for (const found of walkTrees(job.root, job.names, { onTooDeep: (path) => capture.omit(path, TOO_DEEP) })) {
+    for (const found of walkTrees(job.root, job.names, capture)) {
       checkStopped();
       await capture.take(found);
     }
@@ -88,7 +98,6 @@ export async function captureTree(job: CaptureJob, store: Store, checkStopped: (
 /** @returns the memory of the content, when it is no longer needed there; `null`: it stays there */
 type Store = (content: Uint8Array<ArrayBuffer>, sha256: string) => Promise<ArrayBuffer | null>;
 
-const TOO_DEEP = `more than ${DEPTH_MAX} directories deep`;
 const TOO_SPARSE = `files with holes of more than ${HOLE_BYTES_MAX / 1024 ** 3} GiB together`;
 
 class Capture {
@@ -105,10 +114,14 @@ class Capture {
   #hasChanged: boolean;
   readonly #checkStopped: () => void;
   #holeBytesLeft: number;
+  readonly #manifestBytesMax: number;
+  #manifestBytes = 0;
 
-  constructor({ previous, entriesPath, holeBytesMax = HOLE_BYTES_MAX }: CaptureJob, store: Store, checkStopped: () => void) {
+  constructor(job: CaptureJob, store: Store, checkStopped: () => void) {
+    const { previous, entriesPath, holeBytesMax = HOLE_BYTES_MAX, manifestBytesMax = MANIFEST_BYTES_MAX } = job;
     this.#checkStopped = checkStopped;
     this.#holeBytesLeft = holeBytesMax;
+    this.#manifestBytesMax = manifestBytesMax;
     this.#previous = new PreviousEntries(previous?.entriesPath ?? null);
     this.#blobs = new NumberedBlobs(previous?.blobs ?? [], PACK_USED_MIN);
     this.#lines = new LineWriter(entriesPath);
@@ -128,8 +141,9 @@ class Capture {
 
   omit(path: string, reason: string): void {
     this.#omitted.count++;
-    if (this.#omitted.shown.length < OMISSIONS_SHOWN)
-      this.#omitted.shown.push(`${Buffer.from(path, "latin1").toString("utf8")} (${reason})`);
+    if (this.#omitted.shown.length === OMISSIONS_SHOWN) return;
+    const shown = Buffer.from(path.slice(0, SHOWN_BYTES_MAX), "latin1").toString("utf8");
+    this.#omitted.shown.push(`${shown}${path.length > SHOWN_BYTES_MAX ? "…" : ""} (${reason})`);
   }
 
   async finish(): Promise<Captured> {
@@ -269,10 +283,13 @@ class Capture {
   }
 
   #add(before: ManifestEntry | null, entry: ManifestEntry): void {
-    if (++this.#entries > ENTRIES_MAX) throw new TooManyEntries();
+    if (++this.#entries > ENTRIES_MAX) throw new TooManyEntries(`there are more than ${ENTRIES_MAX} files and directories`);
     // What is the same is the line that it was.
     const line = entry === before ? this.#previous.lastLine : encodeEntry(entry);
     if (entry !== before && line !== this.#previous.lastLine && !isSame(before, entry)) this.#hasChanged = true;
+    this.#manifestBytes += Buffer.byteLength(line) + 1;
+    if (this.#manifestBytes > this.#manifestBytesMax)
+      throw new TooManyEntries(`the list of the files takes more than ${this.#manifestBytesMax} bytes`);
     this.#lines.write(line);
   }
 }

@@ -15,7 +15,7 @@ import {
   keepCheckpointBlob,
   readCheckpoint,
 } from "../../store/volume-checkpoints.ts";
-import type { Captured } from "./capture-tree.ts";
+import type { CaptureBounds, Captured } from "./capture-tree.ts";
 import { readLines } from "./line-file.ts";
 import { MANIFEST_FORMAT, type ManifestBlob, type ManifestHead } from "./manifest.ts";
 import type { BlobContent } from "./restore-tree.ts";
@@ -26,7 +26,7 @@ import { unlessAborted } from "./unless-aborted.ts";
 const KEPT_DIRECTORIES = ["workspace", "home", "outputs", "tool-outputs"];
 /** Of a volume, beside its directories: what the last checkpoint knows of the files. Nothing of the session sees it. */
 const RECORDS = "checkpoints";
-/** Far above a pack and a chunk; a manifest of a million entries with the longest names fits. */
+/** Far above a pack, a chunk and a manifest, of which a capture bounds the entries. */
 const BLOB_BYTES_MAX = 1024 ** 3;
 
 /** A turn has begun to use the files while they were looked at, or the checkpoint before is somebody else's, too. */
@@ -63,6 +63,7 @@ export interface CheckpointsDeps {
   blobs: Pick<Blobs, "put" | "putKnown" | "pathOf" | "open">;
   threads: TreeThreads;
   nodeId(): number;
+  bounds?: CaptureBounds;
 }
 
 export function createCheckpoints(deps: CheckpointsDeps): Checkpoints {
@@ -108,7 +109,7 @@ function newsOf(omitted: Omitted, previous: Known | null): Omitted | null {
 const NOTHING_OMITTED: Omitted = { count: 0, shown: [] };
 
 async function captureInto(
-  { blobs, threads }: CheckpointsDeps,
+  { blobs, threads, bounds }: CheckpointsDeps,
   draft: Draft,
   volume: Volume,
   records: Records,
@@ -119,7 +120,7 @@ async function captureInto(
     await blobs.putKnown(content, sha256, signal);
     await draft.keep(sha256);
   };
-  const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(draft.id) };
+  const job = { root: volume.path, names: KEPT_DIRECTORIES, previous, entriesPath: records.entriesPath(draft.id), ...bounds };
   return threads.capture(job, store, signal);
 }
 

@@ -14,6 +14,7 @@ import { readHomeNodes } from "../../store/session-volumes.ts";
 import { insertSession } from "../../store/sessions.ts";
 import { Troubles } from "../../store/troubles.fixture.ts";
 import type { ProvisionSession } from "../port.ts";
+import type { CaptureBounds } from "./capture-tree.ts";
 import { createCheckpoints } from "./checkpoints.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
 import { createVolumeKeeper, type VolumeKeeper, type VolumeKeeperTimes } from "./volume-keeper.ts";
@@ -119,6 +120,8 @@ export class TestNode {
   readonly troubles: unknown[] = [];
   /** Of its sessions' logs. */
   readonly reported: SessionError[] = [];
+  /** Of its captures. */
+  readonly bounds: CaptureBounds = {};
   /** What the blob store throws instead of taking content. */
   storeFailure: Error | null = null;
   /** Before content is stored. */
@@ -154,7 +157,7 @@ export class TestNode {
         return nodes.blobs.open(sha256, range);
       },
     };
-    const checkpoints = createCheckpoints({ db, blobs, threads, nodeId: () => registry.id() });
+    const checkpoints = createCheckpoints({ db, blobs, threads, nodeId: () => registry.id(), bounds: this.bounds });
     const onTrouble = (error: unknown): void => void this.troubles.push(error);
     const deps = { db, pool, checkpoints, requests: this.requests, notifier, node: registry, onTrouble };
     this.keeper = createVolumeKeeper(deps, times);

@@ -136,7 +136,7 @@ class Threads {
       if (message.type !== "done" && message.type !== "failed") void answer(worker, message, ask, fail);
       else if (failed.signal.aborted) reject(failed.signal.reason);
       else if (message.type === "done") resolve(message.result);
-      else reject(message.isTooMany ? new TooManyEntries() : new Error(message.message));
+      else reject(message.isTooMany ? new TooManyEntries(message.message) : new Error(message.message));
     };
     const onAbort = (): void => fail(signal.reason);
     const onExit = (): void => reject(failed.signal.aborted ? failed.signal.reason : new Error("the thread has ended"));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "vitest";
-import type { Captured } from "./capture-tree.ts";
+import type { CaptureBounds, Captured } from "./capture-tree.ts";
 import type { ManifestBlob } from "./manifest.ts";
 import type { FileOwner } from "./tree-writer.ts";
 import type { TreeThreads } from "./tree-threads.ts";
@@ -34,7 +34,7 @@ export class Trees {
     root: string,
     before: { captured: Captured; entriesPath: string } | null,
     signal = NEVER,
-    holeBytesMax?: number,
+    bounds: CaptureBounds = {},
   ): Promise<{ captured: Captured; entriesPath: string }> {
     const entriesPath = join(this.dir, `entries-${++this.captures}`);
     const previous = before && { blobs: before.captured.blobs, entriesPath: before.entriesPath };
@@ -44,7 +44,6 @@ export class Trees {
       this.blobs.set(sha256, Uint8Array.from(content));
       this.stored++;
     };
-    const bounds = holeBytesMax === undefined ? {} : { holeBytesMax };
     const job = { root, names: ["home", "workspace"], previous, entriesPath, ...bounds };
     return { captured: await this.threads.capture(job, store, signal), entriesPath };
   }

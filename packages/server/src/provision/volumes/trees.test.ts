@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CHUNK_BYTES, captureTree } from "./capture-tree.ts";
+import { CHUNK_BYTES, captureTree, TooManyEntries } from "./capture-tree.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
 import { bash, expectSameTree, Trees } from "./trees.fixture.ts";
 
@@ -92,6 +92,38 @@ describe("what is captured and restored", () => {
     expect(captured.omitted).toMatchObject({ count: 1, shown: [expect.stringContaining("400 directories deep")] });
     await trees.restore({ captured, entriesPath }, b);
     await bash('rm -rf "$1"', a);
+  });
+});
+
+describe("a tree with paths that no program can name", () => {
+  /** Directories inside each other with names of 255 bytes, which take six in JSON; in the deepest a file with five names. */
+  const dig = `import os; os.chdir('workspace')
+for i in range(60): os.mkdir('\\x01' * 255); os.chdir('\\x01' * 255)
+open('f', 'w').close()
+for i in range(4): os.link('f', 'g%d' % i)`;
+
+  test("is left out from there on, and that is said in few words", async () => {
+    await bash('cd "$1" && python3 -c "$2" && echo x > home/kept', a, dig);
+    const captured = await trees.capture(a, null);
+    const { count, shown } = captured.captured.omitted;
+    expect([count, shown]).toEqual([1, [expect.stringMatching(/ \(a path of more than 4096 bytes\)$/)]]);
+    expect(shown[0]?.length).toBeLessThan(300);
+    // home, its file, workspace, and 15 directories.
+    expect(captured.captured.entries).toBe(18);
+    expect((await stat(captured.entriesPath)).size).toBeLessThan(250_000);
+    await trees.restore(captured, b);
+    await bash('test "$(find "$1/workspace" -mindepth 1 | wc -l)" = 15 && rm -rf "$2/workspace"', b, a);
+  });
+
+  test("and one whose list takes too many bytes is refused before they are written", async () => {
+    await bash('cd "$1/workspace" && for i in $(seq 1000); do echo > "a file with a name $i"; done', a);
+    await settle(join(a, "workspace/a file with a name 1000"));
+    const { entriesPath } = await trees.capture(a, null);
+    const { size } = await stat(entriesPath);
+    expect((await trees.capture(a, null, undefined, { manifestBytesMax: size })).captured.entries).toBe(1_002);
+    const refused = trees.capture(a, null, undefined, { manifestBytesMax: size - 1 });
+    await expect(refused).rejects.toThrow(TooManyEntries);
+    await expect(refused).rejects.toThrow(/^the list of the files takes more than \d+ bytes$/);
   });
 });
 
@@ -186,12 +218,12 @@ test("files with holes are read up to so many bytes of holes, in all; those with
   const make = "truncate -s 20M a b c && for f in a b c; do printf x | dd of=$f bs=1 seek=9000000 conv=notrunc status=none; done";
   await bash(`cd "$1/workspace" && ${make} && truncate -s 1T hollow hollower`, a);
   await settle(join(a, "workspace/c"));
-  const captured = await trees.capture(a, null, undefined, 45_000_000);
+  const captured = await trees.capture(a, null, undefined, { holeBytesMax: 45_000_000 });
   expect(captured.captured.omitted).toEqual({ count: 1, shown: [expect.stringMatching(/^workspace\/c \(files with holes/)] });
   await trees.restore(captured, b);
   await bash('cd "$1/workspace" && cmp a "$2/workspace/a" && test ! -e c && test "$(stat -c %s hollow)" = 1099511627776', b, a);
   // Those that are kept are not read again.
-  const next = await trees.capture(a, captured, undefined, 45_000_000);
+  const next = await trees.capture(a, captured, undefined, { holeBytesMax: 45_000_000 });
   expect(next.captured.omitted.count).toBe(0);
 });
 

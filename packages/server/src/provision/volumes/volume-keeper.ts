@@ -23,7 +23,7 @@ import {
 } from "../../store/volume-requests.ts";
 import { emptyVolumeTrash, readVolumeTrash } from "../../store/volume-trash.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
-import { ENTRIES_MAX, TooManyEntries } from "./capture-tree.ts";
+import { TooManyEntries } from "./capture-tree.ts";
 import { type Checkpoints, VolumeInUse } from "./checkpoints.ts";
 import { SessionLocks } from "./session-locks.ts";
 import { EXPIRED_NOTICE, HOME_RETURN_MS, placeVolume } from "./volume-place.ts";
@@ -255,7 +255,7 @@ class Keeper implements VolumeKeeper {
       if (error instanceof VolumeInUse || (error instanceof SandboxError && error.code === "unavailable")) return;
       if (error instanceof TooManyEntries) {
         this.#hopeless.add(sessionId);
-        return addNotice(this.#deps.db, sessionId, TOO_MANY_NOTICE);
+        return addNotice(this.#deps.db, sessionId, tooManyNotice(error));
       }
       this.#deps.onTrouble(error, sessionId);
       this.#owe(sessionId, this.#times.retryMs);
@@ -365,7 +365,8 @@ class Keeper implements VolumeKeeper {
       await dropUnfinishedCheckpoints(db, [...(await node.aliveNodes()), node.id()]);
       await removeOldVolumeRequests(db);
       // A turn that ended meanwhile owes its own, at its own time.
-      for (const id of await this.#readUnkept()) if (!this.#owed.has(id) && !this.#capturing.has(id)) this.#owe(id, 0);
+      for (const id of await this.#readUnkept())
+        if (![this.#owed, this.#capturing, this.#hopeless].some((those) => those.has(id))) this.#owe(id, 0);
       for (const volumeId of await readVolumeTrash(db, pool.homeId, TRASH_BATCH)) {
         // The row goes only when the files are gone, so a crash repeats the work.
         await pool.deleteVolume(volumeId);
@@ -395,7 +396,9 @@ class Keeper implements VolumeKeeper {
   }
 }
 
-const TOO_MANY_NOTICE = `The files of this session are not kept beyond this machine: there are more than ${ENTRIES_MAX}. Remove what is not needed.`;
+function tooManyNotice({ message }: TooManyEntries): string {
+  return `The files of this session are not kept beyond this machine: ${message}. Remove what is not needed.`;
+}
 
 function omittedNotice({ count, shown }: { count: number; shown: readonly string[] }): string {
   const more = count > shown.length ? ` and ${count - shown.length} more` : "";

@@ -4,6 +4,9 @@ import { entryOf, openEntry, pathOf } from "./open-entry.ts";
 /** Directories in directories; each that is open takes a file descriptor. */
 export const DEPTH_MAX = 400;
 
+/** Of a path from the root of the walk: the system's PATH_MAX. No program can name what lies beyond, but from a directory on the way. */
+export const PATH_BYTES_MAX = 4096;
+
 /** Something in a tree, while the walk is at it. */
 export interface Found {
   /** From the root of the walk; bytes, as Latin-1. */
@@ -17,8 +20,8 @@ export interface Found {
 }
 
 export interface WalkOptions {
-  /** Told of directories that lie too deep to be looked into. */
-  onTooDeep(path: string): void;
+  /** Told of what is left out with all that is in it, and why. */
+  omit(path: string, reason: string): void;
 }
 
 /**
@@ -35,6 +38,9 @@ export function* walkTrees(root: string, names: readonly string[], options: Walk
   }
 }
 
+const TOO_DEEP = `more than ${DEPTH_MAX} directories deep`;
+const TOO_LONG = `a path of more than ${PATH_BYTES_MAX} bytes`;
+
 interface OpenDirectory {
   fd: number;
   /** Ends with a slash, but for the root, which has "". */
@@ -44,11 +50,13 @@ interface OpenDirectory {
 
 function* walkEntry(dir: OpenDirectory, name: string, options: WalkOptions): Generator<Found, void, undefined> {
   const path = dir.path + name;
+  // A character is a byte.
+  if (path.length > PATH_BYTES_MAX) return options.omit(path, TOO_LONG);
   const found = look(dir, name, path);
   if (found === null) return;
   yield found;
   if (!found.stat.isDirectory()) return;
-  if (dir.depth >= DEPTH_MAX) return options.onTooDeep(path);
+  if (dir.depth >= DEPTH_MAX) return options.omit(path, TOO_DEEP);
   const inner = unlessGone(() => openEntry(dir.fd, name));
   if (inner === null) return;
   try {

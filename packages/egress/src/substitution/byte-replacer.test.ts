@@ -66,6 +66,33 @@ test("holds back less than the longest pattern, and nothing when no pattern may 
   );
 });
 
+/** A chunk that counts how often its bytes are looked at, one by one. */
+function counted(bytes: Buffer): { chunk: Buffer; looks: () => number } {
+  let count = 0;
+  const chunk = new Proxy(bytes, {
+    get(target, key) {
+      if (typeof key === "string" && key.charCodeAt(0) <= 57) count++;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return { chunk, looks: () => count };
+}
+
+for (const [what, long] of [
+  ["others", "0123456789abcdef".repeat(4_096)],
+  // Begins anew behind each match.
+  ["one that every match breaks off", `ab${"Xab".repeat(20_000)}`],
+] as const) {
+  test(`many matches of a short pattern beside long ones (${what}): each byte is looked at a few times`, () => {
+    const finds = ["Xab", long, `${long}1`, `${long}2`, `${long}3`];
+    const { chunk, looks } = counted(latin("Xab".repeat(1_000)));
+    const replacer = createByteReplacer(finds.map((find) => ({ find: latin(find), put: latin("-") })));
+    expect(`${replacer.push(chunk)}${replacer.end()}`).toBe("-".repeat(1_000));
+    expect(looks()).toBeLessThan(4 * finds.length * chunk.length);
+  });
+}
+
 test("says what was replaced, and does not look into what it put in", () => {
   let hits = 0;
   const replacement = { find: latin("ph"), put: latin("phph"), onHit: () => hits++ };

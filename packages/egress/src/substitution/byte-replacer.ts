@@ -34,18 +34,21 @@ const EMPTY = Buffer.alloc(0);
 
 export function createByteReplacer(replacements: readonly Replacement[]): ByteReplacer {
   const patterns = replacements.map(toPattern);
+  const beginnings = createBeginnings(patterns);
   let held: Buffer = EMPTY;
   return {
     push(chunk) {
       const data = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      const { out, rest } = replaceAll(data, patterns, true);
+      beginnings.read(chunk);
+      const { out, rest } = replaceAll(data, patterns, beginnings);
       // A copy: a view would keep the whole chunk alive.
       held = rest.length === 0 ? EMPTY : Buffer.from(rest);
       return out;
     },
     heldBytes: () => held.length,
     end() {
-      const { out } = replaceAll(held, patterns, false);
+      const { out } = replaceAll(held, patterns, null);
+      beginnings.forget();
       held = EMPTY;
       return out;
     },
@@ -54,7 +57,7 @@ export function createByteReplacer(replacements: readonly Replacement[]): ByteRe
 
 /** All of `data` at once. */
 export function replaceBytes(data: Buffer, replacements: readonly Replacement[]): Buffer {
-  return replaceAll(data, replacements.map(toPattern), false).out;
+  return replaceAll(data, replacements.map(toPattern), null).out;
 }
 
 function toPattern(replacement: Replacement): Pattern {
@@ -62,12 +65,13 @@ function toPattern(replacement: Replacement): Pattern {
   return { ...replacement, borders: bordersOf(replacement.find) };
 }
 
-function replaceAll(data: Buffer, patterns: readonly Pattern[], more: boolean): { out: Buffer; rest: Buffer } {
+/** `beginnings`: at the end of `data`, which goes on; `null`: it does not. */
+function replaceAll(data: Buffer, patterns: readonly Pattern[], beginnings: Beginnings | null): { out: Buffer; rest: Buffer } {
   const parts: Buffer[] = [];
   const matches = createMatcher(data, patterns);
   let from = 0;
   for (;;) {
-    const pending = more ? pendingStart(data, from, patterns) : data.length;
+    const pending = data.length - (beginnings?.longest(data.length - from) ?? 0);
     const match = matches.next(from);
     // What is pending began first, or began together with the match and would be longer: wait for more.
     if (!match || match.start >= pending) {
@@ -103,18 +107,54 @@ function createMatcher(data: Buffer, patterns: readonly Pattern[]) {
   };
 }
 
-/** Where the earliest beginning of a pattern at the end of `data` is, not before `from`; `data.length`: there is none. */
-function pendingStart(data: Buffer, from: number, patterns: readonly Pattern[]): number {
-  let longest = 0;
-  for (const { find, borders } of patterns) {
-    let matched = 0;
-    for (let at = Math.max(from, data.length - find.length + 1); at < data.length; at++) {
-      while (matched > 0 && find[matched] !== data[at]) matched = borders[matched - 1] ?? 0;
-      if (find[matched] === data[at]) matched++;
-    }
-    longest = Math.max(longest, matched);
+/** What a text that goes on ends with that may become a match. */
+interface Beginnings {
+  /** The text goes on with this. */
+  read(chunk: Buffer): void;
+  /** How long the longest one is that lies in the last `within` bytes. What begins before them is forgotten. */
+  longest(within: number): number;
+  /** A new text begins. */
+  forget(): void;
+}
+
+/**
+ * Looks at each byte a few times, however many matches there are: a beginning that is too long is followed by the next shorter
+ * one, which is its border, and not searched for anew.
+ */
+function createBeginnings(patterns: readonly Pattern[]): Beginnings {
+  const lengths = new Uint32Array(patterns.length);
+  return {
+    read(chunk) {
+      for (const [index, pattern] of patterns.entries()) {
+        // A beginning is shorter than its pattern.
+        const at = Math.max(0, chunk.length - pattern.find.length + 1);
+        lengths[index] = lengthAfter(at === 0 ? (lengths[index] ?? 0) : 0, chunk, at, pattern);
+      }
+    },
+    longest(within) {
+      let longest = 0;
+      for (const [index, { borders }] of patterns.entries()) {
+        let length = lengths[index] ?? 0;
+        while (length > within) length = borders[length - 1] ?? 0;
+        lengths[index] = length;
+        longest = Math.max(longest, length);
+      }
+      return longest;
+    },
+    forget: () => void lengths.fill(0),
+  };
+}
+
+/** Of the beginning of a pattern that a text ends with, when it ended with one of `length` before `chunk` from `start` on. */
+function lengthAfter(length: number, chunk: Buffer, start: number, { find, borders }: Pattern): number {
+  let matched = length;
+  for (let at = start; at < chunk.length; at++) {
+    const byte = chunk[at];
+    while (matched > 0 && find[matched] !== byte) matched = borders[matched - 1] ?? 0;
+    if (find[matched] === byte) matched++;
+    if (matched === find.length) matched = borders[matched - 1] ?? 0;
   }
-  return data.length - longest;
+  return matched;
 }
 
 function bordersOf(pattern: Buffer): Uint32Array {

@@ -12,6 +12,7 @@ import {
 } from "./manifest.ts";
 import { NumberedBlobs } from "./numbered-blobs.ts";
 import { identityOf, microseconds, readInto, readUnchanged, safeIdentityOf } from "./read-content.ts";
+import { TooManyEntries } from "./too-many-entries.ts";
 import { type Found, walkTrees } from "./walk-tree.ts";
 
 /** A larger file has blobs of its own: each costs the store some milliseconds, whatever is in it. */
@@ -25,8 +26,6 @@ const BLOB_BYTES = Math.max(PACK_BYTES, CHUNK_BYTES);
 const STORES_AT_ONCE = 4;
 /** A pack of which less is still used is left: its files are packed anew. */
 const PACK_USED_MIN = 0.3;
-/** In one volume. */
-export const ENTRIES_MAX = 1_000_000;
 /** Of holes, which are read like content, in all files of one capture: files beyond that are left out. One without content is none. */
 export const HOLE_BYTES_MAX = 16 * 1024 ** 3;
 /** Of the lines about a volume's entries, which this server writes for a session and stores again with each change. */
@@ -41,6 +40,8 @@ const BLOCK_BYTES = 512;
 export interface CaptureBounds {
   /** Default {@link HOLE_BYTES_MAX}. */
   holeBytesMax?: number;
+  /** Default {@link ENTRIES_MAX}. */
+  entriesMax?: number;
   /** Default {@link MANIFEST_BYTES_MAX}. */
   manifestBytesMax?: number;
 }
@@ -68,15 +69,6 @@ export interface Captured {
   omitted: { count: number; shown: string[] };
 }
 
-/** The volume has more than {@link ENTRIES_MAX} entries, or their list more than {@link MANIFEST_BYTES_MAX} bytes: the message says which. */
-export class TooManyEntries extends Error {
-  readonly code = "too_many_entries";
-  constructor(message: string) {
-    super(message);
-    this.name = "TooManyEntries";
-  }
-}
-
 /**
  * Writes down what the files of a volume are and stores the content that is not stored yet. Blocks its thread.
  * @param store keeps the content, which becomes its own and has this hash
@@ -85,7 +77,8 @@ export class TooManyEntries extends Error {
 export async function captureTree(job: CaptureJob, store: Store, checkStopped: () => void): Promise<Captured> {
   const capture = new Capture(job, store, checkStopped);
   try {
-    for (const found of walkTrees(job.root, job.names, capture)) {
+    const options = { entriesMax: job.entriesMax, omit: (path: string, reason: string) => capture.omit(path, reason) };
+    for (const found of walkTrees(job.root, job.names, options)) {
       checkStopped();
       await capture.take(found);
     }
@@ -283,7 +276,7 @@ class Capture {
   }
 
   #add(before: ManifestEntry | null, entry: ManifestEntry): void {
-    if (++this.#entries > ENTRIES_MAX) throw new TooManyEntries(`there are more than ${ENTRIES_MAX} files and directories`);
+    this.#entries++;
     // What is the same is the line that it was.
     const line = entry === before ? this.#previous.lastLine : encodeEntry(entry);
     if (entry !== before && line !== this.#previous.lastLine && !isSame(before, entry)) this.#hasChanged = true;

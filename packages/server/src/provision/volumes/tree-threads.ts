@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
-import { type Captured, type CaptureJob, TooManyEntries } from "./capture-tree.ts";
+import type { Captured, CaptureJob } from "./capture-tree.ts";
 import type { BlobContent, RestoreJob } from "./restore-tree.ts";
+import { TooManyEntries } from "./too-many-entries.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 
 /** At the same time; more wait. A turn waits for the files that are restored for it, and never for what others capture. */

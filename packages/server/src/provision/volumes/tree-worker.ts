@@ -1,6 +1,7 @@
 import { parentPort } from "node:worker_threads";
-import { captureTree, TooManyEntries } from "./capture-tree.ts";
+import { captureTree } from "./capture-tree.ts";
 import { type BlobContent, restoreTree } from "./restore-tree.ts";
+import { TooManyEntries } from "./too-many-entries.ts";
 import type { FromWorker, ToWorker, TreeJob, TreeResult } from "./tree-threads.ts";
 
 if (parentPort === null) throw new Error("this runs as a worker thread");

@@ -2,9 +2,11 @@ import { existsSync } from "node:fs";
 import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CHUNK_BYTES, captureTree, TooManyEntries } from "./capture-tree.ts";
+import { CHUNK_BYTES, captureTree } from "./capture-tree.ts";
+import { TooManyEntries } from "./too-many-entries.ts";
 import { createTreeThreads, type TreeThreads } from "./tree-threads.ts";
 import { bash, expectSameTree, Trees } from "./trees.fixture.ts";
+import { walkTrees } from "./walk-tree.ts";
 
 const isRoot = process.getuid?.() === 0;
 let threads: TreeThreads;
@@ -124,6 +126,33 @@ for i in range(4): os.link('f', 'g%d' % i)`;
     const refused = trees.capture(a, null, undefined, { manifestBytesMax: size - 1 });
     await expect(refused).rejects.toThrow(TooManyEntries);
     await expect(refused).rejects.toThrow(/^the list of the files takes more than \d+ bytes$/);
+  });
+});
+
+describe("more names than a volume may have", () => {
+  // Of one file: it costs its directory some bytes for each.
+  const fill = `import os
+os.mkdir('workspace/d'); open('workspace/d/f', 'w').close()
+for i in range(3000): os.link('workspace/d/f', 'workspace/d/%d' % i)`;
+
+  test("are not all read, and none of them is looked at", async () => {
+    await bash('cd "$1" && python3 -c "$2"', a, fill);
+    const walk = (entriesMax: number) => walkTrees(a, ["workspace"], { entriesMax, omit: () => undefined });
+    expect([...walk(3_003)].length).toBe(3_003);
+    const found: string[] = [];
+    const look = (): void => {
+      for (const { path } of walk(3_002)) found.push(path);
+    };
+    expect(look).toThrow(TooManyEntries);
+    expect(found).toEqual(["workspace", "workspace/d"]);
+  });
+
+  test("refuse the capture, also when nothing would be kept of them", async () => {
+    await bash('cd "$1/workspace" && mkfifo pipe && for i in 1 2 3 4 5 6; do ln pipe $i; done', a);
+    expect((await trees.capture(a, null, undefined, { entriesMax: 9 })).captured.entries).toBe(2);
+    const refused = trees.capture(a, null, undefined, { entriesMax: 8 });
+    await expect(refused).rejects.toThrow(TooManyEntries);
+    await expect(refused).rejects.toThrow(/^there are more than 8 files and directories$/);
   });
 });
 

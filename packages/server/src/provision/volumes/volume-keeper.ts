@@ -23,9 +23,9 @@ import {
 } from "../../store/volume-requests.ts";
 import { emptyVolumeTrash, readVolumeTrash } from "../../store/volume-trash.ts";
 import type { ProvisionPart, ProvisionSession } from "../port.ts";
-import { TooManyEntries } from "./capture-tree.ts";
 import { type Checkpoints, VolumeInUse } from "./checkpoints.ts";
 import { SessionLocks } from "./session-locks.ts";
+import { TooManyEntries } from "./too-many-entries.ts";
 import { EXPIRED_NOTICE, HOME_RETURN_MS, placeVolume } from "./volume-place.ts";
 import { adoptUnnamed, removeUnnamed, UNNAMED_AGE_MS } from "./unnamed-volumes.ts";
 import { ANSWER_CHANNEL, REQUEST_CHANNEL, type VolumeRequests } from "./volume-requests.ts";

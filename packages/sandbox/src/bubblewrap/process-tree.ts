@@ -44,8 +44,18 @@ export async function waitUntilEnded(pids: readonly number[]): Promise<void> {
 }
 
 function isRunning(pid: number): boolean {
-  const stat = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  return stat !== null && !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  return !"ZX".includes(stateOf(pid));
+}
+
+/** By a signal or a debugger, or for good. */
+export function isStopped(pid: number): boolean {
+  return "TtZX".includes(stateOf(pid));
+}
+
+/** As `proc(5)` writes it; of one that is gone, that of the dead. */
+function stateOf(pid: number): string {
+  const stat = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8")) ?? ") X";
+  return stat.charAt(stat.lastIndexOf(")") + 2);
 }
 
 function childrenOf(pid: number): number[] {

@@ -1,6 +1,7 @@
 import { constants as osConstants } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { egressEnv } from "../egress-env.ts";
 import { BASE_ENV, WORKSPACE_DIR } from "../layout.ts";
 import { listSandboxFiles, readSandboxFile, writeSandboxFile } from "../exec-files.ts";
@@ -13,7 +14,7 @@ import type { SandboxUser } from "./host.ts";
 import { FORWARDER_PID, launchRequest, type LaunchHost } from "./launch.ts";
 import type { Spawned, Spawner } from "./spawner.ts";
 import type { SystemPlan } from "./system-view.ts";
-import { descendants, signalProcess, type TreeProcess, waitUntilEnded } from "./process-tree.ts";
+import { descendants, isStopped, signalProcess, type TreeProcess, waitUntilEnded } from "./process-tree.ts";
 
 export interface SandboxParts {
   id: string;
@@ -36,6 +37,9 @@ export interface SandboxParts {
 const SIGNAL_STATUS_BASE = 128;
 /** How long bwrap may take to end after its reaper was killed. */
 const STOP_FALLBACK_MS = 2000;
+/** How long a process may take to stand still, and how often it is looked at; one that waits for a disk stands still later. */
+const STAND_STILL_MS_MAX = 10_000;
+const STAND_STILL_LOOK_MS = 2;
 /** In its pid namespace: the first after bwrap's reaper. */
 const COMMAND_PID = 2;
 const SIGKILL_STATUS = SIGNAL_STATUS_BASE + osConstants.signals.SIGKILL;
@@ -122,7 +126,7 @@ class BubblewrapSandbox implements Sandbox {
     const running = new BubblewrapProcess(spawned, egress !== null, ranOutOfMemory);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
-    if (this.#paused && !powers.has("freeze")) running.stopTree();
+    if (this.#paused && !powers.has("freeze")) await running.stopTree();
     options.signal?.addEventListener("abort", () => running.kill("SIGKILL"), { once: true });
     if (options.signal?.aborted === true) running.kill("SIGKILL");
     return running;
@@ -148,7 +152,7 @@ class BubblewrapSandbox implements Sandbox {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     this.#paused = true;
     if (this.#parts.powers.has("freeze")) await this.#parts.cgroup.freeze();
-    else for (const child of this.#running) child.stopTree();
+    else await Promise.all([...this.#running].map((child) => child.stopTree()));
   }
 
   async resume(): Promise<void> {
@@ -249,7 +253,9 @@ class BubblewrapProcess implements SandboxProcess {
     const below = descendants(this.pid);
     const forwarder = this.#hasForwarder ? below.find(({ innerPid }) => innerPid === FORWARDER_PID) : undefined;
     const ways = forwarder === undefined ? [] : [forwarder, ...descendants(forwarder.pid)].map(({ pid }) => pid);
-    return below.every(({ pid, innerPid }) => innerPid <= COMMAND_PID || ways.includes(pid));
+    // What has started the forwarder may still be on its way out when the command has long begun.
+    const ownMax = this.#hasForwarder ? FORWARDER_PID - 1 : COMMAND_PID;
+    return below.every(({ pid, innerPid }) => innerPid <= ownMax || ways.includes(pid));
   }
 
   /** The command's processes, not bwrap and its reaper, nor what keeps their way out open. */
@@ -258,16 +264,21 @@ class BubblewrapProcess implements SandboxProcess {
     return descendants(this.pid).filter(({ innerPid }) => !spared.includes(innerPid));
   }
 
-  /** Looks again until there is no new one: who has the signal forks no more, but may have forked while others got theirs. */
-  stopTree(): void {
-    const stopped = new Set<number>();
-    for (let isNew = true; isNew; ) {
-      const found = this.#commands().filter(({ pid }) => !stopped.has(pid));
-      for (const { pid } of found) {
-        signalProcess(pid, "SIGSTOP");
-        stopped.add(pid);
-      }
-      isNew = found.length > 0;
+  /**
+   * Looks again until all that there are were seen to stand still before: a fork that is under way when the signal comes is
+   * carried out, and the child has no signal.
+   * @throws SandboxError for what does not stand still
+   */
+  async stopTree(): Promise<void> {
+    const deadline = performance.now() + STAND_STILL_MS_MAX;
+    for (let still = new Set<number>(); ; ) {
+      const found = this.#commands().map(({ pid }) => pid);
+      const stopped = found.filter(isStopped);
+      if (stopped.length === found.length && found.every((pid) => still.has(pid))) return;
+      for (const pid of found) if (!stopped.includes(pid)) signalProcess(pid, "SIGSTOP");
+      if (performance.now() > deadline) throw new SandboxError("io", "a process of the sandbox does not stand still");
+      still = new Set(stopped);
+      await delay(STAND_STILL_LOOK_MS);
     }
   }
 

@@ -110,6 +110,24 @@ describe("another workspace's id answers exactly like an unknown one", () => {
     expect(neutral(other, found)).toBe(neutral(none, unknown));
   });
 
+  const CHANGES: [string, string, unknown?][] = [
+    ...PATHS.filter(([method, path]) => method !== "GET" && path.includes("{session}")),
+    ["POST", "/v1/sessions/{session}/resources", { type: "file", file_id: "file_01" }],
+    ["POST", "/sandbox0/v1/sessions/{session}/snapshots", {}],
+    ["POST", "/sandbox0/v1/sessions/{session}/fork", {}],
+    ["POST", "/sandbox0/v1/sessions/{session}/restore", { snapshot_id: "snap_01" }],
+  ];
+
+  test.each(CHANGES)("%s %s does not wait for the lock of a session that it may not have", async (method, path, body) => {
+    const url = path.replace("{session}", found.session ?? "");
+    const request = { anonymous: true, headers: { "x-api-key": theirs.apiKey ?? "" }, ...(body ? { body } : {}) };
+    const status = await server.db.transaction(async (tx) => {
+      await tx.query("select from session_heads where session_id = $1 for update", [found.session]);
+      return (await server.request(method, url, request)).status;
+    });
+    expect(status).toBe(404);
+  });
+
   test("nor can it be used by reference", async () => {
     await expect(
       theirs.beta.sessions.create({ agent: found.agent ?? "", environment_id: found.environment ?? "" }),

@@ -31,9 +31,12 @@ export interface EventLog {
   append(write: SessionWrite): Promise<Written>;
   /**
    * Locks the session for `decide`, which sees its calls without a result and those named in `callIds`. Answers `null`,
-   * without calling it, when there is no such session.
+   * without calling it, when there is no such session; with a `workspaceId`, also for one of another, which is left alone.
    */
-  locked<T>(sessionId: string, callIds: readonly string[], decide: (session: LockedSession) => Promise<T>): Promise<T | null>;
+  locked<T>(
+    session: { sessionId: string; workspaceId: string | null; callIds?: readonly string[] },
+    decide: (session: LockedSession) => Promise<T>,
+  ): Promise<T | null>;
   /** Takes the lease and decides, in one transaction. `null`: nothing to do, or another node was first. */
   claimed<T>(
     sessionId: string,
@@ -56,15 +59,14 @@ export function createEventLog(db: Database, bells: Bells, fresh?: FreshEvents):
   };
   /** Lock and reads leave together: the server runs them in order, so what is read is what the lock protects. */
   const underLock = async <Lock extends { head: Head }, T>(
-    sessionId: string,
-    callIds: readonly string[],
+    { sessionId, workspaceId, callIds }: { sessionId: string; workspaceId: string | null; callIds: readonly string[] },
     lock: (tx: Queryable) => Promise<Lock | null>,
     decide: (session: LockedSession & Lock) => Promise<T>,
   ): Promise<T | null> => {
     let rung: [SessionWrite, Written] | undefined;
     const decided = await db.transaction(async (tx) => {
       rung = undefined;
-      const [locked, pending] = await Promise.all([lock(tx), readPending(tx, sessionId, callIds)]);
+      const [locked, pending] = await Promise.all([lock(tx), readPending(tx, sessionId, callIds, workspaceId)]);
       if (!locked || !pending) return null;
       const write = async (part: LockedWrite): Promise<Written> => {
         const whole = { ...part, sessionId };
@@ -84,12 +86,12 @@ export function createEventLog(db: Database, bells: Bells, fresh?: FreshEvents):
       ring(write, written);
       return written;
     },
-    locked(sessionId, callIds, decide) {
+    locked({ sessionId, workspaceId, callIds = [] }, decide) {
       const lock = async (tx: Queryable) => {
-        const head = await lockHead(tx, sessionId);
+        const head = await lockHead(tx, sessionId, workspaceId);
         return head && { head };
       };
-      return underLock(sessionId, callIds, lock, decide);
+      return underLock({ sessionId, workspaceId, callIds }, lock, decide);
     },
     claimed(sessionId, { nodeId, ttlMs }, decide) {
       const lock = async (tx: Queryable) => {
@@ -100,7 +102,7 @@ export function createEventLog(db: Database, bells: Bells, fresh?: FreshEvents):
         ]);
         return head && row && { head, row, memory: { transcript } };
       };
-      return underLock(sessionId, [], lock, ({ write, ...session }) => {
+      return underLock({ sessionId, workspaceId: null, callIds: [] }, lock, ({ write, ...session }) => {
         const remember = async (part: LockedWrite): Promise<Written> => {
           const written = await write(part);
           session.memory.transcript?.push(...transcriptOf(part.events ?? [], written.at));

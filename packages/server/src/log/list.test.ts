@@ -36,7 +36,7 @@ async function newSession(): Promise<string> {
 
 /** Takes everything up that waits, as a turn does. */
 async function promote(sessionId: string): Promise<void> {
-  const inbox = (await readPending(db, sessionId, []))?.inbox ?? [];
+  const inbox = (await readPending(db, sessionId, [], null))?.inbox ?? [];
   await writeSession(db, {
     sessionId,
     threadId,

@@ -249,7 +249,7 @@ class Runner implements Orchestrator {
     // What is decided now is not in it.
     turn.memory = null;
     turn.prepared = null;
-    const next = await this.deps.log.locked(turn.sessionId, [], (session) =>
+    const next = await this.deps.log.locked({ sessionId: turn.sessionId, workspaceId: null }, (session) =>
       holdingLease(turn, session, async () => {
         const plan = choose(turnState(turn, session));
         await writePlan(turn, session, plan);

@@ -67,7 +67,7 @@ async function findOrigin(
   isCaptured: boolean,
 ): Promise<Origin> {
   // What a snapshot has never changes; else nothing is written to the log until there is the fork, which is soon.
-  if (snapshot_id == null) await holdLog(tx, sourceId);
+  if (snapshot_id == null) await holdLog(tx, workspaceId, sourceId);
   const source = await readSession(tx, workspaceId, sourceId);
   if (!source) throw unknownSession(sourceId);
   if (snapshot_id != null) {
@@ -88,7 +88,7 @@ async function findOrigin(
   }
   refuseUnlessIdle(head, "fork");
   await expectKeptFiles(tx, sourceId, isCaptured);
-  const pending = await readPending(tx, sourceId, []);
+  const pending = await readPending(tx, sourceId, [], workspaceId);
   const findCheckpoint = () => needKeptFiles(tx, sourceId, isCaptured);
   return { source, point: end, inputs: pending?.inbox ?? [], findCheckpoint, isNow: true };
 }

@@ -96,8 +96,7 @@ async function changing<T>(
   sessionId: string,
   change: (tx: Queryable) => Promise<T>,
 ): Promise<T> {
-  const done = await log.locked(sessionId, [], async ({ tx, ...session }) => {
-    if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+  const done = await log.locked({ sessionId, workspaceId }, async ({ tx, ...session }) => {
     if (session.archived) throw invalidRequest("This session is archived and can no longer be changed.");
     if (session.head.status === "terminated") throw invalidRequest("This session is terminated and can no longer be changed.");
     const value = await change(tx);

@@ -19,8 +19,7 @@ export async function restoreSession(
   sessionId: string,
   snapshotId: string,
 ): Promise<Session> {
-  const found = await log.locked(sessionId, [], async (session) => {
-    if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+  const found = await log.locked({ sessionId, workspaceId }, async (session) => {
     refuseUnlessIdle(session.head, "restore");
     await restore(session, await needSnapshot(session.tx, sessionId, snapshotId, { keep: true }));
     return true;

@@ -97,8 +97,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return sessionObject(await need(workspaceId, sessionId), new Date());
     },
     async delete(workspaceId, sessionId) {
-      const found = await deps.log.locked(sessionId, [], async (session) => {
-        if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+      const found = await deps.log.locked({ sessionId, workspaceId }, async (session) => {
         refuseWhileRunning(session, "delete");
         await deleteSessionRow(session.tx, sessionId);
         return true;
@@ -230,8 +229,7 @@ async function sendEvents(
     if (event.type === "user.tool_confirmation") return [event.tool_use_id];
     return event.type === "user.custom_tool_result" ? [event.custom_tool_use_id] : [];
   });
-  const done = await deps.log.locked(sessionId, named, async (session) => {
-    if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+  const done = await deps.log.locked({ sessionId, workspaceId, callIds: named }, async (session) => {
     await checkMessageFiles(session.tx, workspaceId, events, "events");
     if (session.archived) throw invalidRequest("This session is archived and accepts no more events.");
     const now = new Date(Math.max(Date.now(), session.head.lastEventAt.getTime()));
@@ -283,7 +281,7 @@ async function updateSession(
 ): Promise<void> {
   if (params.budget)
     throw invalidRequest("budget: a budget can only be set when the session is created", { error_code: "budget_create_only" });
-  const found = await deps.log.locked(sessionId, [], async (session) => {
+  const found = await deps.log.locked({ sessionId, workspaceId }, async (session) => {
     const row = await readSession(session.tx, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
     if (row.status === "terminated") throw invalidRequest("This session is terminated and can no longer be changed.");
@@ -319,7 +317,7 @@ async function newAgent(
 
 /** Read-only from now on and reported as terminated; a second time changes nothing (semantics §25 no. 16). */
 async function archiveSession(deps: SessionsDeps, workspaceId: string, sessionId: string): Promise<void> {
-  const found = await deps.log.locked(sessionId, [], async (session) => {
+  const found = await deps.log.locked({ sessionId, workspaceId }, async (session) => {
     const row = await readSession(session.tx, workspaceId, sessionId);
     if (!row) throw unknownSession(sessionId);
     if (row.archived_at) return true;

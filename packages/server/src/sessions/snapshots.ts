@@ -79,8 +79,7 @@ async function takeSnapshot(
   name: string | null,
 ): Promise<Snapshot> {
   const attempt = (isCaptured: boolean) =>
-    log.locked(sessionId, [], async (session) => {
-      if (session.workspaceId !== workspaceId) throw unknownSession(sessionId);
+    log.locked({ sessionId, workspaceId }, async (session) => {
       refuseUnlessIdle(session.head, "snapshot");
       return insertSnapshotOf(session, name, isCaptured);
     });

@@ -92,7 +92,7 @@ test("counts the web searches that have an answer, also when the call comes with
   await writeSession(db, { ...write, events: [...results, resultEvent(failed, [], true)], finishedCalls: [one.id, failed.id] });
   const whole = { ...callNamed("web_search"), finished: true };
   await writeSession(db, { ...write, calls: [whole], events: [resultEvent(whole, [], false)] });
-  expect((await lockHead(db, sessionId))?.usage.webSearches).toBe(2);
+  expect((await lockHead(db, sessionId, null))?.usage.webSearches).toBe(2);
 });
 
 test("any text survives, NUL and line breaks included", async () => {
@@ -129,7 +129,7 @@ test("everything one write does is there or nothing of it", async () => {
   const end = newEvent("span.model_request_end", { model_request_start_id: start.id });
   const usage = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4 };
   await writeSession(db, { sessionId, threadId, generation: null, events: [start], spanStart: { id: start.id, model: "m" } });
-  expect(await readPending(db, sessionId, [])).toMatchObject({ openSpans: [start.id], calls: [], inbox: [] });
+  expect(await readPending(db, sessionId, [], null)).toMatchObject({ openSpans: [start.id], calls: [], inbox: [] });
   await writeSession(db, {
     sessionId,
     threadId,
@@ -141,7 +141,7 @@ test("everything one write does is there or nothing of it", async () => {
     enqueue: [{ id: "m1", type: "user.message", fields: { content: [] } }],
     patch: { status: "running", addUsage: { ...usage, costUsd: null }, wake: "now", turnPending: true },
   });
-  expect(await readPending(db, sessionId, [])).toMatchObject({
+  expect(await readPending(db, sessionId, [], null)).toMatchObject({
     agentName: "a",
     archived: false,
     calls: [
@@ -162,12 +162,12 @@ test("everything one write does is there or nothing of it", async () => {
     answers: [{ callId: "c2", answerId: "a2", answer: { deny_message: "no" }, confirmed: "deny", finishes: false }],
     patch: { status: "idle", stopReason: { type: "end_turn" } },
   });
-  expect(await readPending(db, sessionId, [])).toMatchObject({
+  expect(await readPending(db, sessionId, [], null)).toMatchObject({
     calls: [{ id: "c2", confirmed: "deny", denyMessage: "no", answerId: "a2" }],
     inbox: [],
   });
-  expect((await readPending(db, sessionId, ["c1"]))?.calls).toMatchObject([{ id: "c1", finished: true }, { id: "c2" }]);
-  const head = await db.transaction((tx) => lockHead(tx, sessionId));
+  expect((await readPending(db, sessionId, ["c1"], null))?.calls).toMatchObject([{ id: "c1", finished: true }, { id: "c2" }]);
+  const head = await db.transaction((tx) => lockHead(tx, sessionId, null));
   expect(head).toMatchObject({
     seq: 3,
     status: "idle",

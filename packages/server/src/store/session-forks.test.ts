@@ -198,7 +198,7 @@ test("calls go along as they stood then", async () => {
 
   const open = { id: "two", resultId: "new", answer: null, answerId: null, confirmed: null, finished: false };
   const forked = await fork(id, point, [open]);
-  const pending = await readPending(db, forked, ["one", "two", "three"]);
+  const pending = await readPending(db, forked, ["one", "two", "three"], null);
   expect(pending?.calls.map(({ id: callId, finished, confirmed, resultId }) => [callId, finished, confirmed, resultId])).toEqual([
     ["one", true, null, "result of one"],
     ["two", false, null, "new"],
@@ -206,6 +206,6 @@ test("calls go along as they stood then", async () => {
   // The same in place: what was made later is closed.
   await rewindLog(db, id, point, (await endOf(id)).seq);
   await rewindCalls(db, id, point, [open]);
-  const back = await readPending(db, id, []);
+  const back = await readPending(db, id, [], null);
   expect(back?.calls.map(({ id: callId, started }) => [callId, started])).toEqual([["two", false]]);
 });

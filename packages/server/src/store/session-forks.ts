@@ -23,8 +23,13 @@ export interface NewFork {
 }
 
 /** Until the transaction ends nothing is written to the session's log. Others may hold it as well. */
-export async function holdLog(tx: Queryable, sessionId: string): Promise<void> {
-  await tx.query("select from session_heads where session_id = $1 for share", [sessionId], "hold_log");
+export async function holdLog(tx: Queryable, workspaceId: string, sessionId: string): Promise<void> {
+  await tx.query(
+    `select from session_heads
+     where session_id = $1 and exists (select from sessions where id = $1 and workspace_id = $2) for share`,
+    [sessionId, workspaceId],
+    "hold_log",
+  );
 }
 
 /** SQL: the place that the event of this `seq` has once what was taken back is left out. */

@@ -64,11 +64,16 @@ export function toHead(row: HeadRow | HeadJson): Head {
   };
 }
 
-/** Takes the row lock that orders the session's log. Read the rest after it: only then is it the latest. */
-export async function lockHead(tx: Queryable, sessionId: string): Promise<Head | null> {
+/**
+ * Takes the row lock that orders the session's log. Read the rest after it: only then is it the latest.
+ * @param workspaceId `null`: of any. A session of another is not there, and not locked: its owner does not wait for strangers
+ */
+export async function lockHead(tx: Queryable, sessionId: string, workspaceId: string | null): Promise<Head | null> {
   const { rows } = await tx.query<{ head: HeadJson }>(
-    "select row_to_json(h) as head from session_heads h where session_id = $1 for update",
-    [sessionId],
+    `select row_to_json(h) as head from session_heads h
+     where session_id = $1 and ($2::text is null or exists (select from sessions where id = $1 and workspace_id = $2))
+     for update`,
+    [sessionId, workspaceId],
     "lock_head",
   );
   return rows[0] ? toHead(rows[0].head) : null;
@@ -105,8 +110,13 @@ type ToolCallRow = Omit<ToolCall, "resultId" | "answerId" | "denyMessage"> & {
   answer_id: string | null;
 };
 
-/** One statement, for what is read under every lock. `null`: there is no such session. */
-export async function readPending(tx: Queryable, sessionId: string, callIds: readonly string[]): Promise<Pending | null> {
+/** One statement, for what is read under every lock. `null`: there is no such session in the workspace. */
+export async function readPending(
+  tx: Queryable,
+  sessionId: string,
+  callIds: readonly string[],
+  workspaceId: string | null,
+): Promise<Pending | null> {
   const { rows } = await tx.query<PendingRow>(
     `select workspace_id, thread_id, agent_name, archived_at is not null as archived,
        (select json_agg(c order by c.position) from (
@@ -117,8 +127,8 @@ export async function readPending(tx: Queryable, sessionId: string, callIds: rea
           select position, id, type, body from inbox where session_id = $1) i) as inbox,
        (select coalesce(sum(bytes), 0) from inbox where session_id = $1) as inbox_bytes,
        (select json_agg(id order by started_at) from model_spans where session_id = $1 and ended_at is null) as open_spans
-     from sessions where id = $1`,
-    [sessionId, callIds],
+     from sessions where id = $1 and ($3::text is null or workspace_id = $3)`,
+    [sessionId, callIds, workspaceId],
     "read_pending",
   );
   const row = rows[0];

@@ -13,8 +13,14 @@ const LOOK_MS = 200;
 const MEASURE_AGE_MS_MAX = 30_000;
 /** A measurement may take this share of the time: the pause after one is so many times its duration. */
 const MEASURE_PAUSE_FACTOR = 4;
-/** What a file costs at least, so that ten million empty ones count. */
+/** The pause ends when the free space has shrunk by this share of the budget: at the disk's speed, minutes are several budgets. */
+const PAUSE_BUDGET_SHARE = 1 / 8;
+/** One with millions of names takes seconds, and the others are measured meanwhile. */
+const MEASURES_AT_ONCE = 4;
+/** What a name costs at least, so that ten million empty files count, and as many links to one: they must be looked at, too. */
 const ENTRY_BYTES = 4096;
+/** No more are counted, so that a measurement takes seconds: with more, a session is over its budget, whatever that is. */
+const NAMES_MAX = 5_000_000;
 /** What a session over its budget may still write, so that it can clean up. */
 const GRACE_BYTES = 16 * 1024 * 1024;
 /** What is frozen dies later. */
@@ -37,6 +43,7 @@ export interface WatchedDisk {
 
 interface Watched {
   subject: DiskSubject;
+  /** Infinite with more names than are counted. */
   usedBytes: number;
   /** Free bytes of the file system when it was measured. */
   freeAtMeasure: number;
@@ -53,18 +60,30 @@ interface Watched {
  */
 export class DiskWatch {
   readonly #watched = new Set<Watched>();
+  readonly #measuring = new Set<Watched>();
   readonly #dir: string;
   readonly #onProblem: (problem: Error) => void;
   readonly #asRoot: boolean;
-  readonly #spawner: Spawner;
+  readonly #spawner: Pick<Spawner, "spawn">;
+  readonly #namesMax: number;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param dir a directory on the file system that holds what is watched */
-  constructor(dir: string, spawner: Spawner, asRoot: boolean, onProblem: (problem: Error) => void) {
+  /**
+   * @param dir a directory on the file system that holds what is watched
+   * @param namesMax for tests
+   */
+  constructor(
+    dir: string,
+    spawner: Pick<Spawner, "spawn">,
+    asRoot: boolean,
+    onProblem: (problem: Error) => void,
+    namesMax = NAMES_MAX,
+  ) {
     this.#dir = dir;
     this.#spawner = spawner;
     this.#asRoot = asRoot;
     this.#onProblem = onProblem;
+    this.#namesMax = namesMax;
   }
 
   watch(subject: DiskSubject): WatchedDisk {
@@ -96,18 +115,26 @@ export class DiskWatch {
     this.#timer.unref();
   }
 
+  /** Starts the measurements that are due, those of the longest ago first. */
   async #look(): Promise<void> {
     const free = await this.#freeBytes();
-    for (const watched of [...this.#watched]) {
-      if (!this.#watched.has(watched) || !needsMeasure(watched, free, Date.now())) continue;
-      try {
-        await this.#measure(watched);
-        if (this.#watched.has(watched)) await this.#judge(watched);
-      } catch (error) {
-        watched.measuredAtMs = Date.now();
-        // A sandbox that has been destroyed meanwhile takes its files along.
-        if (this.#watched.has(watched)) this.#onProblem(asError(error));
-      }
+    const due = [...this.#watched].filter((each) => !this.#measuring.has(each) && needsMeasure(each, free, Date.now()));
+    due.sort((a, b) => a.measuredAtMs - b.measuredAtMs);
+    for (const watched of due.slice(0, MEASURES_AT_ONCE - this.#measuring.size)) void this.#measureAndJudge(watched);
+  }
+
+  /** Never rejects. */
+  async #measureAndJudge(watched: Watched): Promise<void> {
+    this.#measuring.add(watched);
+    try {
+      await this.#measure(watched);
+      if (this.#watched.has(watched)) await this.#judge(watched);
+    } catch (error) {
+      watched.measuredAtMs = Date.now();
+      // A sandbox that has been destroyed meanwhile takes its files along.
+      if (this.#watched.has(watched)) this.#onProblem(asError(error));
+    } finally {
+      this.#measuring.delete(watched);
     }
   }
 
@@ -118,7 +145,8 @@ export class DiskWatch {
     await Promise.race([subject.stop(), delay(STOP_MS_MAX, undefined, { ref: false })]);
     // They wrote on until they were gone: counted from before, the grace would be used up.
     await this.#measure(watched);
-    watched.allowedBytes = Math.max(subject.bytesMax, watched.usedBytes + GRACE_BYTES);
+    // With names without end there is no more grace than the time until the next measurement.
+    if (Number.isFinite(watched.usedBytes)) watched.allowedBytes = Math.max(subject.bytesMax, watched.usedBytes + GRACE_BYTES);
   }
 
   async #measure(watched: Watched): Promise<void> {
@@ -136,11 +164,11 @@ export class DiskWatch {
   }
 
   /**
-   * By `du` in a process of its own: it counts 50,000 files in a tenth of a second and holds up nothing. A user's own
+   * By `find` and `du` in processes of their own: they count 50,000 files in a tenth of a second and hold up nothing. A user's own
    * directories can be closed to it by their mode; in a user namespace it may look into them all the same.
    */
   async #countNamed(dirs: readonly string[]): Promise<number> {
-    const shell = ["/bin/sh", "-c", COUNT_SCRIPT, "sh", ...dirs];
+    const shell = ["/bin/sh", "-c", COUNT_SCRIPT, "sh", String(this.#namesMax + 1), ...dirs];
     const [file = "", ...args] = this.#asRoot ? shell : ["unshare", "--user", "--map-root-user", ...shell];
     const { stdin, stdout, stderr, exited } = await this.#spawner.spawn({ file, args, env: HELPER_ENV, cwd: "/", files: [] });
     stdin.end();
@@ -148,14 +176,22 @@ export class DiskWatch {
     let text = "";
     for await (const chunk of stdout) text += String(chunk);
     await exited;
-    const [bytes, entries] = [...text.matchAll(/^(\d+)\ttotal$/gm)].map(([, total]) => Number(total));
-    if (bytes === undefined || entries === undefined) throw new Error(`the disk use of ${dirs[0]} could not be counted`);
-    return bytes + entries * ENTRY_BYTES;
+    const names = /^(\d+) names$/m.exec(text)?.[1];
+    if (Number(names) > this.#namesMax) return Number.POSITIVE_INFINITY;
+    const bytes = /^(\d+)\ttotal$/m.exec(text)?.[1];
+    if (names === undefined || bytes === undefined) throw new Error(`the disk use of ${dirs[0]} could not be counted`);
+    return Number(bytes) + Number(names) * ENTRY_BYTES;
   }
 }
 
-/** Files that vanish while it counts are complaints, and the totals are still good. */
-const COUNT_SCRIPT = 'du -s -c --block-size=1 -- "$@"; du -s -c --inodes -- "$@"';
+/**
+ * $1: how many names are counted at most; then directories. `find` looks at no file, and stops at that count; `du` counts the
+ * content of a file once, whatever names it has. Files that vanish meanwhile are complaints, and the totals are still good.
+ */
+const COUNT_SCRIPT = `max=$1; shift
+names=$(find "$@" -printf . | head -c "$max" | wc -c)
+echo "$names names"
+[ "$names" -ge "$max" ] || du -s -c --block-size=1 -- "$@"`;
 
 /** Inodes count as bytes: they run out as well. */
 function freeBytesOf(fs: { bavail: number; bsize: number; ffree: number }): number {
@@ -171,10 +207,15 @@ function isEmptyDir(path: string): boolean {
 }
 
 function needsMeasure(watched: Watched, free: number, nowMs: number): boolean {
+  if (free === watched.freeAtMeasure) return false;
+  const { usedBytes, allowedBytes, subject } = watched;
   const ageMs = nowMs - watched.measuredAtMs;
-  if (free === watched.freeAtMeasure || ageMs < watched.measureTookMs * MEASURE_PAUSE_FACTOR) return false;
   const shrunkBytes = Math.max(0, watched.freeAtMeasure - free);
-  return watched.usedBytes + shrunkBytes > watched.allowedBytes || ageMs > MEASURE_AGE_MS_MAX;
+  const canBeOver = usedBytes + shrunkBytes > allowedBytes;
+  if (canBeOver && shrunkBytes > subject.bytesMax * PAUSE_BUDGET_SHARE) return true;
+  if (ageMs < watched.measureTookMs * MEASURE_PAUSE_FACTOR) return false;
+  // What cannot be counted is not counted all the time, so that it can be removed.
+  return (canBeOver && Number.isFinite(usedBytes)) || ageMs > MEASURE_AGE_MS_MAX;
 }
 
 /** Bytes of files that are open and have no name: `du` cannot see them. */

@@ -29,7 +29,7 @@ const PACK_USED_MIN = 0.3;
 /** Of holes, which are read like content, in all files of one capture: files beyond that are left out. One without content is none. */
 export const HOLE_BYTES_MAX = 16 * 1024 ** 3;
 /** Of the lines about a volume's entries, which this server writes for a session and stores again with each change. */
-export const MANIFEST_BYTES_MAX = 256 * 1024 ** 2;
+const MANIFEST_BYTES_MAX = 256 * 1024 ** 2;
 /** What was left out is named so often, and counted. */
 const OMISSIONS_SHOWN = 10;
 /** Of a path in a notice, which is for people. */
@@ -40,7 +40,7 @@ const BLOCK_BYTES = 512;
 export interface CaptureBounds {
   /** Default {@link HOLE_BYTES_MAX}. */
   holeBytesMax?: number;
-  /** Default {@link ENTRIES_MAX}. */
+  /** Default: a million. */
   entriesMax?: number;
   /** Default {@link MANIFEST_BYTES_MAX}. */
   manifestBytesMax?: number;

@@ -3,12 +3,12 @@ import { entryOf, openEntry, pathOf } from "./open-entry.ts";
 import { TooManyEntries } from "./too-many-entries.ts";
 
 /** In one volume, whatever they are. */
-export const ENTRIES_MAX = 1_000_000;
+const ENTRIES_MAX = 1_000_000;
 /** Directories in directories; each that is open takes a file descriptor. */
-export const DEPTH_MAX = 400;
+const DEPTH_MAX = 400;
 
 /** Of a path from the root of the walk: the system's PATH_MAX. No program can name what lies beyond, but from a directory on the way. */
-export const PATH_BYTES_MAX = 4096;
+const PATH_BYTES_MAX = 4096;
 
 const NAMES_AT_ONCE = 1_024;
 
@@ -25,7 +25,7 @@ export interface Found {
 }
 
 export interface WalkOptions {
-  /** For tests; default {@link ENTRIES_MAX}. */
+  /** Default {@link ENTRIES_MAX}. */
   entriesMax?: number | undefined;
   /** Told of what is left out with all that is in it, and why. */
   omit(path: string, reason: string): void;

@@ -1,11 +1,11 @@
 /** One request of a client, through the policy of now, to its target and back. */
-import { PassThrough, type Readable, Transform, type TransformCallback, type Writable } from "node:stream";
+import { type Duplex, PassThrough, type Readable, Transform, type TransformCallback, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import type { Budget } from "../budget.ts";
 import { EgressError } from "../egress-error.ts";
 import type { AuditRow } from "../port.ts";
-import { replaceBytes } from "../substitution/byte-replacer.ts";
+import { replacedLength } from "../substitution/byte-replacer.ts";
 import { createReplaceStream } from "../substitution/replace-stream.ts";
 import type { Substitution } from "../substitution/substitution.ts";
 import { admit, authorityOf, denialFor, readPolicy, type Route } from "./admission.ts";
@@ -119,18 +119,21 @@ async function prepareBody(exchange: ClientExchange, substitution: Substitution,
   if (!replacements || isEncoded) return streamed(exchange.body, framing, []);
   const isSmall = framing.type === "length" && framing.length <= BUFFERED_BODY_BYTES_MAX;
   const release = isSmall ? hold(framing.length) : null;
-  if (!release) return streamed(exchange.body, { type: "open" }, [createReplaceStream(replacements)]);
+  const putIn = createReplaceStream(replacements);
+  if (!release) return streamed(exchange.body, { type: "open" }, [putIn]);
   try {
     if (exchange.expectsContinue) exchange.sendContinue();
-    const whole = replaceBytes(await buffer(exchange.body), replacements);
-    return { ...streamed(PassThrough.from([whole]), { type: "length", length: whole.length }, []), release };
+    const whole = await buffer(exchange.body);
+    // Only counted: with long secrets in, it may be a thousand times as long.
+    const length = replacedLength(whole, replacements);
+    return { ...streamed(PassThrough.from([whole]), { type: "length", length }, [putIn]), release };
   } catch (error) {
     release();
     throw error;
   }
 }
 
-function streamed(source: Readable, framing: Framing, through: Transform[]): OutgoingBody {
+function streamed(source: Readable, framing: Framing, through: Duplex[]): OutgoingBody {
   return {
     framing,
     async send(into, row) {
@@ -165,7 +168,7 @@ export async function respond(
       `The server answered with a status that HTTP/${exchange.version} does not know.`,
     );
   }
-  const stages: Transform[] = [
+  const stages: Duplex[] = [
     countBytes((bytes) => {
       row.bytesIn += bytes;
     }),

@@ -180,6 +180,20 @@ test("what the policy source cannot say means no way out, and its words go nowhe
   expect(seen).toHaveLength(0);
 });
 
+for (const version of ["--http1.1", "--http2"]) {
+  test(`${version}: headers that secrets would make longer than headers may be are not sent`, async () => {
+    const seen = await rememberHttp1(world);
+    world.secrets.set("vcrd_1", "s".repeat(12_000));
+    const many = Array.from({ length: 8 }, (_, index) => ["-H", `X-${index}: ${PLACEHOLDER}`]).flat();
+    const { stdout } = await curl(world, version, "-i", URL, ...many);
+    expect(stdout).toMatch(/^HTTP\/\S+ 431 /);
+    expect(stdout).toMatch(/x-sandbox0-denied: headers_too_large/i);
+    expect(stdout).toContain("larger than 65536 bytes");
+    await curl(world, version, URL, "-H", `X-Key: ${PLACEHOLDER}`);
+    expect(seen.map(({ request }) => request.headers["x-key"]?.length)).toEqual([12_000]);
+  });
+}
+
 test("a secret that would begin a header of its own is not sent, nor shown", async () => {
   const seen = await rememberHttp1(world);
   world.secrets.set("vcrd_1", `${SECRET}\r\nX-Injected: 1`);

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -8,7 +9,7 @@ import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { STREAM_WINDOW_BYTES } from "./http2-upstream.ts";
 import { CONCURRENT_STREAMS_MAX, HTTP2_CONNECTIONS_PER_SANDBOX_MAX } from "./limits.ts";
-import { createWorld, HOST, openTunnel, serveHttp1, serveHttp2, type World } from "./opened.fixture.ts";
+import { createWorld, HOST, openTunnel, PLACEHOLDER, serveHttp1, serveHttp2, type World } from "./opened.fixture.ts";
 
 const MIB = 1024 * 1024;
 const STREAMED_BYTES = 200 * MIB;
@@ -115,6 +116,40 @@ test("a server is held back when the client does not read, a client when the ser
   writer.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${STREAMED_BYTES}\r\n\r\n`);
   expect(await writeUntilStuck(writer)).toBeLessThan(UNREAD_BYTES_MAX);
 });
+
+for (const framing of ["length", "chunks"]) {
+  test(`a body of nothing but a long secret's placeholder (${framing}) is made as the server reads it`, async () => {
+    const secretBytes = 64 * 1024;
+    const count = 5_000;
+    world.secrets.set("vcrd_1", "s".repeat(secretBytes));
+    const asked = Promise.withResolvers<IncomingMessage>();
+    await serveHttp1(world, (request, response) => {
+      if (request.method === "GET") return void response.end("warm");
+      asked.resolve(request);
+      request.once("end", () => response.end("ok"));
+    });
+    const tls = await openTunnel(world, ["http/1.1"]);
+    // What is loaded for the first request of all is not of this one.
+    tls.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+    await once(tls, "data");
+    const before = bytesKept();
+    const body = PLACEHOLDER.repeat(count);
+    const head = `POST / HTTP/1.1\r\nHost: ${HOST}\r\n`;
+    if (framing === "length") tls.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
+    else tls.write(`${head}Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+    const request = await asked.promise;
+    expect(request.headers["content-length"]).toBe(framing === "length" ? String(count * secretBytes) : undefined);
+    let received = 0;
+    let most = 0;
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      // Now and then: it takes time.
+      if (received % (32 * MIB) < chunk.length) most = Math.max(most, bytesKept() - before);
+      received += chunk.length;
+    }
+    expect(received).toBe(count * secretBytes);
+    expect(most).toBeLessThan(UNREAD_BYTES_MAX);
+  }, 120_000);
+}
 
 test("HTTP/2: all connections of a sandbox, with all their streams and none of them read, hold their windows and no more", async () => {
   let taken = 0;

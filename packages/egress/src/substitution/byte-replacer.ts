@@ -14,6 +14,11 @@ export interface Replacement {
 export interface ByteReplacer {
   /** What can be passed on after this chunk; may be empty. */
   push(chunk: Buffer): Buffer;
+  /**
+   * The same in pieces, each made when it is asked for: what is put in may be a thousand times as long as what it stands for.
+   * All are taken before anything else is asked.
+   */
+  pieces(chunk: Buffer): Generator<Buffer, void>;
   /** How much is held back. */
   heldBytes(): number;
   /** What was held back: the stream ends here, or goes on as if it began. */
@@ -31,33 +36,56 @@ interface Match {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** Of parts that are put together. One part may be longer. */
+const PIECE_BYTES = 64 * 1024;
 
 export function createByteReplacer(replacements: readonly Replacement[]): ByteReplacer {
   const patterns = replacements.map(toPattern);
   const beginnings = createBeginnings(patterns);
   let held: Buffer = EMPTY;
+  function* pieces(chunk: Buffer): Generator<Buffer, void> {
+    const data = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    beginnings.read(chunk);
+    const rest = yield* gather(replaceAll(data, patterns, beginnings));
+    // A copy: a view would keep the whole chunk alive.
+    held = rest === data.length ? EMPTY : Buffer.from(data.subarray(rest));
+  }
   return {
-    push(chunk) {
-      const data = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      beginnings.read(chunk);
-      const { out, rest } = replaceAll(data, patterns, beginnings);
-      // A copy: a view would keep the whole chunk alive.
-      held = rest.length === 0 ? EMPTY : Buffer.from(rest);
-      return out;
-    },
+    pieces,
+    push: (chunk) => join([...pieces(chunk)]),
     heldBytes: () => held.length,
     end() {
-      const { out } = replaceAll(held, patterns, null);
+      const out = [...replaceAll(held, patterns, null)];
       beginnings.forget();
       held = EMPTY;
-      return out;
+      return join(out);
     },
   };
 }
 
-/** All of `data` at once. */
+/** All of `data` at once. For what cannot be much longer afterwards. */
 export function replaceBytes(data: Buffer, replacements: readonly Replacement[]): Buffer {
-  return replaceAll(data, replacements.map(toPattern), null).out;
+  return join([...replaceAll(data, replacements.map(toPattern), null)]);
+}
+
+/** The same; `null`, and nothing is made, when it would be longer than `bytesMax`. */
+export function replaceBytesWithin(data: Buffer, replacements: readonly Replacement[], bytesMax: number): Buffer | null {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for (const part of replaceAll(data, replacements.map(toPattern), null)) {
+    bytes += part.length;
+    if (bytes > bytesMax) return null;
+    parts.push(part);
+  }
+  return join(parts);
+}
+
+/** How long all of `data` would be afterwards. */
+export function replacedLength(data: Buffer, replacements: readonly Replacement[]): number {
+  const patterns = replacements.map(({ find, put }) => toPattern({ find, put }));
+  let bytes = 0;
+  for (const part of replaceAll(data, patterns, null)) bytes += part.length;
+  return bytes;
 }
 
 function toPattern(replacement: Replacement): Pattern {
@@ -65,9 +93,11 @@ function toPattern(replacement: Replacement): Pattern {
   return { ...replacement, borders: bordersOf(replacement.find) };
 }
 
-/** `beginnings`: at the end of `data`, which goes on; `null`: it does not. */
-function replaceAll(data: Buffer, patterns: readonly Pattern[], beginnings: Beginnings | null): { out: Buffer; rest: Buffer } {
-  const parts: Buffer[] = [];
+/**
+ * What `data` becomes, in parts that are made as they are asked for, and at the end where what is held back begins.
+ * `beginnings`: at the end of `data`, which goes on; `null`: it does not.
+ */
+function* replaceAll(data: Buffer, patterns: readonly Pattern[], beginnings: Beginnings | null): Generator<Buffer, number> {
   const matches = createMatcher(data, patterns);
   let from = 0;
   for (;;) {
@@ -75,13 +105,35 @@ function replaceAll(data: Buffer, patterns: readonly Pattern[], beginnings: Begi
     const match = matches.next(from);
     // What is pending began first, or began together with the match and would be longer: wait for more.
     if (!match || match.start >= pending) {
-      parts.push(data.subarray(from, pending));
-      return { out: parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts), rest: data.subarray(pending) };
+      if (pending > from) yield data.subarray(from, pending);
+      return pending;
     }
-    parts.push(data.subarray(from, match.start), match.pattern.put);
+    if (match.start > from) yield data.subarray(from, match.start);
     match.pattern.onHit?.();
+    yield match.pattern.put;
     from = match.start + match.pattern.find.length;
   }
+}
+
+/** Small parts together, large ones as they are; ends as `parts` do. */
+function* gather(parts: Generator<Buffer, number>): Generator<Buffer, number> {
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  for (;;) {
+    const next = parts.next();
+    if (gathered.length > 0 && (next.done || bytes + next.value.length > PIECE_BYTES)) {
+      yield join(gathered);
+      gathered = [];
+      bytes = 0;
+    }
+    if (next.done) return next.value;
+    gathered.push(next.value);
+    bytes += next.value.length;
+  }
+}
+
+function join(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
 }
 
 /** Finds matches from left to right. A pattern is searched again only when its last find has been passed. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { text } from "node:stream/consumers";
 import { Readable } from "node:stream";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createReplaceStream } from "./replace-stream.ts";
 import { type BoundSecret, createSubstitution } from "./substitution.ts";
 
@@ -90,4 +90,46 @@ test("what merely looks like a beginning is passed on after a while, and the sea
   stream.end("le needle");
   await new Promise((resolve) => stream.once("end", resolve));
   expect(chunks.join("")).toBe("some needle X");
+});
+
+test("a reader that is slow does not part what belongs together", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const stream = createReplaceStream([{ find: Buffer.from("needle"), put: Buffer.from("X") }]);
+    const filler = "-".repeat(stream.readableHighWaterMark);
+    stream.write(`${filler}need`);
+    stream.write("le.");
+    // Nobody reads meanwhile, and so the second piece cannot come.
+    vi.advanceTimersByTime(60_000);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    stream.end();
+    expect(await text(stream)).toBe(`${filler}X.`);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a stream makes what it puts in as it is read, however much that is", async () => {
+  const put = Buffer.alloc(64 * 1024, "s");
+  const stream = createReplaceStream([{ find: Buffer.from("needle"), put }]);
+  stream.write(Buffer.from("needle-".repeat(1_000)));
+  stream.end("needle");
+  await new Promise((resolve) => stream.once("readable", resolve));
+  expect(stream.readableLength).toBeLessThan(4 * put.length);
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) bytes += chunk.length;
+  expect(bytes).toBe(1_001 * put.length + 1_000);
+});
+
+test("headers that secrets make longer than headers may be are refused, on the way out and back", () => {
+  const substitution = createSubstitution([bound({ secret: "s".repeat(60_000) })]);
+  const refused = expect.objectContaining({ reason: "headers_too_large" });
+  const three = (value: string) => ["A", "B", "C"].map((name) => [name, value] as const);
+  expect(substitution.requestHeaders([["A", "placeholder-one"]])[0]?.[1]).toHaveLength(60_000);
+  expect(() => substitution.requestHeaders(three("placeholder-one"))).toThrow(refused);
+  expect(() => substitution.requestHeaders([["A", "placeholder-one".repeat(3)]])).toThrow(refused);
+  const basic = `Basic ${base64("placeholder-one:placeholder-one")}`;
+  expect(() => substitution.requestHeaders([["Authorization", basic]])).toThrow(refused);
+  const short = createSubstitution([bound({ secret: "8-bytes." })]);
+  expect(() => short.responseHeaders(three("8-bytes.".repeat(2_000)))).toThrow(refused);
 });

@@ -3,9 +3,11 @@
  * error page); the sandbox then sees the placeholder. That is a net for accidents: an upstream that encodes a secret in
  * some way of its own, or hands it out in pieces, gives it away, so a credential belongs to hosts that do not.
  */
-import type { Transform } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { HeaderList } from "../intercept/headers.ts";
-import { type Replacement, replaceBytes } from "./byte-replacer.ts";
+import { EgressError } from "../egress-error.ts";
+import { HEADER_BYTES_MAX } from "../intercept/limits.ts";
+import { type Replacement, replaceBytesWithin } from "./byte-replacer.ts";
 import { createReplaceStream } from "./replace-stream.ts";
 
 /** A credential that may go to the host of the request. */
@@ -26,15 +28,16 @@ export interface RepositoryToken {
 }
 
 export interface Substitution {
-  /** Also for trailers. Values only; inside `Basic` as well. */
+  /** Also for trailers. Values only; inside `Basic` as well. Throws an `EgressError` when they get too large. */
   requestHeaders(headers: HeaderList): HeaderList;
   /** With the repository's token as their `Authorization`, where the request is git with it and brings none of its own. */
   authorized(headers: HeaderList): HeaderList;
   /** `null`: no credential goes into bodies. */
   requestBody: readonly Replacement[] | null;
+  /** Throws as `requestHeaders` does. */
   responseHeaders(headers: HeaderList): HeaderList;
   /** A stream of the same length; `null`: nothing to cover. */
-  responseBody(): Transform | null;
+  responseBody(): Duplex | null;
   /** What a body stream covers, for those who frame by themselves. Asked for when the request has gone. */
   responseReplacements(): readonly Replacement[];
   covers: boolean;
@@ -70,12 +73,12 @@ export function createSubstitution(secrets: readonly BoundSecret[], tokens: read
   /** What went out inside `Basic`, and what the sandbox had written. */
   const basics: Cover[] = [];
 
-  const outgoing = (name: string, value: string): string => {
+  const outgoing = (name: string, value: string, bytesMax: number): string => {
     const basic = name.toLowerCase() === "authorization" ? BASIC.exec(value) : null;
-    if (!basic?.[1] || !basic[2]) return replaceText(value, intoHeaders);
+    if (!basic?.[1] || !basic[2]) return replaceText(value, intoHeaders, bytesMax);
     const plain = Buffer.from(basic[2], "base64");
-    const replaced = replaceBytes(plain, intoHeaders);
-    if (replaced.equals(plain)) return replaceText(value, intoHeaders);
+    const replaced = replaceBytesWithin(plain, intoHeaders, bytesMax) ?? tooLarge();
+    if (replaced.equals(plain)) return replaceText(value, intoHeaders, bytesMax);
     const sent = replaced.toString("base64");
     basics.push({ find: sent, show: basic[2] });
     return `${basic[1]}${sent}`;
@@ -92,7 +95,9 @@ export function createSubstitution(secrets: readonly BoundSecret[], tokens: read
     requestBody: intoBody.length === 0 ? null : intoBody,
     responseHeaders(headers) {
       const replacements = uniqueByFind([...basics, ...covered].map(toReplacement));
-      return replacements.length === 0 ? headers : mapValues(headers, (_name, value) => replaceText(value, replacements));
+      return replacements.length === 0
+        ? headers
+        : mapValues(headers, (_name, value, bytesMax) => replaceText(value, replacements, bytesMax));
     },
     responseBody() {
       const replacements = responseReplacements();
@@ -149,10 +154,22 @@ function toSameLength({ find, show }: Cover): Replacement {
   return { find: bytes, put: Buffer.concat([Buffer.from(show), Buffer.alloc(bytes.length, PADDING)]).subarray(0, bytes.length) };
 }
 
-function mapValues(headers: HeaderList, change: (name: string, value: string) => string): HeaderList {
-  return headers.map(([name, value]) => [name, change(name, value)] as const);
+/** All of them together as large as headers may come, and no larger: a secret may be much longer than its placeholder. */
+function mapValues(headers: HeaderList, change: (name: string, value: string, bytesMax: number) => string): HeaderList {
+  let left = HEADER_BYTES_MAX;
+  return headers.map(([name, value]) => {
+    left -= name.length;
+    const changed = change(name, value, left);
+    left -= changed.length;
+    return left < 0 ? tooLarge() : ([name, changed] as const);
+  });
 }
 
-function replaceText(value: string, replacements: readonly Replacement[]): string {
-  return replaceBytes(Buffer.from(value, WIRE), replacements).toString(WIRE);
+function replaceText(value: string, replacements: readonly Replacement[], bytesMax: number): string {
+  return (replaceBytesWithin(Buffer.from(value, WIRE), replacements, bytesMax) ?? tooLarge()).toString(WIRE);
+}
+
+function tooLarge(): never {
+  const message = `With secrets and placeholders in their places, the headers are larger than ${HEADER_BYTES_MAX} bytes.`;
+  throw new EgressError("denied", "headers_too_large", message, 431);
 }

@@ -280,7 +280,7 @@ export const OWN_OPERATIONS: Readonly<Record<string, OwnOperation>> = {
     response: apiKeyListSchema,
   }),
   "sandbox0.apiKeys.revoke": own("DELETE", "/sandbox0/v1/api_keys/{api_key_id}", {
-    summary: "Revoke an API key",
+    summary: "Revoke an API key; one with admin rights takes such a key (403 otherwise)",
     response: deletedSchema("api_key_deleted"),
   }),
 };

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 
 const END_LOOK_MS = 5;
@@ -47,14 +48,25 @@ function isRunning(pid: number): boolean {
   return !"ZX".includes(stateOf(pid));
 }
 
-/** By a signal or a debugger, or for good. */
+/**
+ * By a signal or a debugger, or for good: all its threads, of which the first may have ended before the others. What waits in
+ * the kernel (for a disk, for the child that it has lent its memory to) stops when that is over, if it was told to.
+ */
 export function isStopped(pid: number): boolean {
-  return "TtZX".includes(stateOf(pid));
+  const tasks = unlessGone(() => readdirSync(`/proc/${pid}/task`)) ?? [];
+  const states = tasks.map((task) => stateOf(`${pid}/task/${task}`));
+  return states.every((state) => "TtZX".includes(state)) || (states.every((state) => "DTtZX".includes(state)) && willStop(pid));
+}
+
+function willStop(pid: number): boolean {
+  const status = unlessGone(() => readFileSync(`/proc/${pid}/status`, "utf8")) ?? "";
+  const pending = BigInt(`0x${/^ShdPnd:\t([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  return (pending & (1n << BigInt(constants.signals.SIGSTOP - 1))) !== 0n;
 }
 
 /** As `proc(5)` writes it; of one that is gone, that of the dead. */
-function stateOf(pid: number): string {
-  const stat = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8")) ?? ") X";
+function stateOf(task: number | string): string {
+  const stat = unlessGone(() => readFileSync(`/proc/${task}/stat`, "utf8")) ?? ") X";
   return stat.charAt(stat.lastIndexOf(")") + 2);
 }
 

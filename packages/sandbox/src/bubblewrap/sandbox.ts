@@ -37,9 +37,9 @@ export interface SandboxParts {
 const SIGNAL_STATUS_BASE = 128;
 /** How long bwrap may take to end after its reaper was killed. */
 const STOP_FALLBACK_MS = 2000;
-/** How long a process may take to stand still, and how often it is looked at; one that waits for a disk stands still later. */
-const STAND_STILL_MS_MAX = 10_000;
+/** Between looks whether a process stands still: at first, and at last. Some two seconds in all. */
 const STAND_STILL_LOOK_MS = 2;
+const STAND_STILL_LOOK_MS_MAX = 1_024;
 /** In its pid namespace: the first after bwrap's reaper. */
 const COMMAND_PID = 2;
 const SIGKILL_STATUS = SIGNAL_STATUS_BASE + osConstants.signals.SIGKILL;
@@ -126,7 +126,7 @@ class BubblewrapSandbox implements Sandbox {
     const running = new BubblewrapProcess(spawned, egress !== null, ranOutOfMemory);
     this.#running.add(running);
     void running.exited.then(() => this.#running.delete(running));
-    if (this.#paused && !powers.has("freeze")) await running.stopTree();
+    if (this.#paused && !powers.has("freeze")) await running.stopTree(() => this.#paused);
     options.signal?.addEventListener("abort", () => running.kill("SIGKILL"), { once: true });
     if (options.signal?.aborted === true) running.kill("SIGKILL");
     return running;
@@ -152,7 +152,7 @@ class BubblewrapSandbox implements Sandbox {
     if (this.#destroyed !== null) throw new SandboxError("destroyed", `sandbox ${this.id} is destroyed`);
     this.#paused = true;
     if (this.#parts.powers.has("freeze")) await this.#parts.cgroup.freeze();
-    else await Promise.all([...this.#running].map((child) => child.stopTree()));
+    else await Promise.all([...this.#running].map((child) => child.stopTree(() => this.#paused)));
   }
 
   async resume(): Promise<void> {
@@ -266,19 +266,21 @@ class BubblewrapProcess implements SandboxProcess {
 
   /**
    * Looks again until all that there are were seen to stand still before: a fork that is under way when the signal comes is
-   * carried out, and the child has no signal.
-   * @throws SandboxError for what does not stand still
+   * carried out, and the child has no signal. What does not stand still by then has the signal all the same.
+   * @param isWanted false: whoever wanted it has changed their mind
    */
-  async stopTree(): Promise<void> {
-    const deadline = performance.now() + STAND_STILL_MS_MAX;
-    for (let still = new Set<number>(); ; ) {
+  async stopTree(isWanted: () => boolean): Promise<void> {
+    const signalled = new Set<number>();
+    let still = new Set<number>();
+    for (let waitMs = STAND_STILL_LOOK_MS; waitMs <= STAND_STILL_LOOK_MS_MAX && isWanted(); waitMs *= 2) {
       const found = this.#commands().map(({ pid }) => pid);
-      const stopped = found.filter(isStopped);
-      if (stopped.length === found.length && found.every((pid) => still.has(pid))) return;
-      for (const pid of found) if (!stopped.includes(pid)) signalProcess(pid, "SIGSTOP");
-      if (performance.now() > deadline) throw new SandboxError("io", "a process of the sandbox does not stand still");
-      still = new Set(stopped);
-      await delay(STAND_STILL_LOOK_MS);
+      if (found.every((pid) => still.has(pid) && isStopped(pid))) return;
+      still = new Set(found.filter((pid) => signalled.has(pid) && isStopped(pid)));
+      for (const pid of found) {
+        if (!still.has(pid)) signalProcess(pid, "SIGSTOP");
+        signalled.add(pid);
+      }
+      await delay(waitMs);
     }
   }
 

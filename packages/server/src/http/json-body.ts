@@ -52,7 +52,10 @@ export function addJsonParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (request, body, done) => {
     void decodeContent(body, request.headers["content-encoding"])
-      .then((content) => decodeText(content, request.headers["content-type"]))
+      .then((content) => {
+        request.server.holdDecoded?.(request, content.length);
+        return decodeText(content, request.headers["content-type"]);
+      })
       .then((text) => (text.trim() === "" ? done(null, undefined) : parse(request, text, done)))
       .catch((error: unknown) => done(error as Error));
   });

@@ -1,9 +1,12 @@
+import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { until } from "@sandbox0/testkit";
+import { fastify } from "fastify";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { TEST_KEY, type TestServer, startTestServer } from "./http-server.fixture.ts";
-import { BODY_BYTES_IN_FLIGHT_MAX } from "./overload.ts";
+import { addJsonParser } from "./json-body.ts";
+import { addOverloadGuard, BODY_BYTES_IN_FLIGHT_MAX } from "./overload.ts";
 import { BODY_BYTES_MAX } from "./request-errors.ts";
 
 let server: TestServer;
@@ -70,4 +73,27 @@ test("bodies as they are count as they are, and so do many small ones in gzip", 
 test("a small body in gzip that becomes a large one is read whole", async () => {
   const large = JSON.stringify({ ...AGENT, name: "large" }) + " ".repeat(30 * 1024 * 1024);
   expect((await create(gzipSync(large), { "content-encoding": "gzip" })).body.name).toBe("large");
+});
+
+test("a body in gzip counts as what it became once it is decoded, for as long as its request takes", async () => {
+  const app = fastify();
+  onTestFinished(() => app.close());
+  addJsonParser(app);
+  addOverloadGuard(app, () => false);
+  const { promise: end, resolve: letEnd } = Promise.withResolvers<string>();
+  let running = 0;
+  app.post("/", () => {
+    running += 1;
+    return end;
+  });
+  const payload = gzipSync(JSON.stringify(randomBytes(40_000).toString("hex")));
+  const headers = { "content-type": "application/json", "content-encoding": "gzip" };
+  const answers: Promise<{ statusCode: number }>[] = [];
+  let answered = 0;
+  for (let n = 1; n <= BODIES_MAX + 4; n++) {
+    answers.push(app.inject({ method: "POST", url: "/", headers, payload }).finally(() => (answered += 1)));
+    await until(() => running + answered === n);
+  }
+  letEnd("");
+  expect((await Promise.all(answers)).map(({ statusCode }) => statusCode)).toEqual(answers.map(() => 200));
 });

@@ -56,6 +56,12 @@ export function addOverloadGuard(app: FastifyInstance, isStopping: () => boolean
     done();
   });
   app.decorate("releaseSlot", release);
+  app.decorate("holdDecoded", (request: FastifyRequest, size: number) => {
+    const wanted = held.get(request);
+    if (wanted === undefined || wanted <= size) return;
+    held.set(request, size);
+    bytes -= wanted - size;
+  });
   return { inFlight: () => requests };
 }
 
@@ -67,5 +73,7 @@ declare module "fastify" {
   interface FastifyInstance {
     /** A stream has begun: it is bounded by the streams, no longer by the requests. */
     releaseSlot(request: FastifyRequest): void;
+    /** A body is decoded: from now on it counts as what it became. Not there for routes without the guard. */
+    holdDecoded?(request: FastifyRequest, size: number): void;
   }
 }

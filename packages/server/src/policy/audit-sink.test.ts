@@ -11,6 +11,7 @@ import {
   type DurableAuditSink,
   ROWS_A_MINUTE_MAX,
   SUMS_A_MINUTE_MAX,
+  USES_A_MINUTE_MAX,
 } from "./audit-sink.ts";
 import { ROW_QUEUE_MAX } from "../store/row-queue.ts";
 
@@ -167,7 +168,7 @@ test("a sandbox that asks for hosts that fail without end gets so many rows a mi
   const failed: AuditRow = { ...row("sesn_failed"), verdict: "failed", reason: "name_not_found" };
   for (let i = 0; i < ROWS_A_MINUTE_MAX.failed + 500; i++) sink.record({ ...failed, host: `h${i}.example.com` });
   vi.advanceTimersByTime(MINUTE_MS);
-  await expect.poll(() => hostsOf("sesn_failed")).toHaveLength(ROWS_A_MINUTE_MAX.failed + 1);
+  await expect.poll(() => hostsOf("sesn_failed"), { timeout: 60_000 }).toHaveLength(ROWS_A_MINUTE_MAX.failed + 1);
   const [sum] = await rowsOf("sesn_failed");
   expect(sum).toMatchObject({ verdict: "failed", reason: "more_failures", bytesOut: 500 });
 });
@@ -180,7 +181,7 @@ test("requests without end to one host are summed for each minute, with all thei
   for (const second of [20, 10, 30]) sink.record({ ...row("sesn_many_requests"), at: at(second), durationMs: 2_000, bytesIn: 7 });
   sink.record({ ...row("sesn_many_requests"), port: 80 });
   vi.advanceTimersByTime(MINUTE_MS);
-  await expect.poll(() => hostsOf("sesn_many_requests")).toHaveLength(1000);
+  await expect.poll(() => hostsOf("sesn_many_requests"), { timeout: 60_000 }).toHaveLength(1000);
   await sink.flush();
   const rows = await rowsOf("sesn_many_requests");
   expect(rows).toHaveLength(many + 2);
@@ -207,7 +208,7 @@ test("the use of a credential at a host has a row of its own at once, however ma
   const hosts = Array.from({ length: SUMS_A_MINUTE_MAX + 20 }, (_, i) => `api${i}.example.com`);
   for (const host of hosts) sink.record({ ...row("sesn_used", host), credentialIds: ["vcrd_1"] });
   // No minute has ended, and nothing was flushed.
-  await expect.poll(() => hostsOf("sesn_used")).toEqual(expect.arrayContaining(hosts));
+  await expect.poll(() => hostsOf("sesn_used"), { timeout: 60_000 }).toEqual(expect.arrayContaining(hosts));
   for (let i = 0; i < 5; i++) sink.record({ ...row("sesn_used", "api0.example.com"), credentialIds: ["vcrd_1"] });
   sink.record({ ...row("sesn_used", "api0.example.com"), credentialIds: ["vcrd_1", "vcrd_2"] });
   sink.record({ ...row("sesn_used", "api1.example.com"), verdict: "failed", reason: "unreachable", credentialIds: ["vcrd_1"] });
@@ -222,3 +223,44 @@ test("the use of a credential at a host has a row of its own at once, however ma
   ]);
   expect(at("api1.example.com").map(({ reason }) => reason)).toEqual(["unreachable", null]);
 });
+
+test("uses of credentials at hosts without end have a bounded number of rows, which name the credentials", async () => {
+  const sink = openSinkOfFakeMinutes();
+  const use = (host: string, ...credentialIds: string[]) => sink.record({ ...row("sesn_uses", host), credentialIds });
+  const many = ROWS_A_MINUTE_MAX.allowed + USES_A_MINUTE_MAX;
+  for (let i = 0; i < many + 300; i++) use(`h${i}.example.com`, "vcrd_1");
+  for (let i = 0; i < 5; i++) use(`h${i}.example.org`, ...(i % 2 === 0 ? ["vcrd_1", "vcrd_2"] : ["vcrd_2", "vcrd_1"]));
+  // Uses take no places of what uses no credential.
+  for (let i = 0; i < SUMS_A_MINUTE_MAX; i++) sink.record(row("sesn_uses", `plain${i}.example.com`));
+  vi.advanceTimersByTime(MINUTE_MS);
+  await sink.flush();
+  const rows = await rowsOf("sesn_uses");
+  expect(rows).toHaveLength(many + SUMS_A_MINUTE_MAX + 2);
+  expect(rows.slice(0, 2)).toMatchObject([
+    { host: null, port: null, reason: "more_requests", bytesOut: 5, credentialIds: ["vcrd_1", "vcrd_2"] },
+    { host: null, port: null, reason: "more_requests", bytesOut: 300, credentialIds: ["vcrd_1"] },
+  ]);
+  expect(rows.filter(({ host }) => host?.startsWith("plain"))).toHaveLength(SUMS_A_MINUTE_MAX);
+  expect(bytesOf(rows)).toBe(many + 300 + 5 + SUMS_A_MINUTE_MAX);
+}, 60_000);
+
+test("no number of sets of credentials has rows without end, and every credential is named", async () => {
+  const sink = openSinkOfFakeMinutes();
+  const many = ROWS_A_MINUTE_MAX.allowed + USES_A_MINUTE_MAX;
+  for (let i = 0; i < many + SUMS_A_MINUTE_MAX + 50; i++)
+    sink.record({ ...row("sesn_sets", `h${i}.example.com`), credentialIds: [`vcrd_${i}`] });
+  vi.advanceTimersByTime(MINUTE_MS);
+  await sink.flush();
+  const rows = await rowsOf("sesn_sets");
+  expect(rows).toHaveLength(many + SUMS_A_MINUTE_MAX + 1);
+  expect([rows[0]?.host, rows[0]?.credentialIds.length, rows[0]?.bytesOut]).toEqual([null, 50, 50]);
+}, 60_000);
+
+test("what is recorded after the end is counted as lost, however many rows there were before", async () => {
+  const sink = openSink();
+  for (let i = 0; i < ROWS_A_MINUTE_MAX.allowed; i++) sink.record(row("sesn_closed"));
+  await sink.flush();
+  await sink.close();
+  for (let i = 0; i < 3; i++) sink.record(row("sesn_closed"));
+  expect(sink.dropped()).toBe(3);
+}, 60_000);

@@ -148,7 +148,7 @@ for (const framing of ["length", "chunks"]) {
     }
     expect(received).toBe(count * secretBytes);
     expect(most).toBeLessThan(UNREAD_BYTES_MAX);
-  }, 120_000);
+  });
 }
 
 test("HTTP/2: all connections of a sandbox, with all their streams and none of them read, hold their windows and no more", async () => {

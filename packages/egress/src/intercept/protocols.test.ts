@@ -275,6 +275,27 @@ test("a WebSocket: its handshake gets the secret, its frames pass, an echo in th
   expect(world.rows[0]).toMatchObject({ verdict: "allowed", bytesOut: 8, bytesIn: expected.length, credentialIds: ["vcrd_1"] });
 });
 
+for (const status of ["101 Switching Protocols", "200 OK"]) {
+  test(`a WebSocket's answer (${status}) that cannot be shown fails, and leaves no connection to the server open`, async () => {
+    world.secrets.set("vcrd_1", "8-bytes.");
+    const closed = Promise.withResolvers<void>();
+    const server = await serveHttp1(world, (_request, response) => response.end());
+    server.on("upgrade", (_request, socket) => {
+      socket.on("error", () => undefined).once("close", () => closed.resolve());
+      const large = ["A", "B", "C"].map((name) => `X-${name}: ${"8-bytes.".repeat(2_000)}\r\n`).join("");
+      const upgrade = status.startsWith("101") ? "Connection: Upgrade\r\nUpgrade: websocket\r\n" : "Content-Length: 5\r\n";
+      socket.write(`HTTP/1.1 ${status}\r\n${upgrade}${large}\r\n`);
+      socket.resume();
+    });
+    const upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"];
+    const { stdout } = await curl(world, "--http1.1", "-i", `https://${HOST}/`, ...upgrade);
+    expect(stdout).toMatch(/^HTTP\/1.1 502 /);
+    expect(stdout).toMatch(/x-sandbox0-denied: headers_too_large/i);
+    await closed.promise;
+    await vi.waitFor(() => expect(world.rows).toMatchObject([{ verdict: "failed", reason: "headers_too_large" }]));
+  });
+}
+
 test("a WebSocket that the server or the policy refuses is an ordinary answer", async () => {
   await serveHttp1(world, (request, response) => response.writeHead(401).end(request.headers.authorization));
   const upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", `Authorization: ${PLACEHOLDER}`];

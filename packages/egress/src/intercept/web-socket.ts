@@ -50,8 +50,14 @@ export async function forwardWebSocket(
   try {
     substitution = await admit(forwarding.deps, forwarding.route, exchange, row);
     const answer = await handshake(exchange, forwarding.route, dial, substitution);
-    if (answer.socket) await passFrames(asked, answer, answer.socket, substitution, row);
-    else await respond(exchange, toResponse(answer.response), substitution, row);
+    try {
+      if (answer.socket) await passFrames(asked, answer, answer.socket, substitution, row);
+      else await respond(exchange, toResponse(answer.response), substitution, row);
+    } catch (error) {
+      // The client is told; the connection to the upstream serves nothing else.
+      (answer.socket ?? answer.response).destroy();
+      throw error;
+    }
   } catch (error) {
     await fail(exchange, error, forwarding, row);
   } finally {
@@ -107,12 +113,13 @@ function answerOf(client: ClientRequest): Promise<Answer> {
 }
 
 async function passFrames(asked: WebSocketRequest, answer: Answer, upstream: Duplex, substitution: Substitution, row: AuditRow) {
+  // First: when it throws, the client's socket is as it was, for an answer.
+  const headers = [...UPGRADE, ...substitution.responseHeaders(endToEnd(toHeaderList(answer.response.rawHeaders)))];
   const { socket } = asked;
   socket.setMaxListeners(STREAM_LISTENERS_MAX);
   upstream.setMaxListeners(STREAM_LISTENERS_MAX);
   if (asked.head.length > 0) socket.unshift(asked.head);
   if (answer.head.length > 0) upstream.unshift(answer.head);
-  const headers = [...UPGRADE, ...substitution.responseHeaders(endToEnd(toHeaderList(answer.response.rawHeaders)))];
   const lines = ["HTTP/1.1 101 Switching Protocols", ...headers.map(([name, value]) => `${name}: ${value}`), "", ""];
   socket.write(lines.join("\r\n"), "latin1");
   const replacements = substitution.responseReplacements();

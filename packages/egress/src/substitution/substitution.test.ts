@@ -123,7 +123,7 @@ test("a stream makes what it puts in as it is read, however much that is", async
 
 test("headers that secrets make longer than headers may be are refused, on the way out and back", () => {
   const substitution = createSubstitution([bound({ secret: "s".repeat(60_000) })]);
-  const refused = expect.objectContaining({ reason: "headers_too_large" });
+  const refused = expect.objectContaining({ verdict: "denied", reason: "headers_too_large", status: 431 });
   const three = (value: string) => ["A", "B", "C"].map((name) => [name, value] as const);
   expect(substitution.requestHeaders([["A", "placeholder-one"]])[0]?.[1]).toHaveLength(60_000);
   expect(() => substitution.requestHeaders(three("placeholder-one"))).toThrow(refused);
@@ -131,5 +131,6 @@ test("headers that secrets make longer than headers may be are refused, on the w
   const basic = `Basic ${base64("placeholder-one:placeholder-one")}`;
   expect(() => substitution.requestHeaders([["Authorization", basic]])).toThrow(refused);
   const short = createSubstitution([bound({ secret: "8-bytes." })]);
-  expect(() => short.responseHeaders(three("8-bytes.".repeat(2_000)))).toThrow(refused);
+  const failed = expect.objectContaining({ verdict: "failed", reason: "headers_too_large", status: 502 });
+  expect(() => short.responseHeaders(three("8-bytes.".repeat(2_000)))).toThrow(failed);
 });

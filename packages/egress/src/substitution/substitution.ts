@@ -34,7 +34,7 @@ export interface Substitution {
   authorized(headers: HeaderList): HeaderList;
   /** `null`: no credential goes into bodies. */
   requestBody: readonly Replacement[] | null;
-  /** Throws as `requestHeaders` does. */
+  /** Throws as `requestHeaders` does: here it is the upstream's answer that fails. */
   responseHeaders(headers: HeaderList): HeaderList;
   /** A stream of the same length; `null`: nothing to cover. */
   responseBody(): Duplex | null;
@@ -73,11 +73,12 @@ export function createSubstitution(secrets: readonly BoundSecret[], tokens: read
   /** What went out inside `Basic`, and what the sandbox had written. */
   const basics: Cover[] = [];
 
-  const outgoing = (name: string, value: string, bytesMax: number): string => {
+  const outgoing = (name: string, value: string, bytesMax: number): string | null => {
     const basic = name.toLowerCase() === "authorization" ? BASIC.exec(value) : null;
     if (!basic?.[1] || !basic[2]) return replaceText(value, intoHeaders, bytesMax);
     const plain = Buffer.from(basic[2], "base64");
-    const replaced = replaceBytesWithin(plain, intoHeaders, bytesMax) ?? tooLarge();
+    const replaced = replaceBytesWithin(plain, intoHeaders, bytesMax);
+    if (replaced === null) return null;
     if (replaced.equals(plain)) return replaceText(value, intoHeaders, bytesMax);
     const sent = replaced.toString("base64");
     basics.push({ find: sent, show: basic[2] });
@@ -85,7 +86,7 @@ export function createSubstitution(secrets: readonly BoundSecret[], tokens: read
   };
   const responseReplacements = () => uniqueByFind([...basics, ...covered].map(toSameLength));
   return {
-    requestHeaders: (headers) => (intoHeaders.length === 0 ? headers : mapValues(headers, outgoing)),
+    requestHeaders: (headers) => (intoHeaders.length === 0 ? headers : mapValues(headers, outgoing, "denied")),
     authorized(headers) {
       const own = tokens.find(({ putIn }) => putIn);
       if (own === undefined || headers.some(([name]) => name.toLowerCase() === "authorization")) return headers;
@@ -97,7 +98,7 @@ export function createSubstitution(secrets: readonly BoundSecret[], tokens: read
       const replacements = uniqueByFind([...basics, ...covered].map(toReplacement));
       return replacements.length === 0
         ? headers
-        : mapValues(headers, (_name, value, bytesMax) => replaceText(value, replacements, bytesMax));
+        : mapValues(headers, (_name, value, bytesMax) => replaceText(value, replacements, bytesMax), "failed");
     },
     responseBody() {
       const replacements = responseReplacements();
@@ -155,21 +156,26 @@ function toSameLength({ find, show }: Cover): Replacement {
 }
 
 /** All of them together as large as headers may come, and no larger: a secret may be much longer than its placeholder. */
-function mapValues(headers: HeaderList, change: (name: string, value: string, bytesMax: number) => string): HeaderList {
+function mapValues(
+  headers: HeaderList,
+  change: (name: string, value: string, bytesMax: number) => string | null,
+  verdict: EgressError["verdict"],
+): HeaderList {
   let left = HEADER_BYTES_MAX;
   return headers.map(([name, value]) => {
     left -= name.length;
     const changed = change(name, value, left);
+    if (changed === null || changed.length > left) throw tooLarge(verdict);
     left -= changed.length;
-    return left < 0 ? tooLarge() : ([name, changed] as const);
+    return [name, changed] as const;
   });
 }
 
-function replaceText(value: string, replacements: readonly Replacement[], bytesMax: number): string {
-  return (replaceBytesWithin(Buffer.from(value, WIRE), replacements, bytesMax) ?? tooLarge()).toString(WIRE);
+function replaceText(value: string, replacements: readonly Replacement[], bytesMax: number): string | null {
+  return replaceBytesWithin(Buffer.from(value, WIRE), replacements, bytesMax)?.toString(WIRE) ?? null;
 }
 
-function tooLarge(): never {
-  const message = `With secrets and placeholders in their places, the headers are larger than ${HEADER_BYTES_MAX} bytes.`;
-  throw new EgressError("denied", "headers_too_large", message, 431);
+function tooLarge(verdict: EgressError["verdict"]): EgressError {
+  const message = `With secrets and placeholders in their places, the headers ${verdict === "failed" ? "of the answer " : ""}are larger than ${HEADER_BYTES_MAX} bytes.`;
+  return new EgressError(verdict, "headers_too_large", message, verdict === "denied" ? 431 : 502);
 }

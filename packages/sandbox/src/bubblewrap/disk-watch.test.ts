@@ -100,17 +100,47 @@ test("one with more names than are counted is stopped again when it writes, unti
     await writeFile(join(volume, `workspace/written-${stops}`), Buffer.alloc(16 * MIB, "x"));
   }
   await run("/bin/sh", ["-c", 'rm "$1"/file-*', "sh", join(volume, "workspace")]);
-  let counted = 0;
+  let begun = 0;
   const within = watch(
     createWatch(100, (request) => {
-      counted++;
+      begun++;
       return spawner.spawn(request);
     }),
     volume,
     64 * MIB,
   );
-  await expect.poll(() => counted, POLL).toBe(1);
+  await expect.poll(() => begun, POLL).toBeGreaterThan(0);
+  // So much is gone that it is counted again, which begins when the first count has been judged.
+  await writeFile(join(dir, "elsewhere"), Buffer.alloc(64 * MIB, "x"));
+  await expect.poll(() => begun, POLL).toBeGreaterThan(1);
   expect(within.stops).toBe(0);
+});
+
+for (const end of ["exit 127", "kill -9 $$"]) {
+  test(`names that could not be counted are a problem and not none: ${end}`, async () => {
+    const volume = await makeVolume("volume");
+    await linkFiles(volume, 1);
+    await mkdir(join(dir, "bin"));
+    await writeFile(join(dir, "bin/find"), `#!/bin/sh\n${end}\n`, { mode: 0o755 });
+    const disk = createWatch(undefined, (request) =>
+      spawner.spawn({ ...request, env: { ...request.env, PATH: `${join(dir, "bin")}:${request.env["PATH"]}` } }),
+    );
+    watch(disk, volume, MIB);
+    await expect.poll(() => problems[0]?.message, POLL).toContain("could not be counted");
+    watched.pop()?.stop();
+    problems = [];
+  });
+}
+
+test("a directory that is gone counts as nothing", async () => {
+  const [volume, gone] = [await makeVolume("volume"), join(dir, "gone")];
+  await writeFile(join(volume, "workspace/file"), Buffer.alloc(2 * MIB, "x"));
+  await mkdir(gone);
+  let stops = 0;
+  const stop = async (): Promise<void> => void stops++;
+  watched.push(createWatch().watch({ volumePath: volume, otherDirs: [gone], bytesMax: MIB, pids: () => [], stop }));
+  await rm(gone, { recursive: true });
+  await expect.poll(() => stops, POLL).toBeGreaterThan(0);
 });
 
 test("the pause after a long measurement ends when much is written", async () => {

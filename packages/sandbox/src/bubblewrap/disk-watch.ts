@@ -187,9 +187,13 @@ export class DiskWatch {
 /**
  * $1: how many names are counted at most; then directories. `find` looks at no file, and stops at that count; `du` counts the
  * content of a file once, whatever names it has. Files that vanish meanwhile are complaints, and the totals are still good.
+ * A directory is a name as well: with fewer of those than directories, `find` did not run.
  */
 const COUNT_SCRIPT = `max=$1; shift
 names=$(find "$@" -printf . | head -c "$max" | wc -c)
+there=0
+for dir; do [ ! -e "$dir" ] || there=$((there + 1)); done
+[ "$names" -ge "$there" ] || exit 1
 echo "$names names"
 [ "$names" -ge "$max" ] || du -s -c --block-size=1 -- "$@"`;
 

@@ -28,13 +28,14 @@ export const limitCases: readonly ConformanceCase[] = [
       bomb.stderr.resume();
       bomb.stdout.resume();
       const child = await sandbox.exec(["/bin/bash", "--norc", "-c", "for i in $(seq 200); do sleep 1000 & done; echo all"]);
+      child.stdout.resume();
       let complained = "";
       await new Promise<void>((resolve) => {
         child.stderr.on("data", (chunk: Buffer) => {
           complained += chunk.toString("utf8");
-          resolve();
+          if (complained.includes("\n")) resolve();
         });
-        child.stdout.on("end", resolve);
+        child.stderr.on("end", resolve);
       });
       assert.match(complained, /Resource temporarily unavailable|Cannot fork/);
       bomb.kill("SIGKILL");

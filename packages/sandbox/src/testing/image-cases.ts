@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { auditCases } from "./audit-cases.ts";
 import type { ConformanceCase, ConformanceContext } from "./conformance-case.ts";
 import { hostPrograms, imageArchive, type ImageEntry, type TestImage } from "./image-archive.ts";
+import { untilGivenBack } from "./layer-cases.ts";
 import { programCases } from "./program-cases.ts";
 import { rejectsWith, runCommand } from "./run-command.ts";
 
@@ -156,6 +157,7 @@ export const imageCases: readonly ConformanceCase[] = [
       assert.equal(await context.layers.remove("fleeting"), false);
       await sandbox.destroy();
       assert.equal(await context.layers.find("above"), layer);
+      await untilGivenBack(context.layers, "fleeting");
       assert.equal(await context.layers.remove("fleeting"), true);
       assert.equal(await context.layers.find("above"), null);
     },

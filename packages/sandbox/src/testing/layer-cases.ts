@@ -27,6 +27,15 @@ async function makeLayer({ draftLayer }: ConformanceContext, name: string, scrip
 
 const withLayer = (layer: string) => ({ equipment: { mounts: [], layers: [layer] } });
 
+/** A sandbox gives its layers back a moment after it is gone. */
+export async function untilGivenBack(layers: ConformanceContext["layers"], name: string): Promise<void> {
+  const isUsed = async (): Promise<boolean> => (await layers.list()).find((layer) => layer.name === name)?.inUse === true;
+  for (let looks = 0; await isUsed(); looks++) {
+    assert.ok(looks < LOOKS_MAX, `${name} is not given back`);
+    await delay(LOOK_MS);
+  }
+}
+
 export const layerCases: readonly ConformanceCase[] = [
   {
     name: "layers: say what they take and whether sandboxes run with them, and stay as long as one does",
@@ -46,10 +55,7 @@ export const layerCases: readonly ConformanceCase[] = [
       assert.equal((await runCommand(second, "wc -c < /opt/content")).stdout, "3000000\n");
       await second.destroy();
       await second.gone;
-      for (let looks = 0; (await look())?.inUse === true; looks++) {
-        assert.ok(looks < LOOKS_MAX, "it is not given back");
-        await delay(LOOK_MS);
-      }
+      await untilGivenBack(layers, "sized");
       assert.equal(await layers.remove("sized"), true);
       assert.equal(await look(), undefined);
       assert.equal(await layers.remove("sized"), true);
